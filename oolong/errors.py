@@ -1,0 +1,37 @@
+"""The two ways in which oolong stops: the input is wrong, or the world around it is.
+
+A kernel that does not build or boot is neither: it is a verdict, a value.
+"""
+
+
+class OolongError(Exception):
+    """Something a person has to act on; `exit_code` is what `./doit` then ends with."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        """`where` is `file:line:column` or a path; `hint` says what to do."""
+        self.what, self.where, self.hint = what, where, hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}\n  {self.hint}" if self.hint else head
+
+
+class BadInput(OolongError):
+    """What the person gave (a file, an option, a kernel tree) cannot be used as it is."""
+
+    exit_code = 2
+
+
+class Infrastructure(OolongError):
+    """The mirror, the disk, the sandbox or a tool of the host failed; says nothing about a kernel."""
+
+    exit_code = 3
+
+
+class Interrupted(OolongError):
+    """A signal asked us to stop."""
+
+    exit_code = 130

@@ -1,0 +1,97 @@
+"""Every path that oolong reads or writes is made here and nowhere else.
+
+Two roots: the checkout (inputs, and results under build/) and the cache outside it (downloads, root file
+systems, sources, ccache, finished stages), which many checkouts may share.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def default_cache() -> Path:
+    """OOLONG_CACHE, else XDG_CACHE_HOME/oolong, else ~/.cache/oolong."""
+    if chosen := os.environ.get("OOLONG_CACHE"):
+        return Path(chosen).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "oolong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """All paths of one run; `checkout` and `cache` are absolute."""
+
+    checkout: Path
+    cache: Path
+
+    # the checkout
+    @property
+    def pipeline(self) -> Path:
+        return self.checkout / "pipeline.yaml"
+
+    @property
+    def pipeline_lock(self) -> Path:
+        return self.checkout / "pipeline.lock"
+
+    @property
+    def configs(self) -> Path:
+        return self.checkout / "configs"
+
+    @property
+    def guest(self) -> Path:
+        return self.checkout / "guest"
+
+    @property
+    def templates(self) -> Path:
+        return self.checkout / "templates"
+
+    @property
+    def build(self) -> Path:
+        return self.checkout / "build"
+
+    @property
+    def results(self) -> Path:
+        return self.build / "results"
+
+    def toolchain(self, name: str) -> Path:
+        return self.checkout / "toolchains" / f"{name}.yaml"
+
+    def toolchain_lock(self, name: str) -> Path:
+        return self.checkout / "toolchains" / f"{name}.lock"
+
+    def cell_results(self, cell: str) -> Path:
+        return self.results / cell
+
+    def stamp(self, stage: str, name: str) -> Path:
+        return self.build / "stamps" / stage / f"{name}.json"
+
+    # the cache
+    def download(self, sha256: str) -> Path:
+        return self.cache / "downloads" / sha256[:2] / sha256
+
+    def stage(self, stage: str, digest: str) -> Path:
+        return self.cache / "stages" / stage / digest
+
+    @property
+    def ccache(self) -> Path:
+        return self.cache / "ccache"
+
+    @property
+    def apt(self) -> Path:
+        return self.cache / "apt"
+
+    @property
+    def blobs(self) -> Path:
+        return self.cache / "blobs"
+
+    @property
+    def stat_cache(self) -> Path:
+        return self.cache / "stat-cache.sqlite3"
+
+    @property
+    def scratch(self) -> Path:
+        """Where stages work before they publish by rename: the same file system as the stages themselves."""
+        return self.cache / "scratch"
+
+    def lock(self, name: str) -> Path:
+        return self.cache / "locks" / f"{name}.lock"

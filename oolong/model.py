@@ -1,0 +1,126 @@
+"""The frozen types that pipeline.yaml and toolchains/ are parsed into; every other module reads these.
+
+Paths inside them are absolute host paths; everything else is data that may enter a recipe.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Endian(StrEnum):
+    """Byte order of a cell; the value is what stands in cell names."""
+
+    LE = "le"
+    BE = "be"
+
+
+class StubPass(StrEnum):
+    """Who counts the stubs before the final link: oolong, or the kernel tree's own script."""
+
+    OOLONG = "oolong"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """One locked Debian package; `path` is relative to the archive's root, `size` in bytes."""
+
+    name: str
+    version: str
+    arch: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """toolchains/NAME.yaml: what is asked for. `family` is `gcc`, `host` (kbuild) or `emulator` (qemu).
+
+    `prefixes` maps an endianness to CROSS_COMPILE; `links` are symlinks to add to the rootfs (path below the
+    root -> link text); `without` are packages of the closure that are left out.
+    """
+
+    name: str
+    family: str
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+    without: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    prefixes: tuple[tuple[Endian, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianSource:
+    """A kernel source that Debian ships as a binary package holding one tarball (`linux-source-7.3`)."""
+
+    name: str
+    suite: str
+    package: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirSource:
+    """A kernel tree on this machine: a git checkout (tracked and unignored files as they stand) or a plain tree."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchedSource:
+    """Another source with patches applied to a copy, in order."""
+
+    name: str
+    base: "DebianSource | DirSource"
+    patches: tuple[Path, ...]
+
+
+KernelSource = DebianSource | DirSource | PatchedSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelConfig:
+    """What .config is made from, and the symbols it must end up with.
+
+    `base` is a make target (`allnoconfig`, `ppc64le_guest_defconfig`) or the path of a whole .config;
+    `fragments` are merged over it in order; `required` are (symbol without CONFIG_, value) pairs that must hold
+    in the result besides all that the fragments ask for (value `n` means not set).
+    `startup_tests` are the FTRACE_STARTUP_TEST titles that this config must print, in order.
+    """
+
+    name: str
+    base: str | Path
+    fragments: tuple[Path, ...]
+    required: tuple[tuple[str, str], ...]
+    startup_tests: tuple[str, ...]
+    modules: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A QEMU machine. `memory` in MiB, `timeout` in seconds of wall clock, `cpus` virtual CPUs."""
+
+    name: str
+    emulator: str
+    machine: str
+    cpu: str
+    cpus: int
+    memory: int
+    cmdline: str
+    timeout: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point of the matrix. `name` is unique in a run and safe as a file name and a doit task name."""
+
+    name: str
+    endian: Endian
+    config: KernelConfig
+    toolchain: Toolchain
+    kernel: KernelSource
+    machine: Machine
+    stub_pass: StubPass
+    link_both: bool

@@ -1,0 +1,215 @@
+"""The only door to other programs: a log that opens with a command to paste, a timeout, and no survivors.
+
+Each program is started from the thread that waits for it, so that the kernel's parent-death signal (`bwrap
+--die-with-parent`, `setpriv --pdeathsig`) fires when oolong dies, even by SIGKILL, and not before.
+"""
+
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from oolong.errors import Infrastructure, Interrupted
+
+GRACE_SECONDS = 2.0
+TAIL_BYTES = 4000
+
+_running: set[subprocess.Popen[bytes]] = set()
+_guard = threading.Lock()
+_stopping = threading.Event()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a program ended: `returncode` as in subprocess (negative: the signal), `output` is stdout and stderr
+    as they came (kept only where asked for), `timed_out` that its time was up and it was killed."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    seconds: float
+    output: bytes
+    timed_out: bool
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    log: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+    until: Callable[[], bool] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Finished:
+    """Run a program to its end; stdout and stderr are one stream.
+
+    With `log`, the stream is appended there below a line that repeats the command, and is not kept in memory;
+    without, it comes back as `output`. `on_output` sees each chunk. `until` is asked about twice a second; when
+    it answers True the program is killed as if its time were up. Raises Infrastructure if the program cannot be
+    started, Interrupted if `stop_all` was called.
+    """
+    if _stopping.is_set():
+        raise Interrupted("interrupted")
+    kept: list[bytes] = []
+    started = time.monotonic()
+    with _log(log, argv) as sink:
+        child = _start(argv, env=env, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
+        try:
+            timed_out = False
+            for chunk in _chunks(child, started, timeout, until):
+                if chunk is None:
+                    timed_out = True
+                    _kill(child)
+                    continue
+                if sink:
+                    sink.write(chunk)
+                    sink.flush()
+                else:
+                    kept.append(chunk)
+                if on_output:
+                    on_output(chunk)
+            returncode = child.wait()
+        finally:
+            _kill(child)
+            child.wait()
+            with _guard:
+                _running.discard(child)
+            if child.stdout:
+                child.stdout.close()
+    if _stopping.is_set():
+        raise Interrupted("interrupted")
+    return Finished(
+        argv=tuple(argv),
+        returncode=returncode,
+        seconds=time.monotonic() - started,
+        output=b"".join(kept),
+        timed_out=timed_out,
+    )
+
+
+def check(argv: Sequence[str], *, hint: str = "", **options: object) -> Finished:
+    """As `run`, for the host's own tools: anything but success is Infrastructure, with the end of the output."""
+    done = run(argv, **options)  # type: ignore[arg-type]
+    if not done.ok:
+        ended = "ran out of time" if done.timed_out else f"ended with {done.returncode}"
+        tail = done.output[-TAIL_BYTES:].decode(errors="replace").strip()
+        raise Infrastructure(f"{shlex.join(argv)} {ended}: {tail}", hint=hint)
+    return done
+
+
+def dying_with_parent(argv: Sequence[str]) -> list[str]:
+    """The argv for a program of the host (outside the sandbox) that must not outlive us."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+
+
+def stop_all() -> None:
+    """Kill every program that runs and let no new one start; for signal handlers, callable from any thread."""
+    _stopping.set()
+    with _guard:
+        running = list(_running)
+    for child in running:
+        _kill(child)
+
+
+@contextmanager
+def _log(path: Path | None, argv: Sequence[str]) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as sink:
+        sink.write(f"$ {shlex.join(argv)}\n".encode())
+        sink.flush()
+        yield sink
+
+
+def _start(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdin: bytes | None,
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Infrastructure(
+            f"cannot start {argv[0]}: {error.strerror}", hint="`./doit doctor` says what this machine lacks"
+        ) from error
+    with _guard:
+        _running.add(child)
+    if stdin is not None and child.stdin:
+        # a thread, so that a program which writes before it has read everything cannot block us
+        threading.Thread(target=_feed, args=(child.stdin, stdin), daemon=True).start()
+    return child
+
+
+def _feed(pipe: IO[bytes], data: bytes) -> None:
+    try:
+        pipe.write(data)
+        pipe.close()
+    except OSError:
+        pass  # the program ended without reading all of it: its exit status tells
+
+
+def _chunks(
+    child: subprocess.Popen[bytes], started: float, timeout: float | None, until: Callable[[], bool] | None
+) -> Iterator[bytes | None]:
+    """The output as it comes; None once, when the time is up or `until` says so."""
+    assert child.stdout
+    over = False
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            ready = selector.select(timeout=0.5)
+            if ready:
+                chunk = os.read(child.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    return
+                yield chunk
+            elif child.poll() is not None:
+                return  # a grandchild of a dead program may hold the pipe open: do not wait for it
+            late = timeout is not None and time.monotonic() - started > timeout
+            if not over and (late or (until is not None and until())):
+                over = True
+                yield None
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """SIGTERM to the program's whole session, then SIGKILL after a grace; nothing if it has ended."""
+    if child.poll() is not None:
+        return
+    for signum, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        try:
+            os.killpg(child.pid, signum)
+        except ProcessLookupError:
+            return
+        try:
+            child.wait(patience)
+            return
+        except subprocess.TimeoutExpired:
+            continue

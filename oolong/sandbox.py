@@ -1,0 +1,49 @@
+"""Mounts and environment → the bwrap argv (pure): no network, read-only world, fixed paths, no survivors.
+
+Inside, every build looks the same on every machine: the rootfs at /, the kernel at /src, the object tree at
+/build, user 1000, host name `build`, and only the variables given here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SRC, BUILD, CCACHE = "/src", "/build", "/ccache"
+
+BASE_ENV: Mapping[str, str] = {"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "LC_ALL": "C", "TZ": "UTC"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or folder of the host as the sandbox sees it; read-only unless `writable`."""
+
+    host: Path
+    inside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    """`rootfs` is a folder with usr/; `env` is added to BASE_ENV; `chdir` is a path inside."""
+
+    rootfs: Path
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    chdir: str = "/"
+
+
+def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
+    """The host's command line that runs `argv` inside."""
+    command = [
+        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+        "--uid", "1000", "--gid", "1000", "--hostname", "build", "--clearenv",
+    ]  # fmt: skip
+    for name, value in {**BASE_ENV, **sandbox.env}.items():
+        command += ["--setenv", name, value]
+    command += ["--ro-bind", f"{sandbox.rootfs}/usr", "/usr"]
+    for link in ("bin", "sbin", "lib", "lib64"):
+        command += ["--symlink", f"usr/{link}", f"/{link}"]
+    command += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    for mount in sandbox.mounts:
+        command += ["--bind" if mount.writable else "--ro-bind", str(mount.host), mount.inside]
+    return [*command, "--remount-ro", "/", "--chdir", sandbox.chdir, "--", *argv]
