@@ -72,6 +72,14 @@ class Layout:
     def stage(self, stage: str, digest: str) -> Path:
         return self.cache / "stages" / stage / digest
 
+    def twin(self, stage: str, content_digest: str) -> Path:
+        """A file that holds the digest of the stage that was made from inputs of this content."""
+        return self.cache / "twins" / stage / content_digest
+
+    def hint(self, name: str) -> Path:
+        """What was learnt from the last run and only makes the next one nicer to watch."""
+        return self.cache / "hints" / f"{name}.json"
+
     @property
     def ccache(self) -> Path:
         return self.cache / "ccache"

@@ -87,20 +87,21 @@ class KernelConfig:
     `base` is a make target (`allnoconfig`, `ppc64le_guest_defconfig`) or the path of a whole .config;
     `fragments` are merged over it in order; `required` are (symbol without CONFIG_, value) pairs that must hold
     in the result besides all that the fragments ask for (value `n` means not set).
-    `startup_tests` are the FTRACE_STARTUP_TEST titles that this config must print, in order.
+    `startup_tests` are the FTRACE_STARTUP_TEST titles that this config must print, in order; None means that
+    they are not known, and whatever is printed must pass. A string's value in `required` is without quotes.
     """
 
     name: str
     base: str | Path
     fragments: tuple[Path, ...]
     required: tuple[tuple[str, str], ...]
-    startup_tests: tuple[str, ...]
+    startup_tests: tuple[str, ...] | None
     modules: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A QEMU machine. `memory` in MiB, `timeout` in seconds of wall clock, `cpus` virtual CPUs."""
+    """A QEMU machine. `emulator` is the name of a toolchain of that family; `memory` in MiB, `timeout` in seconds of wall clock, `cpus` virtual CPUs."""
 
     name: str
     emulator: str
@@ -124,3 +125,77 @@ class Cell:
     machine: Machine
     stub_pass: StubPass
     link_both: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """Axis values and settings by name, in order; an exclusion, an inclusion or what they leave of the product.
+
+    `where` is its `file:line:column`, for errors.
+    """
+
+    values: tuple[tuple[str, str], ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One dimension of the matrix and its values, in order."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """What the cells are made from; `where` is the `file:line:column` of the section."""
+
+    axes: tuple[Axis, ...]
+    exclude: tuple[Combination, ...]
+    include: tuple[Combination, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSet:
+    """A named choice of cells: globs over their names, each with its `file:line:column`.
+
+    `link_both`: link with both stub passes and compare.
+    """
+
+    name: str
+    globs: tuple[tuple[str, str], ...]
+    link_both: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What the command line puts in the place of the matrix's own values; None or empty leaves them alone."""
+
+    kernel: DirSource | None = None
+    config: KernelConfig | None = None
+    patches: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """pipeline.yaml with everything that it names.
+
+    `file` is its name in errors; `endian_fragments` are merged right after a config's base;
+    `defaults` are the axis values and settings of cells that do not say otherwise.
+    """
+
+    file: str
+    sources: tuple[KernelSource, ...]
+    configs: tuple[KernelConfig, ...]
+    machines: tuple[Machine, ...]
+    toolchains: tuple[Toolchain, ...]
+    endian_fragments: tuple[tuple[Endian, Path], ...]
+    defaults: tuple[tuple[str, str], ...]
+    matrix: Matrix
+    sets: tuple[CellSet, ...]
+    overrides: Overrides = Overrides()
+
+    def toolchain(self, name: str) -> Toolchain:
+        """The toolchain of that name; it exists, since every name was checked when the file was read."""
+        return next(toolchain for toolchain in self.toolchains if toolchain.name == name)

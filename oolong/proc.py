@@ -54,11 +54,13 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     until: Callable[[], bool] | None = None,
     pass_fds: Sequence[int] = (),
+    log_as: Sequence[str] | None = None,
 ) -> Finished:
     """Run a program to its end; stdout and stderr are one stream.
 
     With `log`, the stream is appended there below a line that repeats the command, and is not kept in memory;
-    without, it comes back as `output`. `on_output` sees each chunk. `until` is asked about twice a second; when
+    without, it comes back as `output`. `log_as` is what the log says where the real command holds what only this
+    process has, such as an open file descriptor. `on_output` sees each chunk. `until` is asked about twice a second; when
     it answers True the program is killed as if its time were up. Raises Infrastructure if the program cannot be
     started, Interrupted if `stop_all` was called.
     """
@@ -66,7 +68,7 @@ def run(
         raise Interrupted("interrupted")
     kept: list[bytes] = []
     started = time.monotonic()
-    with _log(log, argv) as sink:
+    with _log(log, log_as or argv) as sink:
         child = _start(argv, env=env, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
         try:
             timed_out = False

@@ -21,6 +21,10 @@ class Mount:
     inside: str
     writable: bool = False
 
+    @property
+    def words(self) -> list[str]:
+        return ["--bind" if self.writable else "--ro-bind", str(self.host), self.inside]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
@@ -45,5 +49,5 @@ def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
         command += ["--symlink", f"usr/{link}", f"/{link}"]
     command += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
     for mount in sandbox.mounts:
-        command += ["--bind" if mount.writable else "--ro-bind", str(mount.host), mount.inside]
+        command += mount.words
     return [*command, "--remount-ro", "/", "--chdir", sandbox.chdir, "--", *argv]

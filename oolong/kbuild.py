@@ -1,0 +1,97 @@
+"""The kernel's own build as command lines (pure): configure, compile to vmlinux.o, link, modules.
+
+Everything here is as seen inside the sandbox, where the kernel is at /src and its object tree at /build, so that
+no path of the host reaches an object.
+"""
+
+from collections.abc import Mapping
+
+from oolong.model import Cell, Endian
+from oolong.sandbox import BUILD, CCACHE, SRC
+
+REQUEST = "/request"
+STUBS = "/stubs"
+STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
+STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
+JOBSERVER = "/jobserver"
+
+# What the kernel would otherwise take from the machine, the clock and the person (scripts/mkcompile_h,
+# init/Makefile, Documentation/kbuild/reproducible-builds.rst).
+FIXED_ENV: Mapping[str, str] = {
+    "KBUILD_BUILD_USER": "oolong",
+    "KBUILD_BUILD_HOST": "build",
+    "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+    "KBUILD_BUILD_VERSION": "1",
+    "SOURCE_DATE_EPOCH": "0",
+}
+
+# Symbols that no cell may choose: they would let a version control system or a person into the release string.
+FIXED_CONFIG = 'CONFIG_LOCALVERSION=""\n# CONFIG_LOCALVERSION_AUTO is not set\n'
+
+
+def ccache_env(rootfs_digest: str) -> dict[str, str]:
+    """ccache's settings: the rootfs names the compiler, since its own check sees only the gcc driver."""
+    return {
+        "CCACHE_DIR": CCACHE,
+        "CCACHE_COMPILERCHECK": f"string:{rootfs_digest}",
+        "CCACHE_MAXSIZE": "10G",
+        "CCACHE_NOSTATS": "1",
+        "CCACHE_UMASK": "022",
+    }
+
+
+def make(cell: Cell, *words: str) -> tuple[str, ...]:
+    """The make command line of a cell; `words` are targets and variables."""
+    prefix = prefix_of(cell.toolchain.prefixes, cell.endian)
+    return (
+        "make",
+        "-C", SRC,
+        f"O={BUILD}",
+        "ARCH=powerpc",
+        f"CROSS_COMPILE={prefix}",
+        f"CC=ccache {prefix}gcc",
+        "HOSTCC=ccache gcc",
+        "KCFLAGS=-frandom-seed=oolong",
+        "LOCALVERSION=",
+        *words,
+    )  # fmt: skip
+
+
+def configure(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """The commands that turn the request at /request into /build/.config.
+
+    With the base allnoconfig one reading of Kconfig does it all. Otherwise the base comes first, the request is
+    applied to its .config by the caller, and olddefconfig settles the rest.
+    """
+    if cell.config.base == "allnoconfig":
+        return (make(cell, f"KCONFIG_ALLCONFIG={REQUEST}/requested.config", "allnoconfig"),)
+    settle = make(cell, "olddefconfig")
+    return (settle,) if not isinstance(cell.config.base, str) else (make(cell, cell.config.base), settle)
+
+
+def compile_argv(cell: Cell) -> tuple[str, ...]:
+    """All objects, joined into vmlinux.o: where the stubs are counted."""
+    return make(cell, "vmlinux_o")
+
+
+def link(cell: Cell, *, our_stubs: bool) -> tuple[str, ...]:
+    """The final link. `our_stubs` puts our .S in the place of what the tree's rule would generate, by overriding
+    the recipe of that one rule (arch/powerpc/tools/Makefile), so that no tree is patched."""
+    override = (f"cmd_gen_ftrace_ool_stubs=cp {STUBS}/vmlinux.arch.S $@",) if our_stubs else ()
+    return make(cell, *override, "vmlinux")
+
+
+def modules(cell: Cell) -> tuple[str, ...]:
+    """The modules that the configuration asks for, built against the linked kernel."""
+    return make(cell, "modules")
+
+
+def tree_script(cell: Cell, *, reserve: int) -> tuple[str, ...]:
+    """The tree's own counting script on /build/vmlinux.o, with the arguments its Makefile gives it."""
+    objdump = f"{prefix_of(cell.toolchain.prefixes, cell.endian)}objdump"
+    return (f"{SRC}/{STUB_SCRIPT}", str(reserve), "y", objdump, f"{BUILD}/vmlinux.o", "/out/vmlinux.arch.S")
+
+
+def prefix_of(prefixes: tuple[tuple[Endian, str], ...], endian: Endian) -> str:
+    """CROSS_COMPILE for an endianness."""
+    return dict(prefixes)[endian]

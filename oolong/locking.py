@@ -1,0 +1,30 @@
+"""Advisory locks on files, which say who holds them while others wait."""
+
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def held(path: Path, *, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock at `path`; if another process has it, call `waiting(holder)` once and wait.
+
+    The kernel drops the lock with the process, however it dies; the file stays, since removing it would let two
+    processes hold two locks of one name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting(os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} (./doit {' '.join(sys.argv[1:])}".rstrip().encode() + b")", 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,94 @@
+"""Cells → the stages of each, chained by their recipes: the whole picture as data, nothing run.
+
+    rootfs ─┬─ configure ─ compile ─ stubs ─ link ─┬─ boot ─ verdict
+    source ─┘                              modules ┘
+                                         initramfs ┘
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from oolong import lock
+from oolong.layout import Layout
+from oolong.model import Cell, KernelSource, Spec, Toolchain
+from oolong.stage import Stage
+from oolong.stages import boot, compile, configure, initramfs, link, modules, rootfs, source, stubs, verdict
+
+
+class Pipeline:
+    """All stages of some cells. Reads the locks and, for trees of one's own, the state of the tree."""
+
+    def __init__(self, layout: Layout, spec: Spec, cells: Sequence[Cell]) -> None:
+        self._layout = layout
+        self._spec = spec
+        self._rootfs: dict[str, Stage] = {}
+        self._sources: dict[str, source.Identified] = {}
+        self._cells = {cell.name: cell for cell in cells}
+
+    @property
+    def cell_names(self) -> frozenset[str]:
+        return frozenset(self._cells)
+
+    @cached_property
+    def cell_stage_names(self) -> tuple[str, ...]:
+        """The stages of cells, in the order of the work."""
+        return tuple(dict.fromkeys(stage.name for stage in self.stages() if stage.subject in self._cells))
+
+    def stages(self) -> list[Stage]:
+        """Every stage once, what cells share first."""
+        found = {stage.task: stage for name in self._cells for stage in self.of_cell(name)}
+        return sorted(found.values(), key=lambda stage: stage.subject in self._cells)
+
+    def of_cell(self, name: str) -> tuple[Stage, ...]:
+        """The stages of one cell, those it shares with others included, each after what it needs."""
+        return self._chains[name]
+
+    @cached_property
+    def _chains(self) -> dict[str, tuple[Stage, ...]]:
+        return {name: tuple(self._chain(cell)) for name, cell in self._cells.items()}
+
+    def _chain(self, cell: Cell) -> Iterator[Stage]:
+        tools = self._rootfs_of(self._host, cell.toolchain)
+        emulator = self._rootfs_of(self._spec.toolchain(cell.machine.emulator))
+        tree = self._source_of(cell.kernel, tools)
+        configured = configure.stage(
+            cell, rootfs=tools, source=tree.stage, configure_digest=tree.configure_digest
+        )
+        compiled = compile.stage(cell, rootfs=tools, source=tree.stage, configure=configured)
+        counted = stubs.stage(
+            cell, rootfs=tools, source=tree.stage, compiled=compiled, template=self._layout.stub_template
+        )
+        linked = link.link(cell, rootfs=tools, source=tree.stage, compiled=compiled, stubs=counted)
+        chain = [tools, emulator, tree.stage, configured, compiled, counted, linked]
+        others: list[Stage] = []
+        if cell.link_both:
+            others.append(
+                link.crosslink(cell, rootfs=tools, source=tree.stage, compiled=compiled, stubs=counted)
+            )
+        built = None
+        if cell.config.modules:
+            built = modules.stage(cell, rootfs=tools, source=tree.stage, linked=linked)
+            others.append(built)
+        packed = initramfs.stage(cell, rootfs=tools, source=tree.stage, modules=built, guest=self._layout.guest)
+        booted = boot.stage(cell, emulator=emulator, linked=linked, initramfs=packed, source=tree.stage)
+        chain += [*others, packed, booted]
+        yield from chain
+        yield verdict.stage(cell, tuple(chain))
+
+    @property
+    def _host(self) -> Toolchain:
+        """The tools of the build machine: make, its own compiler, flex, …"""
+        return next(toolchain for toolchain in self._spec.toolchains if toolchain.family == "host")
+
+    def _rootfs_of(self, *toolchains: Toolchain) -> Stage:
+        key = "+".join(toolchain.name for toolchain in toolchains)
+        if key not in self._rootfs:
+            self._rootfs[key] = rootfs.stage(
+                toolchains, [lock.read(self._layout, toolchain) for toolchain in toolchains]
+            )
+        return self._rootfs[key]
+
+    def _source_of(self, kernel: KernelSource, tools: Stage) -> "source.Identified":
+        if kernel.name not in self._sources:
+            self._sources[kernel.name] = source.identified(kernel, layout=self._layout, rootfs=tools)
+        return self._sources[kernel.name]

@@ -1,0 +1,59 @@
+"""Cells and verdicts as text for the screen (pure)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from oolong.model import Cell
+
+
+def cell_document(cell: Cell) -> dict[str, Any]:
+    """A cell as JSON: what it is made of, by name."""
+    return {
+        "cell": cell.name,
+        "endian": cell.endian.value,
+        "config": cell.config.name,
+        "toolchain": cell.toolchain.name,
+        "kernel": cell.kernel.name,
+        "machine": cell.machine.name,
+        "stub_pass": cell.stub_pass.value,
+        "link_both": cell.link_both,
+    }
+
+
+def cells(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The cells as a table, one a line."""
+    columns = ("cell", "endian", "config", "toolchain", "kernel", "machine", "stub_pass")
+    return _table(columns, [[str(document[column]) for column in columns] for document in documents])
+
+
+def verdicts(results: Sequence[Mapping[str, Any]]) -> str:
+    """The verdicts of result.json documents as a table, one cell a line."""
+    rows = []
+    for result in results:
+        verdict = result["verdict"]
+        stubs = next((stage["data"] for stage in result["stages"] if stage["stage"] == "stubs"), {})
+        counts = f"{stubs['text']}+{stubs['inittext']}" if "text" in stubs else "-"
+        seconds = sum(stage["seconds"] for stage in result["stages"])
+        kind = f" ({verdict['kind']})" if verdict["kind"] else ""
+        rows.append([result["cell"], verdict["status"] + kind, counts, f"{seconds:.0f} s", verdict["summary"]])
+    return _table(("cell", "verdict", "sites (text+init)", "work", "what was seen"), rows)
+
+
+def failures(results: Sequence[Mapping[str, Any]], folder: str) -> str:
+    """For every cell that failed: the lines that matter, where its logs are, how to repeat it."""
+    blocks = []
+    for result in results:
+        verdict = result["verdict"]
+        if verdict["status"] != "fail":
+            continue
+        lines = [f"{result['cell']}: {verdict['kind']}: {verdict['summary']}"]
+        lines += [f"    {line}" for line in verdict["lines"]]
+        lines += [f"  logs: {folder}/{result['cell']}/logs/", f"  repeat: {result['repeat']}"]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + ("\n" if blocks else "")
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
+    return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -1,0 +1,156 @@
+"""What a stage is: a recipe that names its output, the stages it needs, and the work that makes it.
+
+A stage is a pure function of its recipe. The digest of the recipe names the folder of the output; recipes chain,
+since the digests of the stages needed are among a recipe's inputs. What a kernel did wrong is an Outcome;
+what the world did wrong is an exception.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from oolong.digest import digest_of
+from oolong.layout import Layout
+
+OK, FAIL, BLOCKED = "ok", "fail", "blocked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that decides a stage's output; never jobs, timeouts or host paths.
+
+    `argv` holds the command lines as typed inside the sandbox, `env` the variables they see, `inputs` maps a role
+    to the digest of what plays it, `code` is the digest of the modules, templates and guest files that the stage
+    executes (empty where argv and data decide everything).
+    """
+
+    stage: str
+    argv: tuple[tuple[str, ...], ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.as_json())
+
+    def with_inputs(self, inputs: Mapping[str, str]) -> "Recipe":
+        """The same recipe with some of its inputs named otherwise."""
+        return replace(self, inputs={**self.inputs, **inputs})
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "argv": [list(words) for words in self.argv],
+            "env": dict(self.env),
+            "inputs": dict(self.inputs),
+            "code": self.code,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a stage made; `path` is relative to the stage's folder, `size` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the work of a stage came to.
+
+    `artifacts` names the files that count (name -> path below the stage's folder); `data` is JSON for the stages
+    after it. A failure has a `kind` (build, config-drift, stub-audit, ...) and the `lines` that show it. `keep`
+    False means that the result must not be taken for true in a later run (a time-out, a death of QEMU).
+    """
+
+    status: str = OK
+    kind: str | None = None
+    lines: tuple[str, ...] = ()
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    keep: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """A finished stage as it stands on disk: its outcome, its folder, `seconds` of wall clock that it took."""
+
+    stage: str
+    digest: str
+    folder: Path
+    status: str
+    kind: str | None
+    lines: tuple[str, ...]
+    artifacts: Mapping[str, Artifact]
+    data: Mapping[str, Any]
+    keep: bool
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return self.status == OK
+
+    def path(self, artifact: str) -> Path:
+        """Where an artifact lies on this machine."""
+        return self.folder / self.artifacts[artifact].path
+
+
+class Progress(Protocol):
+    """Told how far a piece of work is; `total` is None where nobody knows."""
+
+    def __call__(self, text: str, done: int = 0, total: int | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What the work of a stage is given: an empty `folder` to fill, the results of the stages it needs by task
+    name, the `log` to write to, and somebody to tell the progress. `jobserver` is the FIFO that all makes of a run
+    share and `jobs` the number of jobs it was filled for."""
+
+    folder: Path
+    needs: Mapping[str, StageResult]
+    log: Path
+    progress: Progress
+    layout: Layout
+    jobserver: Path | None
+    jobs: int
+
+    def need(self, stage: str) -> StageResult:
+        """The result of the one needed stage of that name."""
+        return only(self.needs, stage)
+
+
+def only(needs: Mapping[str, StageResult], stage: str) -> StageResult:
+    """The one result of a stage of that name among results by task name."""
+    (result,) = (result for task, result in needs.items() if task.split(":")[0] == stage)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of one subject (a cell, a toolchain, a source).
+
+    `by_content` maps a role among the recipe's inputs to the (stage, artifact) that plays it: another recipe whose
+    other inputs are the same and whose artifacts turned out equal has made this output already, and the work is
+    not done again. A `tolerant` stage runs although a stage that it needs failed: it is there to say so.
+    """
+
+    subject: str
+    recipe: Recipe
+    needs: tuple["Stage", ...] = ()
+    work: Callable[[Work], Outcome]
+    by_content: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    tolerant: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.recipe.stage
+
+    @property
+    def task(self) -> str:
+        """The name of its doit task."""
+        return f"{self.name}:{self.subject}"

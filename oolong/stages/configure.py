@@ -1,0 +1,85 @@
+"""The stage `configure`: fragments → .config, and every symbol that was asked for checked in it."""
+
+from functools import partial
+
+from oolong import kbuild, kconfig
+from oolong.buildlog import culprits
+from oolong.digest import digest_of
+from oolong.errors import BadInput
+from oolong.model import Cell
+from oolong.sandbox import Mount
+from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stages.inside import build_sandbox, run
+from oolong.store import failed
+
+TREE = "tree"
+
+
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) -> Stage:
+    """`configure_digest` covers the files of the source that Kconfig can see, so that an edit elsewhere in the
+    tree needs no new configuration."""
+    request = requested(cell)
+    recipe = Recipe(
+        stage="configure",
+        argv=kbuild.configure(cell),
+        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        inputs={
+            "rootfs": rootfs.recipe.digest,
+            "source": configure_digest,
+            "base": digest_of(_base_text(cell)),
+            "request": digest_of(list(request.items())),
+            "required": digest_of([list(pair) for pair in cell.config.required]),
+        },
+    )
+    return Stage(subject=cell.name, recipe=recipe, needs=(rootfs, source), work=partial(_work, cell, recipe))
+
+
+def requested(cell: Cell) -> dict[str, str]:
+    """Symbol (without CONFIG_) → value, merged from the cell's fragments; a later fragment wins."""
+    fragments = [kconfig.parse(_read(path), where=path.name) for path in cell.config.fragments]
+    return kconfig.merge(*fragments, kconfig.parse(kbuild.FIXED_CONFIG, where="fixed"))
+
+
+def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
+    request = requested(cell)
+    build = work.folder / TREE
+    build.mkdir()
+    asked = work.folder / "requested.config"
+    asked.write_text(kconfig.render(request))
+    source = work.need("source")
+    sandbox = build_sandbox(
+        work,
+        rootfs=work.need("rootfs"),
+        source=source,
+        build=build,
+        mounts=(Mount(host=work.folder, inside=kbuild.REQUEST),),
+        env=dict(recipe.env),
+    )
+    dot_config = build / ".config"
+    if (text := _base_text(cell)) is not None:
+        dot_config.write_text(kconfig.apply(text, request))
+    for position, argv in enumerate(recipe.argv):
+        if position > 0:
+            dot_config.write_text(kconfig.apply(dot_config.read_text(), request))
+        done = run(work, sandbox, argv)
+        if not done.ok:
+            return failed("build", culprits(done.lines))
+    final = kconfig.parse(dot_config.read_text(), where=".config")
+    drifts = kconfig.drift(request, dict(cell.config.required), final)
+    artifacts = {"config": f"{TREE}/.config"}
+    if drifts:
+        explained = kconfig.explain(source.folder / "tree", drifts, final)
+        lines = tuple(line for drift in explained for line in drift.lines())
+        return failed("config-drift", lines, artifacts=artifacts)
+    return Outcome(artifacts=artifacts, data={"symbols": len(request) + len(cell.config.required)})
+
+
+def _base_text(cell: Cell) -> str | None:
+    return None if isinstance(cell.config.base, str) else _read(cell.config.base)
+
+
+def _read(path: "kconfig.Path") -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot read this configuration: {error}", where=str(path)) from error

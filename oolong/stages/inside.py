@@ -1,0 +1,124 @@
+"""Runs commands in the sandbox for the stages, and tells a command that failed from a sandbox that did."""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oolong import proc
+from oolong.errors import Infrastructure
+from oolong.jobserver import makeflags
+from oolong.kbuild import JOBSERVER
+from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
+from oolong.stage import StageResult, Work
+
+KEPT_LINES = 400
+WORLD_AT_FAULT = ("No space left on device", "Cannot allocate memory", "Killed signal terminated program")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command inside ended, and the last lines that it wrote."""
+
+    returncode: int
+    timed_out: bool
+    lines: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+
+def run(
+    work: Work,
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+    log: Path | None = None,
+) -> Ran:
+    """Run one command inside; its output goes to the stage's log.
+
+    Raises Infrastructure if bwrap could not start the command, and if the command failed for want of disk or
+    memory: neither says anything about the kernel.
+    """
+    tail = _Tail(on_line)
+    command = bwrap_argv(sandbox, argv)
+    reader, writer = os.pipe()
+    try:
+        done = proc.run(
+            [command[0], "--json-status-fd", str(writer), *command[1:]],
+            log=log or work.log,
+            log_as=command,
+            timeout=timeout,
+            on_output=tail.feed,
+            pass_fds=(writer,),
+        )
+    finally:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            status = stream.read()
+    tail.close()
+    if not done.timed_out and not _command_ended(status):
+        raise Infrastructure(
+            "the sandbox did not start: " + " ".join(tail.lines),
+            hint="bubblewrap needs unprivileged user namespaces: see docs/security.md",
+        )
+    if not done.ok:
+        for line in tail.lines:
+            if any(sign in line for sign in WORLD_AT_FAULT):
+                raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
+    return Ran(returncode=done.returncode, timed_out=done.timed_out, lines=tuple(tail.lines))
+
+
+def build_sandbox(
+    work: Work, *, rootfs: StageResult, source: StageResult, build: Path, mounts: tuple[Mount, ...] = (), env: dict[str, str]
+) -> Sandbox:
+    """The sandbox of every build stage: the kernel read-only, one object tree, ccache and the jobserver."""
+    work.layout.ccache.mkdir(parents=True, exist_ok=True)
+    shared: tuple[Mount, ...] = (
+        Mount(host=source.folder / "tree", inside=SRC),
+        Mount(host=build, inside=BUILD, writable=True),
+        Mount(host=work.layout.ccache, inside=CCACHE, writable=True),
+    )
+    if work.jobserver:
+        shared += (Mount(host=work.jobserver, inside=JOBSERVER, writable=True),)
+        env = {**env, "MAKEFLAGS": makeflags(work.jobs)}
+    return Sandbox(rootfs=rootfs.folder / "root", mounts=shared + mounts, env=env, chdir=SRC)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder with its times, so that make finds nothing to do in it; shares blocks where the disk can."""
+    proc.check(proc.dying_with_parent(["cp", "-a", "--reflink=auto", "--", str(source), str(target)]))
+
+
+def _command_ended(status: bytes) -> bool:
+    """bwrap's --json-status-fd holds one object a line; the exit code is there only if the command was started."""
+    return any("exit-code" in json.loads(line) for line in status.splitlines() if line.strip())
+
+
+class _Tail:
+    """Cuts a stream of bytes into lines and keeps the last ones."""
+
+    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+        self.lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> None:
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        for line in whole:
+            self._add(line)
+
+    def close(self) -> None:
+        if self._rest:
+            self._add(self._rest)
+
+    def _add(self, raw: bytes) -> None:
+        line = raw.decode(errors="replace").rstrip("\r")
+        self.lines.append(line)
+        if self._on_line:
+            self._on_line(line)

@@ -1,0 +1,44 @@
+"""The stage `modules`: what the configuration builds as modules, for cells whose config wants them."""
+
+from functools import partial
+
+from oolong import kbuild
+from oolong.buildlog import culprits
+from oolong.model import Cell
+from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stages import link
+from oolong.stages.inside import build_sandbox, copy_tree, run
+from oolong.store import failed, remove_tree
+
+
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, linked: Stage) -> Stage:
+    recipe = Recipe(
+        stage="modules",
+        argv=(kbuild.modules(cell),),
+        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        inputs={
+            "rootfs": rootfs.recipe.digest,
+            "source": source.recipe.digest,
+            "link": linked.recipe.digest,
+        },
+    )
+    return Stage(subject=cell.name, recipe=recipe, needs=(rootfs, source, linked), work=partial(_work, recipe))
+
+
+def _work(recipe: Recipe, work: Work) -> Outcome:
+    build = work.folder / link.TREE
+    copy_tree(work.need("link").folder / link.TREE, build)
+    sandbox = build_sandbox(
+        work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
+    )
+    done = run(work, sandbox, recipe.argv[0])
+    if not done.ok:
+        return failed("build", culprits(done.lines))
+    artifacts = {}
+    for module in sorted(build.rglob("*.ko")):
+        relative = f"modules/{module.relative_to(build).as_posix()}"
+        (work.folder / relative).parent.mkdir(parents=True, exist_ok=True)
+        module.rename(work.folder / relative)
+        artifacts[module.name] = relative
+    remove_tree(build)
+    return Outcome(artifacts=artifacts, data={"modules": len(artifacts)})

@@ -1,0 +1,35 @@
+"""The stage `rootfs`: locked packages → verified downloads → a folder with the tools of a sandbox."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from oolong.codeversion import code_digest
+from oolong.digest import digest_of
+from oolong.lock import Lock, merge
+from oolong.model import Toolchain
+from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.store import write_json
+from oolong.supply.fetch import fetch
+from oolong.supply.mirror import mirrors
+from oolong.supply.rootfs import build_rootfs, manifest
+
+ROOT = "root"
+
+
+def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
+    """The root file system that holds several toolchains, such as kbuild and a cross compiler."""
+    packages = merge(locks)
+    links = tuple(link for toolchain in toolchains for link in toolchain.links)
+    recipe = Recipe(
+        stage="rootfs",
+        inputs={
+            "packages": digest_of([[package.name, package.version, package.sha256] for package in packages]),
+            "links": digest_of(sorted(list(link) for link in links)),
+        },
+        code=code_digest(("oolong.supply.rootfs",), follow=False),
+    )
+    return Stage(
+        subject="+".join(toolchain.name for toolchain in toolchains),
+        recipe=recipe,
+        work=partial(_work, packages, links),
+    )

@@ -1,0 +1,229 @@
+"""Finished stages on disk: each in a folder named by its digest, published by rename, never changed after.
+
+    cache/stages/STAGE/DIGEST/result.json   what came of it, and the digest of every artifact
+                              recipe.json   what decided it
+                              log           the commands and all they said
+                              ...           the artifacts
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from oolong.digest import file_sha256
+from oolong.errors import Infrastructure
+from oolong.layout import Layout
+from oolong.locking import held
+from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
+
+RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
+
+
+class Store:
+    """The finished stages of one cache, and the way to make more of them."""
+
+    def __init__(
+        self, layout: Layout, *, say: Callable[[str], None], jobserver: Path | None = None, jobs: int = 1
+    ) -> None:
+        """`say` takes a line for the person who waits; `jobserver` and `jobs` are handed to the work of stages."""
+        self.layout = layout
+        self._say = say
+        self._jobserver = jobserver
+        self._jobs = jobs
+
+    def find(self, stage: Stage) -> StageResult | None:
+        """The result of a stage, or None if it has not been made (or was made half and never published)."""
+        folder = self.layout.stage(stage.name, stage.recipe.digest)
+        try:
+            return _read_result(folder)
+        except FileNotFoundError:
+            return None
+
+    def make(self, stage: Stage, progress: Progress, *, again: bool = False) -> StageResult:
+        """The result of a stage: as found if it was kept, else made now and published.
+
+        With `again`, made anew even so, and put in the place of what was found. Two processes that want the
+        same stage take turns; the second finds the work of the first.
+        """
+        label = f"{stage.name}-{stage.recipe.digest}"
+        with held(
+            self.layout.lock(label), waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")
+        ):
+            found = self.find(stage)
+            if found and found.keep and not again:
+                return found
+            needs = {need.task: self.result(need) for need in stage.needs}
+            with self._scratch(label) as folder:
+                started = time.monotonic()
+                twin = None if again else self._twin(stage, needs)
+                if twin:
+                    outcome = _link_twin(twin, folder)
+                else:
+                    outcome = self._outcome(stage, folder, needs, progress)
+                _write_result(folder, stage, outcome, seconds=round(time.monotonic() - started, 3))
+                self._publish(folder, self.layout.stage(stage.name, stage.recipe.digest))
+            result = self.find(stage)
+            assert result
+            if result.ok and result.keep and stage.by_content:
+                write_atomically(self._twin_file(stage, needs), stage.recipe.digest.encode())
+            return result
+
+    def _outcome(
+        self, stage: Stage, folder: Path, needs: Mapping[str, StageResult], progress: Progress
+    ) -> Outcome:
+        blockers = [] if stage.tolerant else [task for task, result in needs.items() if not result.ok]
+        if blockers:
+            return Outcome(status=BLOCKED, lines=(f"{blockers[0]} did not succeed",), keep=False)
+        return stage.work(self._work(folder, needs, progress))
+
+    def _twin(self, stage: Stage, needs: Mapping[str, StageResult]) -> StageResult | None:
+        """A kept success of the same stage whose inputs had other recipes but the same content."""
+        if not stage.by_content or not all(result.ok for result in needs.values()):
+            return None
+        try:
+            digest = self._twin_file(stage, needs).read_text()
+            result = _read_result(self.layout.stage(stage.name, digest))
+        except FileNotFoundError:
+            return None
+        return result if result.ok and result.keep else None
+
+    def _twin_file(self, stage: Stage, needs: Mapping[str, StageResult]) -> Path:
+        content = {
+            role: only(needs, need).artifacts[artifact].sha256
+            for role, (need, artifact) in stage.by_content.items()
+        }
+        return self.layout.twin(stage.name, stage.recipe.with_inputs(content).digest)
+
+    def _work(self, folder: Path, needs: Mapping[str, StageResult], progress: Progress) -> Work:
+        return Work(
+            folder=folder,
+            needs=needs,
+            log=folder / LOG,
+            progress=progress,
+            layout=self.layout,
+            jobserver=self._jobserver,
+            jobs=self._jobs,
+        )
+
+    def result(self, stage: Stage) -> StageResult:
+        """The result of a stage that was made before in this run."""
+        result = self.find(stage)
+        if result is None:
+            raise Infrastructure(f"{stage.task} vanished from {self.layout.cache}", hint="start again")
+        return result
+
+    @contextmanager
+    def _scratch(self, label: str) -> Iterator[Path]:
+        """An empty folder on the file system of the store; gone afterwards, unless it was published.
+
+        What earlier runs of the same stage left when they were killed is removed first: its lock is ours."""
+        home = self.layout.scratch
+        home.mkdir(parents=True, exist_ok=True)
+        for left in home.glob(f"{label}.*"):
+            remove_tree(left)
+        folder = home / f"{label}.{uuid4().hex[:8]}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+
+    def _publish(self, folder: Path, place: Path) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            aside = folder.with_name(f"{folder.name}.old")
+            place.rename(aside)
+            folder.rename(place)
+            remove_tree(aside)
+        else:
+            folder.rename(place)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside, then os.replace: readers see the old bytes or the new ones, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented, sorted JSON, written atomically."""
+    write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, also where parts of it are read-only; nothing if it is not there."""
+
+    def retry_writable(function: Callable[..., Any], path: str, _error: object) -> None:
+        parent = Path(path).parent
+        parent.chmod(0o700)
+        if function in (os.open, os.scandir, os.rmdir):
+            Path(path).chmod(0o700)
+        function(path) if function is not os.open else shutil.rmtree(path)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=retry_writable)
+
+
+def _link_twin(twin: StageResult, folder: Path) -> Outcome:
+    """Fill `folder` with hard links to what a twin made; published files are never changed, so sharing is safe."""
+    shutil.copytree(twin.folder, folder, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
+    return Outcome(
+        status=twin.status,
+        kind=twin.kind,
+        lines=twin.lines,
+        artifacts={name: artifact.path for name, artifact in twin.artifacts.items()},
+        data=twin.data,
+    )
+
+
+def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float) -> None:
+    artifacts = {}
+    for name, relative in outcome.artifacts.items():
+        path = folder / relative
+        artifacts[name] = {"path": relative, "sha256": file_sha256(path), "size": path.stat().st_size}
+    write_json(folder / RECIPE, stage.recipe.as_json())
+    write_json(
+        folder / RESULT,
+        {
+            "stage": stage.name,
+            "digest": stage.recipe.digest,
+            "status": outcome.status,
+            "kind": outcome.kind,
+            "lines": list(outcome.lines),
+            "artifacts": artifacts,
+            "data": dict(outcome.data),
+            "keep": outcome.keep,
+            "seconds": seconds,
+        },
+    )
+
+
+def _read_result(folder: Path) -> StageResult:
+    read = json.loads((folder / RESULT).read_bytes())
+    read["lines"] = tuple(read["lines"])
+    read["artifacts"] = {name: Artifact(**fields) for name, fields in read["artifacts"].items()}
+    return StageResult(folder=folder, **read)
+
+
+def as_json(result: StageResult) -> dict[str, Any]:
+    """A stage's result for documents: no folder, since host paths stay out of them."""
+    fields = dataclasses.asdict(result)
+    del fields["folder"]
+    return fields
+
+
+def failed(kind: str, lines: tuple[str, ...], **rest: Any) -> Outcome:
+    """The outcome of a stage in which the kernel, not the world, was at fault."""
+    return Outcome(status=FAIL, kind=kind, lines=lines, **rest)

@@ -1,0 +1,75 @@
+"""`python -m tasks`, which ./doit starts: a thin DoitMain that owns the exit code.
+
+doit's own codes say how the running of tasks went; ours say how the kernels did: 0 all pass, 1 a cell failed,
+2 bad input, 3 infrastructure.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from oolong import proc
+from oolong.errors import OolongError
+from oolong.jobserver import serving
+from oolong.locking import held
+from tasks import summary
+from tasks.collect import INFRASTRUCTURE, INTERRUPTED
+from tasks.commandline import RUNS, parse
+from tasks.main import Main
+from tasks.session import Session, open_session
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what was typed; returns the exit code."""
+    try:
+        request = parse(argv)
+        session = open_session(request)
+        command = request.words[0] if request.words else "run"
+        if command in Main.commands() and command not in RUNS:
+            return _finish(session, Main().run(list(request.words)))
+        return _run_alone(session)
+    except OolongError as error:
+        print(f"oolong: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run_alone(session: Session) -> int:
+    """Tasks run with the checkout to ourselves and one jobserver for all the makes."""
+    build = session.layout.build
+    build.mkdir(parents=True, exist_ok=True)
+    with (
+        held(build / ".lock", waiting=lambda holder: session.view.say(f"{build.name}/ is in use: waiting for {holder}")),
+        serving(session.jobs) as fifo,
+    ):
+        session.jobserver = fifo
+        try:
+            doit_code = Main().run(list(session.request.words))
+        finally:
+            session.view.close()
+        return _finish(session, doit_code)
+
+
+def _finish(session: Session, doit_code: int) -> int:
+    """Tell what came of it; where nothing of ours explains why doit is unhappy, it was doit or a defect."""
+    summary.show(session)
+    return session.collected.exit_code() or (INFRASTRUCTURE if doit_code else 0)
+
+
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    """Kill what runs, then end as by Ctrl-C: doit saves what was finished."""
+    proc.stop_all()
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, _stop)
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # worker threads may still wait for a program that was just killed: nothing is left for them to do
+    os._exit(code)

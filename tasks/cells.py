@@ -1,0 +1,23 @@
+"""The task `cells`: the matrix on the screen, nothing run."""
+
+import json
+import sys
+
+from oolong.report import tables
+from tasks.declare import Task
+from tasks.session import current
+
+
+def task_cells() -> Task:
+    """list the cells without running anything; format=json for machines"""
+    return {"actions": [show_cells], "uptodate": [False], "io": {"capture": False}}
+
+
+def show_cells() -> None:
+    session = current()
+    cells = session.selected if {"set", "cell"} & session.variables.keys() else session.cells
+    documents = [tables.cell_document(cell) for cell in cells]
+    if session.variables.get("format") == "json":
+        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
+    else:
+        sys.stdout.write(tables.cells(documents))

@@ -1,0 +1,52 @@
+"""What a run came to: the results of the stages that it touched and the errors that it met → the exit code."""
+
+import threading
+from dataclasses import dataclass, field
+
+from oolong.errors import BadInput, Interrupted, OolongError
+from oolong.stage import FAIL, StageResult
+
+ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+@dataclass(slots=True)
+class Collected:
+    """Filled from doit's worker threads, read at the end."""
+
+    results: dict[str, StageResult] = field(default_factory=dict)
+    errors: dict[str, OolongError] = field(default_factory=dict)
+    crashes: dict[str, str] = field(default_factory=dict)
+    failures: set[str] = field(default_factory=set)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def result(self, task: str, result: StageResult) -> None:
+        with self._guard:
+            self.results[task] = result
+
+    def error(self, task: str, error: OolongError) -> None:
+        with self._guard:
+            self.errors[task] = error
+
+    def crash(self, task: str, message: str) -> None:
+        """An exception that nobody foresaw: a defect of oolong, told with its traceback."""
+        with self._guard:
+            self.crashes[task] = message
+
+    def failed(self, task: str) -> None:
+        """A task that is no stage (the tests) did not succeed."""
+        with self._guard:
+            self.failures.add(task)
+
+    def exit_code(self) -> int:
+        """0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted; the graver one wins, and
+        what is wrong with the input explains whatever followed from it."""
+        errors = list(self.errors.values())
+        if any(isinstance(error, Interrupted) for error in errors):
+            return INTERRUPTED
+        if any(isinstance(error, BadInput) for error in errors):
+            return BAD_INPUT
+        if errors or self.crashes:
+            return INFRASTRUCTURE
+        if self.failures or any(result.status == FAIL for result in self.results.values()):
+            return CELL_FAILED
+        return ALL_PASS

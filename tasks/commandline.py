@@ -1,0 +1,66 @@
+"""The words after ./doit → variables and what doit itself is to see (pure)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oolong.errors import BadInput
+from oolong.nearest import did_you_mean
+
+VARIABLES: Mapping[str, str] = {
+    "kernel": "PATH: build this kernel tree instead of the pipeline's; it stays untouched",
+    "config": "FILE or NAME_defconfig, then fragments, separated by commas",
+    "patches": "FILE,FILE: apply these patches to a copy of the kernel",
+    "set": "the set of cells: smoke, default, full, or one of pipeline.yaml",
+    "cell": "CELL or a glob: only these cells (-c)",
+    "again": "1: make the selected stages anew although they are there",
+    "jobs": "N: compile with N jobs; the default is the number of CPUs",
+    "tier": "full: the long tests too",
+    "format": "json, or table: what `cells` prints",
+    "only": "EXPRESSION: run only the tests that match (pytest -k)",
+}
+SHORT = {"-c": "cell"}
+RUNS = ("run", "clean", "forget", "ignore", "reset-dep")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person typed: `variables` by name, and the `words` for doit."""
+
+    variables: Mapping[str, str]
+    words: tuple[str, ...]
+
+
+def parse(argv: Sequence[str]) -> Request:
+    """Split argv; an unknown variable is BadInput with the nearest known one."""
+    variables: dict[str, str] = {}
+    words: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word in SHORT:
+            if not rest:
+                raise BadInput(f"{word} needs a value", hint=f"{word} is short for {SHORT[word]}=")
+            word = f"{SHORT[word]}={rest.pop(0)}"
+        name, equals, value = word.partition("=")
+        if not equals or word.startswith("-"):
+            words.append(word)
+            continue
+        if name not in VARIABLES:
+            raise BadInput(f"no task takes the variable {name}=", hint=did_you_mean(name, VARIABLES))
+        if name in variables:
+            raise BadInput(f"{name}= is given twice")
+        variables[name] = value
+    _check_values(variables)
+    return Request(variables=variables, words=tuple(words))
+
+
+def _check_values(variables: Mapping[str, str]) -> None:
+    if (again := variables.get("again", "0")) not in ("0", "1"):
+        raise BadInput(f"again={again}: it is 0 or 1")
+    if (tier := variables.get("tier", "full")) != "full":
+        raise BadInput(f"tier={tier}: the only tier besides the usual tests is full", hint="./doit test tier=full")
+    if (shape := variables.get("format", "json")) not in ("json", "table"):
+        raise BadInput(f"format={shape}: it is json or table")
+    jobs = variables.get("jobs", "1")
+    if not jobs.isdecimal() or not 0 < int(jobs) <= 1024:
+        raise BadInput(f"jobs={jobs}: it is a number from 1 to 1024")

@@ -1,0 +1,78 @@
+"""A stage as a doit task: the recipe decides whether it is up to date, stamps give the edges.
+
+A stamp is a small file in the checkout that says which finished stage of the cache a task stands for. doit hashes
+stamps, never kernels.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from doit.exceptions import TaskFailed
+from doit.tools import config_changed
+
+from oolong.errors import OolongError
+from oolong.stage import Stage, StageResult
+from oolong.store import as_json, write_json
+from tasks.session import current
+
+Task = dict[str, Any]
+
+
+def group(stage: str, doc: str) -> Task:
+    """The line that `./doit list` shows for a stage; without cells it does nothing."""
+    return {"basename": stage, "name": None, "doc": doc}
+
+
+def stage_tasks(name: str, doc: str) -> Iterator[Task]:
+    """The tasks of one stage, one for every subject."""
+    yield group(name, doc)
+    for stage in current().stages.values():
+        if stage.name == name:
+            yield stage_task(stage)
+
+
+def stage_task(stage: Stage) -> Task:
+    layout = current().layout
+    stamp = layout.stamp(stage.name, stage.subject)
+    return {
+        "basename": stage.name,
+        "name": stage.subject,
+        "doc": f"the stage {stage.name} of {stage.subject}",
+        "actions": [(run_stage, [stage])],
+        "file_dep": [str(layout.stamp(need.name, need.subject)) for need in stage.needs],
+        "targets": [str(stamp)],
+        "uptodate": [config_changed(stage.recipe.digest), (is_finished, [stage])],
+        "clean": [(stamp.unlink, [], {"missing_ok": True})],
+        "io": {"capture": False},
+        "meta": {"stage": stage},
+    }
+
+
+def is_finished(stage: Stage) -> bool:
+    """Whether the cache still holds the stage, as a result to keep, and nobody wants it made anew."""
+    session = current()
+    found = session.store.find(stage)
+    return found is not None and found.keep and not session.anew(stage)
+
+
+def run_stage(stage: Stage) -> TaskFailed | None:
+    """Make the stage or find it, and stamp it. What goes wrong with the world is collected for the exit code."""
+    session = current()
+    session.view.started(stage)
+    try:
+        result = session.store.make(stage, session.view.progress(stage), again=session.anew(stage))
+        write_json(session.layout.stamp(stage.name, stage.subject), stamp_of(result))
+    except OolongError as error:
+        session.collected.error(stage.task, error)
+        session.view.stopped(stage)
+        return TaskFailed(str(error), report=False)
+    session.collected.result(stage.task, result)
+    session.view.finished(stage, result)
+    return None
+
+
+def stamp_of(result: StageResult) -> dict[str, Any]:
+    """What the stamp says: the stage, its digest and its artifacts; no times, so that equal work gives equal
+    stamps."""
+    fields = as_json(result)
+    return {key: fields[key] for key in ("stage", "digest", "status", "artifacts")}

@@ -1,0 +1,41 @@
+"""The tasks `report:CELL`: results of a cell where a person looks for them, in build/results/CELL/."""
+
+from collections.abc import Iterator
+
+from doit.exceptions import TaskFailed
+
+from oolong.errors import OolongError
+from oolong.model import Cell
+from oolong.report.results import publish
+from tasks.declare import Task, group
+from tasks.session import current
+
+
+def task_report() -> Iterator[Task]:
+    yield group("report", "put a cell's verdict, kernel and logs into build/results/")
+    session = current()
+    for cell in session.cells:
+        stamps = [
+            str(session.layout.stamp(stage.name, stage.subject)) for stage in session.pipeline.of_cell(cell.name)
+        ]
+        yield {
+            "basename": "report",
+            "name": cell.name,
+            "doc": f"the results of {cell.name}",
+            "actions": [(write_results, [cell])],
+            "file_dep": stamps,
+            "targets": [str(session.layout.cell_results(cell.name) / "result.json")],
+            "clean": True,
+            "io": {"capture": False},
+        }
+
+
+def write_results(cell: Cell) -> TaskFailed | None:
+    session = current()
+    try:
+        stages = {stage.task: session.store.result(stage) for stage in session.pipeline.of_cell(cell.name)}
+        publish(cell, stages, session.layout.cell_results(cell.name))
+    except OolongError as error:
+        session.collected.error(f"report:{cell.name}", error)
+        return TaskFailed(str(error), report=False)
+    return None

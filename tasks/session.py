@@ -1,0 +1,99 @@
+"""What all tasks of one run share: what was asked for, the cells, their stages, the store, the view."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from oolong import matrix, overrides, spec
+from oolong.layout import Layout, default_cache
+from oolong.model import Cell, Spec
+from oolong.pipeline import Pipeline
+from oolong.stage import Stage
+from oolong.store import Store
+from tasks.collect import Collected
+from tasks.commandline import Request
+from tasks.view import View
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Session:
+    """One run of ./doit. Everything is made on first use, so that `help` needs no locks and no kernel."""
+
+    request: Request
+    layout: Layout
+    view: View
+    collected: Collected
+    jobserver: Path | None = None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return self.request.variables
+
+    @property
+    def jobs(self) -> int:
+        return int(self.variables.get("jobs", os.cpu_count() or 1))
+
+    def anew(self, stage: Stage) -> bool:
+        """Whether `again=1` asks for this stage: it means cells, not the toolchains and sources they share."""
+        return self.variables.get("again") == "1" and stage.subject in self.pipeline.cell_names
+
+    @cached_property
+    def spec(self) -> Spec:
+        return overrides.from_command_line(
+            spec.load(self.layout),
+            kernel=self.variables.get("kernel"),
+            config=self.variables.get("config"),
+            patches=self.variables.get("patches"),
+            folder=caller_directory(),
+        )
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        return matrix.expand(self.spec)
+
+    @cached_property
+    def selected(self) -> tuple[Cell, ...]:
+        """The cells of `cell=`, else of `set=`; without either, of `smoke`, or of `default` for `matrix`."""
+        if "cell" in self.variables:
+            return matrix.by_glob(self.cells, self.variables["cell"])
+        usual = "default" if "matrix" in self.request.words else "smoke"
+        return matrix.select(self.spec, self.cells, self.variables.get("set", usual))
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.layout, self.spec, self.cells)
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Every stage by the name of its task."""
+        return {stage.task: stage for stage in self.pipeline.stages()}
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.layout, say=self.view.say, jobserver=self.jobserver, jobs=self.jobs)
+
+
+def caller_directory() -> Path:
+    """Where the person stands: the wrapper changes to the checkout, and says from where."""
+    return Path(os.environ.get("OOLONG_CALLER_DIR") or Path.cwd())
+
+
+_current: Session | None = None
+
+
+def open_session(request: Request) -> Session:
+    """Start the session that the tasks of this process belong to."""
+    global _current
+    layout = Layout(checkout=CHECKOUT, cache=default_cache())
+    _current = Session(request=request, layout=layout, view=View(sys.stderr), collected=Collected())
+    return _current
+
+
+def current() -> Session:
+    """The session of this process; plain `doit` without our program gets one with nothing asked for."""
+    return _current or open_session(Request(variables={}, words=()))

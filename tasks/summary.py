@@ -1,0 +1,43 @@
+"""The end of a run on the screen: verdicts to stdout, what went wrong besides to stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from oolong.report import tables
+from oolong.stage import FAIL
+from tasks.session import Session
+
+
+def show(session: Session) -> None:
+    """Tell what the run came to."""
+    results = _reported(session)
+    if results:
+        folder = _shown(session.layout.results)
+        sys.stdout.write(tables.verdicts(results))
+        sys.stdout.write(tables.failures(results, folder))
+        sys.stdout.write(f"results: {folder}/CELL/result.json\n")
+    reported = {result["cell"] for result in results}
+    for task, stage in session.collected.results.items():
+        if stage.status == FAIL and session.stages[task].subject not in reported:
+            print(f"{task}: {stage.kind}", *stage.lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
+    for task, error in session.collected.errors.items():
+        print(f"oolong: {task}: {error}", file=sys.stderr)
+    for task, message in session.collected.crashes.items():
+        print(f"oolong: {task}: a defect of oolong:\n{message}", file=sys.stderr)
+
+
+def _reported(session: Session) -> list[dict[str, Any]]:
+    """result.json of every cell whose verdict this run touched."""
+    documents = []
+    for task in session.collected.results:
+        stage, _, cell = task.partition(":")
+        path = session.layout.cell_results(cell) / "result.json"
+        if stage == "verdict" and path.exists():
+            documents.append(json.loads(path.read_bytes()))
+    return documents
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

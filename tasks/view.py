@@ -1,0 +1,131 @@
+"""What a person sees while the stages run: a live table on a terminal, plain lines elsewhere; all on stderr."""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from oolong.stage import OK, Progress, Stage, StageResult
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+PLAIN_EVERY_SECONDS = 20.0
+MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]"}
+
+
+class View:
+    """Told by the tasks what starts and what ends, from any thread."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._guard = threading.Lock()
+        self._begun = time.monotonic()
+        self._board: _Board | None = None
+        self._live: Live | None = None
+        self._spoke: dict[str, float] = {}
+
+    def open(self, rows: Sequence[str], columns: Sequence[str]) -> None:
+        """Start the live table where there is a terminal to show it on."""
+        if not self._stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        self._board = _Board(rows, columns)
+        self._live = Live(
+            get_renderable=self._board.render, console=Console(file=self._stream), refresh_per_second=4
+        )
+        self._live.start()
+
+    def close(self) -> None:
+        """Leave the last state of the table on the screen."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def say(self, line: str) -> None:
+        """One line for the person, above the table."""
+        with self._guard:
+            if self._live:
+                self._live.console.print(line, markup=False, highlight=False)
+            else:
+                elapsed = time.monotonic() - self._begun
+                print(f"[{elapsed:7.1f} s] {line}", file=self._stream, flush=True)
+
+    def started(self, stage: Stage) -> None:
+        self._spoke[stage.task] = time.monotonic()
+        if self._board:
+            self._board.start(stage.name, stage.subject)
+
+    def progress(self, stage: Stage) -> Progress:
+        """The callback that a stage's work reports to."""
+
+        def report(text: str, done: int = 0, total: int | None = None) -> None:
+            share = f"{min(99, 100 * done // total)}%" if total else str(done) if done else ""
+            if self._board:
+                self._board.advance(stage.name, stage.subject, share)
+            elif time.monotonic() - self._spoke.get(stage.task, 0.0) > PLAIN_EVERY_SECONDS:
+                self._spoke[stage.task] = time.monotonic()
+                self.say(f"{stage.task}: {share} {text}".rstrip())
+
+        return report
+
+    def finished(self, stage: Stage, result: StageResult) -> None:
+        if self._board:
+            self._board.finish(stage.name, stage.subject, f"{MARKS[result.status]} {result.seconds:.0f} s")
+        else:
+            why = f": {result.lines[0]}" if result.lines and not result.ok else ""
+            self.say(f"{stage.task}: {result.status}, {result.seconds:.1f} s{why}")
+
+    def stopped(self, stage: Stage) -> None:
+        """The stage met trouble that is not the kernel's."""
+        if self._board:
+            self._board.finish(stage.name, stage.subject, "[red]![/]")
+        else:
+            self.say(f"{stage.task}: stopped")
+
+    def unchanged(self, stage: Stage, result: StageResult) -> None:
+        """Nothing was to do."""
+        if self._board:
+            self._board.finish(stage.name, stage.subject, f"{MARKS[result.status]} [dim]=[/]")
+
+
+class _Board:
+    """The state of the live table: a row per cell, a column per stage; what cells share is told below it."""
+
+    def __init__(self, rows: Sequence[str], columns: Sequence[str]) -> None:
+        self._rows, self._columns = tuple(rows), tuple(columns)
+        self._cells: dict[tuple[str, str], str] = {}
+        self._since: dict[tuple[str, str], float] = {}
+
+    def start(self, stage: str, subject: str) -> None:
+        self._since[stage, subject] = time.monotonic()
+
+    def advance(self, stage: str, subject: str, share: str) -> None:
+        self._cells[stage, subject] = share
+
+    def finish(self, stage: str, subject: str, text: str) -> None:
+        self._since.pop((stage, subject), None)
+        self._cells[stage, subject] = text
+
+    def render(self) -> "Table":
+        from rich.table import Table
+
+        shared = [
+            f"{stage} {subject}: {self._text(stage, subject)}"
+            for stage, subject in dict.fromkeys([*self._cells, *self._since])
+            if subject not in self._rows
+        ]
+        table = Table("cell", *self._columns, caption="  ".join(shared) or None, caption_justify="left")
+        for row in self._rows:
+            table.add_row(row, *(self._text(column, row) for column in self._columns))
+        return table
+
+    def _text(self, stage: str, subject: str) -> str:
+        text = self._cells.get((stage, subject), "")
+        if (since := self._since.get((stage, subject))) is not None:
+            return f"[yellow]▸[/] {text} {time.monotonic() - since:.0f} s"
+        return text

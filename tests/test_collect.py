@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from oolong.errors import BadInput, Infrastructure, Interrupted, OolongError
+from oolong.stage import BLOCKED, FAIL, OK, StageResult
+from tasks.collect import Collected
+
+
+def result(status: str) -> StageResult:
+    return StageResult(
+        stage="boot",
+        digest="0" * 64,
+        folder=Path("/nowhere"),
+        status=status,
+        kind=None,
+        lines=(),
+        artifacts={},
+        data={},
+        keep=True,
+        seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("statuses", "errors", "code"),
+    [
+        ([], [], 0),
+        ([OK, OK], [], 0),
+        ([OK, FAIL], [], 1),
+        ([OK, BLOCKED], [], 0),
+        ([FAIL], [Infrastructure("mirror")], 3),
+        ([FAIL], [BadInput("tree"), Infrastructure("mirror")], 2),
+        ([OK], [Interrupted("interrupted"), BadInput("tree")], 130),
+    ],
+)
+def test_exit_codes(statuses: list[str], errors: list[OolongError], code: int) -> None:
+    collected = Collected()
+    for number, status in enumerate(statuses):
+        collected.result(f"boot:{number}", result(status))
+    for number, error in enumerate(errors):
+        collected.error(f"rootfs:{number}", error)
+    assert collected.exit_code() == code
+
+
+def test_a_defect_is_never_a_success() -> None:
+    collected = Collected()
+    collected.crash("boot:le", "Traceback")
+    assert collected.exit_code() == 3
+
+
+def test_a_failed_test_run_is_told() -> None:
+    collected = Collected()
+    collected.failed("test")
+    assert collected.exit_code() == 1

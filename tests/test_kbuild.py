@@ -1,0 +1,81 @@
+"""The command lines, against the facts that they rest on."""
+
+from pathlib import Path
+
+from oolong import kbuild
+from oolong.buildlog import culprits
+from oolong.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
+
+
+def cell(endian: Endian = Endian.LE, base: str | Path = "allnoconfig") -> Cell:
+    return Cell(
+        name=f"{endian}-minimal-gcc-14",
+        endian=endian,
+        config=KernelConfig(
+            name="minimal", base=base, fragments=(), required=(), startup_tests=None, modules=False
+        ),
+        toolchain=Toolchain(
+            name="gcc-14",
+            family="gcc",
+            suites=("trixie",),
+            packages=(),
+            without=(),
+            links=(),
+            prefixes=((Endian.LE, "powerpc64le-linux-gnu-"), (Endian.BE, "powerpc64-linux-gnu-")),
+        ),
+        kernel=DebianSource(name="v7.3.4", suite="trixie-backports", package="linux-source-7.3"),
+        machine=Machine(
+            name="pseries", emulator="qemu", machine="pseries", cpu="power9", cpus=2, memory=512, cmdline="", timeout=60
+        ),
+        stub_pass=StubPass.OOLONG,
+        link_both=False,
+    )
+
+
+def test_each_endianness_has_its_compiler() -> None:
+    assert "CC=ccache powerpc64le-linux-gnu-gcc" in kbuild.make(cell(Endian.LE))
+    assert "CROSS_COMPILE=powerpc64-linux-gnu-" in kbuild.make(cell(Endian.BE))
+
+
+def test_no_word_holds_a_path_of_the_host() -> None:
+    for argv in (kbuild.compile_argv(cell()), kbuild.link(cell(), our_stubs=True), *kbuild.configure(cell())):
+        assert all("/" not in word or any(inside in word for inside in ("/src", "/build", "/stubs", "/request"))
+                   for word in argv)  # fmt: skip
+
+
+def test_configure_reads_kconfig_once_for_allnoconfig_and_settles_other_bases() -> None:
+    assert [argv[-1] for argv in kbuild.configure(cell())] == ["allnoconfig"]
+    assert [argv[-1] for argv in kbuild.configure(cell(base="ppc64le_guest_defconfig"))] == [
+        "ppc64le_guest_defconfig",
+        "olddefconfig",
+    ]
+    assert [argv[-1] for argv in kbuild.configure(cell(base=Path("/some/.config")))] == ["olddefconfig"]
+
+
+def test_our_stubs_override_one_rule_and_the_tree_keeps_it_otherwise() -> None:
+    ours = [word for word in kbuild.link(cell(), our_stubs=True) if word.startswith("cmd_")]
+    assert ours == ["cmd_gen_ftrace_ool_stubs=cp /stubs/vmlinux.arch.S $@"]
+    assert not any(word.startswith("cmd_") for word in kbuild.link(cell(), our_stubs=False))
+
+
+def test_no_job_count_reaches_a_recipe() -> None:
+    assert not any(word.startswith("-j") for word in kbuild.compile_argv(cell()))
+
+
+def test_the_release_string_can_take_nothing_from_the_machine() -> None:
+    assert "LOCALVERSION=" in kbuild.make(cell())
+    assert "CONFIG_LOCALVERSION_AUTO is not set" in kbuild.FIXED_CONFIG
+
+
+def test_culprits_are_the_first_errors() -> None:
+    log = ["  CC      a.o", "kernel/fork.c:1:2: error: expected ';'", "make[2]: *** [x] Error 1", "  CC      b.o"]
+    assert culprits(log) == (log[1], log[2])
+
+
+def test_without_an_error_line_the_end_is_shown() -> None:
+    assert culprits([f"line {number}" for number in range(30)])[-1] == "line 29"
+    assert len(culprits([f"line {number}" for number in range(30)])) == 20
+
+
+def test_a_file_named_error_is_no_error() -> None:
+    assert culprits(["  CC      fs/error.o", "a.c:1: error: bad"]) == ("a.c:1: error: bad",)

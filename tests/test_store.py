@@ -1,0 +1,182 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oolong.errors import Infrastructure
+from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
+from oolong.store import Store, failed, remove_tree, write_atomically
+from tests.support import layout_in, silent, stage_of, write_file
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(layout_in(tmp_path), say=lambda line: None)
+
+
+def test_a_stage_is_published_with_its_digests_and_recipe(store: Store) -> None:
+    stage = stage_of("one", write_file("a", "text"))
+    result = store.make(stage, silent)
+    assert result.status == OK
+    assert result.path("a").read_text() == "text"
+    assert result.artifacts["a"].size == 4
+    assert json.loads((result.folder / "recipe.json").read_bytes()) == stage.recipe.as_json()
+    assert result.folder == store.layout.stage("one", stage.recipe.digest)
+    assert list(store.layout.scratch.iterdir()) == []
+
+
+def test_a_kept_result_is_found_and_not_made_again(store: Store) -> None:
+    runs: list[int] = []
+
+    def count(work: Work) -> Outcome:
+        runs.append(1)
+        return Outcome()
+
+    stage = stage_of("one", count)
+    store.make(stage, silent)
+    store.make(stage, silent)
+    assert len(runs) == 1
+    store.make(stage, silent, again=True)
+    assert len(runs) == 2
+
+
+def test_a_failure_is_a_result_and_is_kept(store: Store) -> None:
+    result = store.make(stage_of("one", lambda work: failed("build", ("it broke",))), silent)
+    assert (result.status, result.kind, result.lines) == (FAIL, "build", ("it broke",))
+    assert store.find(stage_of("one", write_file("a", "never"))) == result
+
+
+def test_a_result_not_to_keep_is_made_again(store: Store) -> None:
+    store.make(stage_of("one", lambda work: failed("hang", (), keep=False)), silent)
+    assert store.make(stage_of("one", write_file("a", "now")), silent).status == OK
+
+
+def test_a_stage_after_a_failure_is_blocked_and_says_by_whom(store: Store) -> None:
+    first = stage_of("one", lambda work: failed("build", ()))
+    second = stage_of("two", write_file("a", ""), first)
+    store.make(first, silent)
+    result = store.make(second, silent)
+    assert (result.status, result.lines, result.keep) == (BLOCKED, ("one:cell did not succeed",), False)
+
+
+def test_a_tolerant_stage_sees_the_failure(store: Store) -> None:
+    first = stage_of("one", lambda work: failed("build", ()))
+    seen: list[str] = []
+
+    def look(work: Work) -> Outcome:
+        seen.append(work.need("one").status)
+        return Outcome()
+
+    store.make(first, silent)
+    assert store.make(stage_of("two", look, first, tolerant=True), silent).status == OK
+    assert seen == [FAIL]
+
+
+def test_trouble_with_the_world_leaves_nothing(store: Store) -> None:
+    def trouble(work: Work) -> Outcome:
+        (work.folder / "half").write_text("x")
+        raise Infrastructure("the disk is full")
+
+    stage = stage_of("one", trouble)
+    with pytest.raises(Infrastructure):
+        store.make(stage, silent)
+    assert store.find(stage) is None
+    assert list(store.layout.scratch.iterdir()) == []
+
+
+def test_equal_content_is_linked_instead_of_made_again(store: Store) -> None:
+    made: list[str] = []
+
+    def consume(work: Work) -> Outcome:
+        made.append(work.need("one").path("a").read_text())
+        return write_file("out", made[-1])(work)
+
+    def chain(version: str, text: str) -> tuple[Stage, Stage]:
+        first = stage_of("one", write_file("a", text), inputs={"version": version})
+        return first, stage_of("two", consume, first, by_content={"one": ("one", "a")})
+
+    for version, text in (("1", "same"), ("2", "same"), ("3", "other")):
+        first, second = chain(version, text)
+        store.make(first, silent)
+        result = store.make(second, silent)
+        assert result.path("out").read_text() == text
+        assert result.digest == second.recipe.digest
+    assert made == ["same", "other"]
+
+
+def test_what_a_killed_process_left_is_not_taken_and_is_removed(store: Store) -> None:
+    def hang(work: Work) -> Outcome:
+        (work.folder / "half").write_text("x")
+        time.sleep(600)
+        return Outcome()
+
+    stage = stage_of("one", hang)
+    process = multiprocessing.get_context("fork").Process(target=store.make, args=(stage, silent))
+    process.start()
+    while not list(store.layout.scratch.glob("*/half")):
+        time.sleep(0.02)
+    assert process.pid
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert store.find(stage) is None
+    assert store.make(replace(stage, work=write_file("a", "whole")), silent).status == OK
+    assert list(store.layout.scratch.iterdir()) == []
+
+
+def test_the_second_process_waits_says_for_whom_and_takes_the_work_of_the_first(tmp_path: Path) -> None:
+    said: list[str] = []
+    store = Store(layout_in(tmp_path), say=said.append)
+    begun = tmp_path / "begun"
+
+    def slow(work: Work) -> Outcome:
+        begun.touch()
+        time.sleep(1)
+        return write_file("a", "by the first")(work)
+
+    process = multiprocessing.get_context("fork").Process(target=store.make, args=(stage_of("one", slow), silent))
+    process.start()
+    while not begun.exists():
+        time.sleep(0.02)
+    result = store.make(stage_of("one", write_file("a", "by the second")), silent)
+    process.join()
+    assert result.path("a").read_text() == "by the first"
+    assert len(said) == 1
+    assert said[0].startswith(f"one:cell: waiting for process {process.pid} ")
+
+
+def test_atomic_writes_leave_the_old_file_on_trouble(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_read_only_trees_can_be_removed(tmp_path: Path) -> None:
+    inner = tmp_path / "tree" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").touch(0o444)
+    inner.chmod(0o555)
+    (tmp_path / "tree").chmod(0o555)
+    remove_tree(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
+    remove_tree(tmp_path / "not there")
+
+
+def test_recipes_depend_on_every_part() -> None:
+    base = Recipe(stage="s", argv=(("a",),), env={"E": "1"}, inputs={"i": "1"}, code="c")
+    others = [
+        replace(base, stage="t"),
+        replace(base, argv=(("b",),)),
+        replace(base, argv=(("a",), ("a",))),
+        replace(base, env={"E": "2"}),
+        replace(base, inputs={"i": "2"}),
+        replace(base, code="d"),
+    ]
+    assert len({recipe.digest for recipe in [base, *others]}) == 7
