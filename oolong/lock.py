@@ -1,0 +1,146 @@
+"""toolchains/NAME.lock and pipeline.lock: every package that the names resolve to, by version and SHA-256.
+
+JSON with one package a line, so that a diff shows what changed.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from oolong.digest import digest_of
+from oolong.errors import BadInput
+from oolong.layout import Layout
+from oolong.model import DebianSource, Package, Toolchain
+from oolong.store import write_atomically
+
+RELOCK = "./doit lock resolves all packages again and rewrites the locks"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+FIELDS = frozenset(field.name for field in dataclasses.fields(Package))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """What a toolchain or a source resolves to. `asked` is the digest of what was asked for, so that a lock that
+    no longer fits its YAML is noticed."""
+
+    name: str
+    asked: str
+    packages: tuple[Package, ...]
+
+
+def asked_by_toolchain(toolchain: Toolchain) -> str:
+    """The digest of the part of a toolchain that decides its packages."""
+    return digest_of([list(toolchain.suites), sorted(toolchain.packages), sorted(toolchain.without)])
+
+
+def asked_by_source(source: DebianSource) -> str:
+    """The digest of what a Debian kernel source asks for."""
+    return digest_of([source.suite, source.package])
+
+
+def read_toolchain(layout: Layout, toolchain: Toolchain) -> Lock:
+    """The lock of a toolchain; BadInput if it is missing, malformed, or made for something else."""
+    path = layout.toolchain_lock(toolchain.name)
+    return _checked(_load(path), toolchain.name, asked_by_toolchain(toolchain), path)
+
+
+def read_source(layout: Layout, source: DebianSource) -> Lock:
+    """The lock of a Debian kernel source, from pipeline.lock."""
+    path = layout.pipeline_lock
+    sources = _load(path).get("sources")
+    if not isinstance(sources, dict) or source.name not in sources:
+        raise BadInput(f"nothing is locked for the source {source.name!r}", where=path.name, hint=RELOCK)
+    return _checked(sources[source.name], source.name, asked_by_source(source), path)
+
+
+def write_toolchain(layout: Layout, lock: Lock) -> None:
+    """Write toolchains/NAME.lock."""
+    write_atomically(layout.toolchain_lock(lock.name), _rendered(_fields(lock)))
+
+
+def write_sources(layout: Layout, locks: Sequence[Lock]) -> None:
+    """Write the sources of pipeline.lock."""
+    write_atomically(layout.pipeline_lock, _rendered({"sources": {lock.name: _fields(lock) for lock in locks}}))
+
+
+def merge(locks: Sequence[Lock]) -> tuple[Package, ...]:
+    """The packages of several locks as one root file system, in order of their names.
+
+    BadInput if two locks have one package in two versions: half of each would be unpacked over the other.
+    """
+    found: dict[tuple[str, str], tuple[Package, str]] = {}
+    for lock in locks:
+        for package in lock.packages:
+            other, by = found.setdefault((package.name, package.arch), (package, lock.name))
+            if other.sha256 != package.sha256:
+                raise BadInput(
+                    f"{lock.name} has {package.name} {package.version}, {by} has {other.version}",
+                    where=f"toolchains/{lock.name}.lock",
+                    hint=RELOCK,
+                )
+    return tuple(found[key][0] for key in sorted(found))
+
+
+def _fields(lock: Lock) -> dict[str, Any]:
+    packages = sorted(lock.packages, key=lambda package: (package.name, package.arch))
+    return {"asked": lock.asked, "packages": [dataclasses.asdict(package) for package in packages]}
+
+
+def _rendered(value: Mapping[str, Any]) -> bytes:
+    """Indented JSON in which a package is one line."""
+    packages: list[str] = []
+
+    def fold(part: Any) -> Any:
+        if isinstance(part, dict) and part.keys() == FIELDS:
+            packages.append(json.dumps(part, sort_keys=True))
+            return f"@{len(packages) - 1}@"
+        if isinstance(part, dict):
+            return {key: fold(inner) for key, inner in part.items()}
+        return [fold(inner) for inner in part] if isinstance(part, list) else part
+
+    text = json.dumps(fold(value), indent=1, sort_keys=True)
+    return (re.sub(r'"@(\d+)@"', lambda match: packages[int(match[1])], text) + "\n").encode()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput("this lock is missing", where=path.name, hint=RELOCK) from None
+    except ValueError as error:
+        raise BadInput(f"this is not JSON: {error}", where=path.name, hint=RELOCK) from error
+    if not isinstance(value, dict):
+        raise BadInput("this lock is not a mapping", where=path.name, hint=RELOCK)
+    return value
+
+
+def _checked(value: Any, name: str, asked: str, path: Path) -> Lock:
+    if not isinstance(value, dict) or not isinstance(value.get("packages"), list):
+        raise BadInput(f"the lock of {name!r} holds no list of packages", where=path.name, hint=RELOCK)
+    if value.get("asked") != asked:
+        raise BadInput(f"the lock of {name!r} was made for something else", where=path.name, hint=RELOCK)
+    return Lock(name=name, asked=asked, packages=tuple(_package(fields, path) for fields in value["packages"]))
+
+
+def _package(fields: Any, path: Path) -> Package:
+    if not isinstance(fields, dict) or fields.keys() != FIELDS:
+        raise BadInput(f"a package needs exactly {', '.join(sorted(FIELDS))}", where=path.name, hint=RELOCK)
+    good = (
+        all(isinstance(fields[key], str) for key in FIELDS - {"size"})
+        and isinstance(fields["size"], int)
+        and fields["size"] >= 0
+        and SHA256.fullmatch(fields["sha256"])
+        and _stays_inside(fields["path"])
+    )
+    if not good:
+        raise BadInput(f"a package's fields are wrong: {json.dumps(fields)}", where=path.name, hint=RELOCK)
+    return Package(**fields)
+
+
+def _stays_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts

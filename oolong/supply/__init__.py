@@ -1,0 +1,1 @@
+"""Bytes from outside: resolved by apt, pinned in locks, verified before they are used."""

@@ -1,0 +1,51 @@
+"""Which Debian mirrors there are: the person's setting, else what the host's apt is set up with."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from oolong import proc
+from oolong.errors import BadInput, Infrastructure
+
+SETTING = "OOLONG_MIRROR"
+SCHEMES = ("http://", "https://", "file:/")
+HINT = f"set {SETTING} to the URI of a Debian mirror, such as the one your site runs, e.g. http://mirror.example/debian"
+
+
+def mirrors(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Base URIs without a slash at the end, the preferred one first; Infrastructure if there is none."""
+    if setting := environment.get(SETTING, "").strip():
+        return tuple(_checked(word) for word in re.split(r"[\s,]+", setting))
+    found = parse_index_targets(_index_targets())
+    if not found:
+        raise Infrastructure("apt on this machine has no mirror of Debian", hint=HINT)
+    return found
+
+
+def parse_index_targets(text: str) -> tuple[str, ...]:
+    """`apt-get indextargets` lines `ORIGIN|LABEL|URI` → the URIs of Debian's own archive, each once.
+
+    Label tells Debian's main archive from debian-security, whose pool holds other packages.
+    """
+    found = []
+    for line in text.splitlines():
+        origin, label, uri = (line.split("|") + ["", ""])[:3]
+        if origin == label == "Debian" and uri.startswith(SCHEMES):
+            found.append(uri.rstrip("/"))
+    return tuple(dict.fromkeys(found))
+
+
+def _index_targets() -> str:
+    try:
+        done = proc.check(
+            ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
+        )
+    except Infrastructure as error:
+        raise Infrastructure(f"apt does not tell its mirrors: {error.what}", hint=HINT) from error
+    return done.output.decode(errors="replace")
+
+
+def _checked(uri: str) -> str:
+    if not uri.startswith(SCHEMES):
+        raise BadInput(f"{uri!r} is not an http, https or file URI", where=SETTING, hint=HINT)
+    return uri.rstrip("/")

@@ -1,0 +1,38 @@
+"""`./doit lock`: resolve all toolchains and kernel sources again and rewrite their locks."""
+
+from collections.abc import Iterator
+
+from oolong import lock
+from oolong.layout import Layout
+from oolong.model import DebianSource, KernelSource, PatchedSource, Spec
+from oolong.supply.apt import private_apt
+from oolong.supply.mirror import mirrors
+
+
+def relock(layout: Layout, spec: Spec) -> Iterator[str]:
+    """Resolve everything, then write everything: a failure in between changes no file. Yields lines to show."""
+    sources = [base for source in spec.sources if isinstance(base := _base(source), DebianSource)]
+    suites = {suite for toolchain in spec.toolchains for suite in toolchain.suites}
+    toolchain_locks = []
+    # toolchains must not see a backport that a kernel source needs
+    with private_apt(mirrors()[0], sorted(suites)) as apt:
+        for toolchain in spec.toolchains:
+            toolchain_locks.append(apt.closure(toolchain))
+            packages = toolchain_locks[-1].packages
+            size = sum(package.size for package in packages)
+            yield f"{toolchain.name}: {len(packages)} packages, {size / 1e6:.0f} MB"
+    source_locks = []
+    for suite in sorted({source.suite for source in sources}):
+        with private_apt(mirrors()[0], [suite]) as apt:
+            for source in sources:
+                if source.suite == suite:
+                    source_locks.append(apt.source(source))
+                    yield f"{source.name}: {source_locks[-1].packages[0].version}"
+    for lock_of_toolchain in toolchain_locks:
+        lock.write_toolchain(layout, lock_of_toolchain)
+    if source_locks:
+        lock.write_sources(layout, source_locks)
+
+
+def _base(source: KernelSource) -> KernelSource:
+    return source.base if isinstance(source, PatchedSource) else source
