@@ -86,10 +86,10 @@ def modules(cell: Cell) -> tuple[str, ...]:
     return make(cell, "modules")
 
 
-def tree_script(cell: Cell, *, reserve: int) -> tuple[str, ...]:
+def tree_script(cell: Cell, *, reserve: str) -> tuple[str, ...]:
     """The tree's own counting script on /build/vmlinux.o, with the arguments its Makefile gives it."""
     objdump = f"{prefix_of(cell.toolchain.prefixes, cell.endian)}objdump"
-    return (f"{SRC}/{STUB_SCRIPT}", str(reserve), "y", objdump, f"{BUILD}/vmlinux.o", "/out/vmlinux.arch.S")
+    return (f"{SRC}/{STUB_SCRIPT}", reserve, "y", objdump, f"{BUILD}/vmlinux.o", "/out/vmlinux.arch.S")
 
 
 def prefix_of(prefixes: tuple[tuple[Endian, str], ...], endian: Endian) -> str:

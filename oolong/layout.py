@@ -46,6 +46,10 @@ class Layout:
         return self.checkout / "templates"
 
     @property
+    def stub_template(self) -> Path:
+        return self.templates / "vmlinux.arch.S.j2"
+
+    @property
     def build(self) -> Path:
         return self.checkout / "build"
 

@@ -101,7 +101,8 @@ class KernelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A QEMU machine. `emulator` is the name of a toolchain of that family; `memory` in MiB, `timeout` in seconds of wall clock, `cpus` virtual CPUs."""
+    """A QEMU machine. `emulator` is the name of a toolchain of that family; `cpus` are virtual CPUs, `memory` is in
+    MiB, `timeout` in seconds of wall clock."""
 
     name: str
     emulator: str

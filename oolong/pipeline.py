@@ -1,8 +1,8 @@
 """Cells → the stages of each, chained by their recipes: the whole picture as data, nothing run.
 
-    rootfs ─┬─ configure ─ compile ─ stubs ─ link ─┬─ boot ─ verdict
-    source ─┘                              modules ┘
-                                         initramfs ┘
+rootfs ─┬─ configure ─ compile ─ stubs ─ link ─┬─ boot ─ verdict
+source ─┘                              modules ┘
+                                     initramfs ┘
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,26 +51,30 @@ class Pipeline:
         tools = self._rootfs_of(self._host, cell.toolchain)
         emulator = self._rootfs_of(self._spec.toolchain(cell.machine.emulator))
         tree = self._source_of(cell.kernel, tools)
-        configured = configure.stage(
-            cell, rootfs=tools, source=tree.stage, configure_digest=tree.configure_digest
-        )
+        configured = configure.stage(cell, rootfs=tools, source=tree.stage, configure_digest=tree.configure_digest)
         compiled = compile.stage(cell, rootfs=tools, source=tree.stage, configure=configured)
         counted = stubs.stage(
             cell, rootfs=tools, source=tree.stage, compiled=compiled, template=self._layout.stub_template
         )
-        linked = link.link(cell, rootfs=tools, source=tree.stage, compiled=compiled, stubs=counted)
+        to_link = link.Needs(rootfs=tools, source=tree.stage, configure=configured, compile=compiled, stubs=counted)
+        linked = link.link(cell, to_link)
         chain = [tools, emulator, tree.stage, configured, compiled, counted, linked]
         others: list[Stage] = []
         if cell.link_both:
-            others.append(
-                link.crosslink(cell, rootfs=tools, source=tree.stage, compiled=compiled, stubs=counted)
-            )
+            others.append(link.crosslink(cell, to_link))
         built = None
         if cell.config.modules:
             built = modules.stage(cell, rootfs=tools, source=tree.stage, linked=linked)
             others.append(built)
-        packed = initramfs.stage(cell, rootfs=tools, source=tree.stage, modules=built, guest=self._layout.guest)
-        booted = boot.stage(cell, emulator=emulator, linked=linked, initramfs=packed, source=tree.stage)
+        packed = initramfs.stage(
+            cell,
+            rootfs=tools,
+            source=tree.stage,
+            guest_digest=tree.guest_digest,
+            modules=built,
+            folder=self._layout.guest,
+        )
+        booted = boot.stage(cell, emulator=emulator, compiled=compiled, linked=linked, initramfs=packed)
         chain += [*others, packed, booted]
         yield from chain
         yield verdict.stage(cell, tuple(chain))
@@ -84,7 +88,7 @@ class Pipeline:
         key = "+".join(toolchain.name for toolchain in toolchains)
         if key not in self._rootfs:
             self._rootfs[key] = rootfs.stage(
-                toolchains, [lock.read(self._layout, toolchain) for toolchain in toolchains]
+                toolchains, [lock.read_toolchain(self._layout, toolchain) for toolchain in toolchains]
             )
         return self._rootfs[key]
 

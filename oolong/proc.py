@@ -55,17 +55,17 @@ def run(
     until: Callable[[], bool] | None = None,
     pass_fds: Sequence[int] = (),
     log_as: Sequence[str] | None = None,
+    log_output: bool = True,
 ) -> Finished:
     """Run a program to its end; stdout and stderr are one stream.
 
     With `log`, the stream is appended there below a line that repeats the command, and is not kept in memory;
     without, it comes back as `output`. `log_as` is what the log says where the real command holds what only this
-    process has, such as an open file descriptor. `on_output` sees each chunk. `until` is asked about twice a second; when
-    it answers True the program is killed as if its time were up. Raises Infrastructure if the program cannot be
-    started, Interrupted if `stop_all` was called.
+    process has, such as an open file descriptor; with `log_output` False the log gets no more than that line.
+    `on_output` sees each chunk. `until` is asked about twice a second; when it answers True the program is killed as
+    if its time were up. Raises Infrastructure if the program cannot be started, Interrupted if `stop_all` was called.
     """
-    if _stopping.is_set():
-        raise Interrupted("interrupted")
+    check_interrupted()
     kept: list[bytes] = []
     started = time.monotonic()
     with _log(log, log_as or argv) as sink:
@@ -77,10 +77,10 @@ def run(
                     timed_out = True
                     _kill(child)
                     continue
-                if sink:
+                if sink and log_output:
                     sink.write(chunk)
                     sink.flush()
-                else:
+                elif not sink:
                     kept.append(chunk)
                 if on_output:
                     on_output(chunk)
@@ -92,8 +92,7 @@ def run(
                 _running.discard(child)
             if child.stdout:
                 child.stdout.close()
-    if _stopping.is_set():
-        raise Interrupted("interrupted")
+    check_interrupted()
     return Finished(
         argv=tuple(argv),
         returncode=returncode,
@@ -116,6 +115,12 @@ def check(argv: Sequence[str], *, hint: str = "", **options: object) -> Finished
 def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """The argv for a program of the host (outside the sandbox) that must not outlive us."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+
+
+def check_interrupted() -> None:
+    """Raise Interrupted if `stop_all` was called; for long work that is no program."""
+    if _stopping.is_set():
+        raise Interrupted("interrupted")
 
 
 def stop_all() -> None:

@@ -64,7 +64,8 @@ class Outcome:
 
     `artifacts` names the files that count (name -> path below the stage's folder); `data` is JSON for the stages
     after it. A failure has a `kind` (build, config-drift, stub-audit, ...) and the `lines` that show it. `keep`
-    False means that the result must not be taken for true in a later run (a time-out, a death of QEMU).
+    False means that the result must not be taken for true in a later run (a time-out, a death of QEMU). A failure
+    that does not block leaves artifacts that the stages after it can work with.
     """
 
     status: str = OK
@@ -73,6 +74,7 @@ class Outcome:
     artifacts: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     keep: bool = True
+    blocks: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ class StageResult:
     artifacts: Mapping[str, Artifact]
     data: Mapping[str, Any]
     keep: bool
+    blocks: bool
     seconds: float
 
     @property

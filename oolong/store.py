@@ -1,9 +1,9 @@
 """Finished stages on disk: each in a folder named by its digest, published by rename, never changed after.
 
-    cache/stages/STAGE/DIGEST/result.json   what came of it, and the digest of every artifact
-                              recipe.json   what decided it
-                              log           the commands and all they said
-                              ...           the artifacts
+cache/stages/STAGE/DIGEST/result.json   what came of it, and the digest of every artifact
+                          recipe.json   what decided it
+                          log           the commands and all they said
+                          ...           the artifacts
 """
 
 import dataclasses
@@ -53,9 +53,7 @@ class Store:
         same stage take turns; the second finds the work of the first.
         """
         label = f"{stage.name}-{stage.recipe.digest}"
-        with held(
-            self.layout.lock(label), waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")
-        ):
+        with held(self.layout.lock(label), waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")):
             found = self.find(stage)
             if found and found.keep and not again:
                 return found
@@ -75,10 +73,8 @@ class Store:
                 write_atomically(self._twin_file(stage, needs), stage.recipe.digest.encode())
             return result
 
-    def _outcome(
-        self, stage: Stage, folder: Path, needs: Mapping[str, StageResult], progress: Progress
-    ) -> Outcome:
-        blockers = [] if stage.tolerant else [task for task, result in needs.items() if not result.ok]
+    def _outcome(self, stage: Stage, folder: Path, needs: Mapping[str, StageResult], progress: Progress) -> Outcome:
+        blockers = [] if stage.tolerant else [task for task, result in needs.items() if not result.ok and result.blocks]
         if blockers:
             return Outcome(status=BLOCKED, lines=(f"{blockers[0]} did not succeed",), keep=False)
         return stage.work(self._work(folder, needs, progress))
@@ -96,8 +92,7 @@ class Store:
 
     def _twin_file(self, stage: Stage, needs: Mapping[str, StageResult]) -> Path:
         content = {
-            role: only(needs, need).artifacts[artifact].sha256
-            for role, (need, artifact) in stage.by_content.items()
+            role: only(needs, need).artifacts[artifact].sha256 for role, (need, artifact) in stage.by_content.items()
         }
         return self.layout.twin(stage.name, stage.recipe.with_inputs(content).digest)
 
@@ -205,6 +200,7 @@ def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: floa
             "artifacts": artifacts,
             "data": dict(outcome.data),
             "keep": outcome.keep,
+            "blocks": outcome.blocks,
             "seconds": seconds,
         },
     )

@@ -41,10 +41,11 @@ def _run_alone(session: Session) -> int:
     """Tasks run with the checkout to ourselves and one jobserver for all the makes."""
     build = session.layout.build
     build.mkdir(parents=True, exist_ok=True)
-    with (
-        held(build / ".lock", waiting=lambda holder: session.view.say(f"{build.name}/ is in use: waiting for {holder}")),
-        serving(session.jobs) as fifo,
-    ):
+
+    def waiting(holder: str) -> None:
+        session.view.say(f"{build.name}/ is in use: waiting for {holder}")
+
+    with held(build / ".lock", waiting=waiting), serving(session.jobs) as fifo:
         session.jobserver = fifo
         try:
             doit_code = Main().run(list(session.request.words))

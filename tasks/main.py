@@ -21,7 +21,7 @@ COMMAND_LINE = "command line"
 def checked(command: type[Command]) -> type[Command]:
     """A command of doit that collects our errors, and its own about the command line, instead of printing them."""
 
-    class Checked(command):  # type: ignore[misc, valid-type]
+    class Checked(command):  # type: ignore[misc]
         name = command.get_name()
         __doc__ = command.__doc__
 

@@ -15,9 +15,7 @@ def task_report() -> Iterator[Task]:
     yield group("report", "put a cell's verdict, kernel and logs into build/results/")
     session = current()
     for cell in session.cells:
-        stamps = [
-            str(session.layout.stamp(stage.name, stage.subject)) for stage in session.pipeline.of_cell(cell.name)
-        ]
+        stamps = [str(session.layout.stamp(stage.name, stage.subject)) for stage in session.pipeline.of_cell(cell.name)]
         yield {
             "basename": "report",
             "name": cell.name,

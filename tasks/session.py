@@ -54,15 +54,21 @@ class Session:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        return matrix.expand(self.spec)
+        """All cells; those of the chosen set as it wants them."""
+        chosen = {cell.name: cell for cell in self._chosen_set}
+        return tuple(chosen.get(cell.name, cell) for cell in matrix.expand(self.spec))
 
     @cached_property
     def selected(self) -> tuple[Cell, ...]:
         """The cells of `cell=`, else of `set=`; without either, of `smoke`, or of `default` for `matrix`."""
         if "cell" in self.variables:
             return matrix.by_glob(self.cells, self.variables["cell"])
+        return self._chosen_set
+
+    @cached_property
+    def _chosen_set(self) -> tuple[Cell, ...]:
         usual = "default" if "matrix" in self.request.words else "smoke"
-        return matrix.select(self.spec, self.cells, self.variables.get("set", usual))
+        return matrix.select(self.spec, matrix.expand(self.spec), self.variables.get("set", usual))
 
     @cached_property
     def pipeline(self) -> Pipeline:

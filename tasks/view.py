@@ -35,9 +35,7 @@ class View:
         from rich.live import Live
 
         self._board = _Board(rows, columns)
-        self._live = Live(
-            get_renderable=self._board.render, console=Console(file=self._stream), refresh_per_second=4
-        )
+        self._live = Live(get_renderable=self._board.render, console=Console(file=self._stream), refresh_per_second=4)
         self._live.start()
 
     def close(self) -> None:

@@ -21,12 +21,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def changed_by(package: Path, file: str, **options: bool) -> bool:
-    before = code_digest(("oolong.a",), **options)
+def changed_by(package: Path, file: str, *, follow: bool = True) -> bool:
+    before = code_digest(("oolong.a",), follow=follow)
     with (package / file).open("a") as stream:
         stream.write("# edited\n")
     codeversion._imports.cache_clear()
-    return code_digest(("oolong.a",), **options) != before
+    return code_digest(("oolong.a",), follow=follow) != before
 
 
 @pytest.mark.parametrize("file", ["a.py", "b.py", "inner/c.py"])

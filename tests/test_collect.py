@@ -18,6 +18,7 @@ def result(status: str) -> StageResult:
         artifacts={},
         data={},
         keep=True,
+        blocks=True,
         seconds=0.0,
     )
 

@@ -11,9 +11,7 @@ def cell(endian: Endian = Endian.LE, base: str | Path = "allnoconfig") -> Cell:
     return Cell(
         name=f"{endian}-minimal-gcc-14",
         endian=endian,
-        config=KernelConfig(
-            name="minimal", base=base, fragments=(), required=(), startup_tests=None, modules=False
-        ),
+        config=KernelConfig(name="minimal", base=base, fragments=(), required=(), startup_tests=None, modules=False),
         toolchain=Toolchain(
             name="gcc-14",
             family="gcc",

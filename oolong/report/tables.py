@@ -31,7 +31,7 @@ def verdicts(results: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for result in results:
         verdict = result["verdict"]
-        stubs = next((stage["data"] for stage in result["stages"] if stage["stage"] == "stubs"), {})
+        stubs: Mapping[str, Any] = next((stage["data"] for stage in result["stages"] if stage["stage"] == "stubs"), {})
         counts = f"{stubs['text']}+{stubs['inittext']}" if "text" in stubs else "-"
         seconds = sum(stage["seconds"] for stage in result["stages"])
         kind = f" ({verdict['kind']})" if verdict["kind"] else ""

@@ -28,7 +28,11 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage) -> Stag
         },
     )
     return Stage(
-        subject=cell.name, recipe=recipe, needs=(rootfs, source, configure), work=partial(_work, cell, recipe)
+        subject=cell.name,
+        recipe=recipe,
+        needs=(rootfs, source, configure),
+        work=partial(_work, cell, recipe),
+        by_content={"source": ("source", "content"), "configure": ("configure", "config")},
     )
 
 
@@ -46,7 +50,12 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
     objects = sum(1 for _ in build.rglob("*.o"))
     write_json(hint, {"steps": counter.steps})
     return Outcome(
-        artifacts={"vmlinux.o": f"{TREE}/vmlinux.o", "config": f"{TREE}/.config"}, data={"objects": objects}
+        artifacts={
+            "vmlinux.o": f"{TREE}/vmlinux.o",
+            "config": f"{TREE}/.config",
+            "release": f"{TREE}/include/config/kernel.release",
+        },
+        data={"objects": objects},
     )
 
 

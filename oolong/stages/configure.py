@@ -1,11 +1,13 @@
 """The stage `configure`: fragments → .config, and every symbol that was asked for checked in it."""
 
 from functools import partial
+from pathlib import Path
 
 from oolong import kbuild, kconfig
 from oolong.buildlog import culprits
 from oolong.digest import digest_of
 from oolong.errors import BadInput
+from oolong.kconfig_deps import explain
 from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
@@ -68,7 +70,7 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
     drifts = kconfig.drift(request, dict(cell.config.required), final)
     artifacts = {"config": f"{TREE}/.config"}
     if drifts:
-        explained = kconfig.explain(source.folder / "tree", drifts, final)
+        explained = explain(source.folder / "tree", drifts, final)
         lines = tuple(line for drift in explained for line in drift.lines())
         return failed("config-drift", lines, artifacts=artifacts)
     return Outcome(artifacts=artifacts, data={"symbols": len(request) + len(cell.config.required)})
@@ -78,7 +80,7 @@ def _base_text(cell: Cell) -> str | None:
     return None if isinstance(cell.config.base, str) else _read(cell.config.base)
 
 
-def _read(path: "kconfig.Path") -> str:
+def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -38,23 +38,33 @@ def run(
     *,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
-    log: Path | None = None,
+    on_output: Callable[[bytes], object] | None = None,
+    until: Callable[[], bool] | None = None,
 ) -> Ran:
-    """Run one command inside; its output goes to the stage's log.
+    """Run one command inside; its output goes to the stage's log, as bytes to `on_output` instead where that is
+    given. `until` ends it early, as in proc.run.
 
     Raises Infrastructure if bwrap could not start the command, and if the command failed for want of disk or
     memory: neither says anything about the kernel.
     """
     tail = _Tail(on_line)
+
+    def hear(chunk: bytes) -> None:
+        tail.feed(chunk)
+        if on_output:
+            on_output(chunk)
+
     command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
     try:
         done = proc.run(
             [command[0], "--json-status-fd", str(writer), *command[1:]],
-            log=log or work.log,
+            log=work.log,
             log_as=command,
+            log_output=on_output is None,
             timeout=timeout,
-            on_output=tail.feed,
+            on_output=hear,
+            until=until,
             pass_fds=(writer,),
         )
     finally:
@@ -75,7 +85,13 @@ def run(
 
 
 def build_sandbox(
-    work: Work, *, rootfs: StageResult, source: StageResult, build: Path, mounts: tuple[Mount, ...] = (), env: dict[str, str]
+    work: Work,
+    *,
+    rootfs: StageResult,
+    source: StageResult,
+    build: Path,
+    mounts: tuple[Mount, ...] = (),
+    env: dict[str, str],
 ) -> Sandbox:
     """The sandbox of every build stage: the kernel read-only, one object tree, ccache and the jobserver."""
     work.layout.ccache.mkdir(parents=True, exist_ok=True)

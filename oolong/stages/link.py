@@ -3,6 +3,7 @@
 `crosslink` links the same objects with the other one of the two, so that the stub areas of both can be compared.
 """
 
+from dataclasses import dataclass
 from functools import partial
 
 from oolong import kbuild
@@ -16,36 +17,53 @@ from oolong.store import failed, remove_tree
 TREE = "tree"
 
 
-def link(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, stubs: Stage) -> Stage:
-    return _stage("link", cell, cell.stub_pass, rootfs=rootfs, source=source, compiled=compiled, stubs=stubs)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """The stages that a link needs."""
+
+    rootfs: Stage
+    source: Stage
+    configure: Stage
+    compile: Stage
+    stubs: Stage
 
 
-def crosslink(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, stubs: Stage) -> Stage:
+def link(cell: Cell, needs: Needs) -> Stage:
+    return _stage("link", cell, cell.stub_pass, needs)
+
+
+def crosslink(cell: Cell, needs: Needs) -> Stage:
     other = StubPass.KERNEL if cell.stub_pass is StubPass.OOLONG else StubPass.OOLONG
-    return _stage("crosslink", cell, other, rootfs=rootfs, source=source, compiled=compiled, stubs=stubs)
+    return _stage("crosslink", cell, other, needs)
 
 
-def _stage(
-    name: str, cell: Cell, stub_pass: StubPass, *, rootfs: Stage, source: Stage, compiled: Stage, stubs: Stage
-) -> Stage:
+def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
     inputs = {
-        "rootfs": rootfs.recipe.digest,
-        "source": source.recipe.digest,
-        "compile": compiled.recipe.digest,
+        "rootfs": needs.rootfs.recipe.digest,
+        "source": needs.source.recipe.digest,
+        "configure": needs.configure.recipe.digest,
+        "compile": needs.compile.recipe.digest,
+    }
+    by_content = {
+        "source": ("source", "content"),
+        "configure": ("configure", "config"),
+        "compile": ("compile", "vmlinux.o"),
     }
     if stub_pass is StubPass.OOLONG:
-        inputs["stubs"] = stubs.recipe.digest
+        inputs["stubs"] = needs.stubs.recipe.digest
+        by_content["stubs"] = ("stubs", "vmlinux.arch.S")
     recipe = Recipe(
         stage=name,
         argv=(kbuild.link(cell, our_stubs=stub_pass is StubPass.OOLONG),),
-        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(needs.rootfs.recipe.digest)},
         inputs=inputs,
     )
     return Stage(
         subject=cell.name,
         recipe=recipe,
-        needs=(rootfs, source, compiled, stubs),
+        needs=(needs.rootfs, needs.source, needs.configure, needs.compile, needs.stubs),
         work=partial(_work, recipe, keep_tree=cell.config.modules and name == "link"),
+        by_content=by_content,
     )
 
 

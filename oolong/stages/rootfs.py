@@ -6,7 +6,7 @@ from functools import partial
 from oolong.codeversion import code_digest
 from oolong.digest import digest_of
 from oolong.lock import Lock, merge
-from oolong.model import Toolchain
+from oolong.model import Package, Toolchain
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.store import write_json
 from oolong.supply.fetch import fetch
@@ -33,3 +33,11 @@ def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
         recipe=recipe,
         work=partial(_work, packages, links),
     )
+
+
+def _work(packages: tuple[Package, ...], links: tuple[tuple[str, str], ...], work: Work) -> Outcome:
+    downloads = fetch(packages, layout=work.layout, mirrors=mirrors, progress=work.progress)
+    root = work.folder / ROOT
+    build_rootfs(downloads, links, root, progress=work.progress)
+    write_json(work.folder / "manifest.json", manifest(root))
+    return Outcome(artifacts={"manifest": "manifest.json"}, data={"packages": len(packages)})

@@ -71,7 +71,8 @@ class Apt:
         return self._apt("apt-get", *options, *words).decode(errors="replace")
 
     def _apt(self, *argv: str) -> bytes:
-        environment = {"APT_CONFIG": str(self.root / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+        path = "/usr/sbin:/usr/bin:/sbin:/bin"
+        environment = {"APT_CONFIG": str(self.root / "apt.conf"), "PATH": path, "LC_ALL": "C"}
         return proc.check(proc.dying_with_parent(argv), env=environment).output
 
 

@@ -25,12 +25,14 @@ def mirrors(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 def parse_index_targets(text: str) -> tuple[str, ...]:
     """`apt-get indextargets` lines `ORIGIN|LABEL|URI` → the URIs of Debian's own archive, each once.
 
-    Label tells Debian's main archive from debian-security, whose pool holds other packages.
+    Label tells Debian's main archive from debian-security, whose pool holds other packages. Where apt has not
+    fetched its lists yet, origin and label are empty, and the URI's last part has to tell.
     """
     found = []
     for line in text.splitlines():
-        origin, label, uri = (line.split("|") + ["", ""])[:3]
-        if origin == label == "Debian" and uri.startswith(SCHEMES):
+        origin, label, uri = [*line.split("|"), "", ""][:3]
+        known = origin == label == "Debian" or (not origin and not label and uri.rstrip("/").endswith("/debian"))
+        if known and uri.startswith(SCHEMES):
             found.append(uri.rstrip("/"))
     return tuple(dict.fromkeys(found))
 

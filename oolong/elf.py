@@ -1,0 +1,251 @@
+"""Reads ELF files: section headers with pyelftools, tables of relocations and symbols as whole arrays.
+
+The only module that imports elftools. Files come from anywhere, so every offset and size is checked against the
+file before it is used; what does not hold is BadInput, never a traceback.
+Sources: ELF gABI chapters 4 and 5 (sections, symbols, relocations), 64-bit ELF V2 ABI for Power.
+"""
+
+import mmap
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.construct.core import ConstructError
+from elftools.elf.enums import ENUM_SH_TYPE_BASE
+from elftools.elf.structs import ELFStructs
+
+from oolong.errors import BadInput
+
+SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 4, 8, 9, 18
+SHF_EXECINSTR = 4
+SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
+MACHINE = {32: "EM_PPC", 64: "EM_PPC64"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A section header; `offset` and `size` in bytes, `type` and `flags` as the gABI numbers them."""
+
+    index: int
+    name: str
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.flags & SHF_EXECINSTR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relocations:
+    """The entries of one SHT_RELA section as parallel arrays: where, what (symbol and type packed), addend."""
+
+    offsets: "array[int]"
+    infos: "array[int]"
+    addends: "array[int]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbol:
+    """A symbol; `section` is the index of the section it lies in, None where it lies in none (undefined, absolute)."""
+
+    value: int
+    size: int
+    section: int | None
+
+
+class ElfFile:
+    """One ELF file for Power: `bits` 32 or 64, `little` its byte order, `relocatable` for an object before its link."""
+
+    def __init__(self, data: mmap.mmap, *, where: str) -> None:
+        """BadInput if `data` is not ELF for Power or its section headers are not all there."""
+        self._data = data
+        self._where = where
+        ident = data[:16]
+        if ident[:4] != b"\x7fELF":
+            raise self._bad("not an ELF file", hint="give it vmlinux.o, as made by `make vmlinux_o`")
+        if ident[4] not in (1, 2) or ident[5] not in (1, 2):
+            raise self._bad("neither ELF32 nor ELF64, or of no known byte order")
+        self.bits = 32 * ident[4]
+        self.little = ident[5] == 1
+        self._order = "<" if self.little else ">"
+        structs = ELFStructs(little_endian=self.little, elfclass=self.bits)
+        structs.create_basic_structs()
+        structs.create_advanced_structs()
+        header = self._parse(structs.Elf_Ehdr, 0, "the ELF header")
+        machine = header["e_machine"]
+        if machine != MACHINE[self.bits]:
+            raise self._bad(f"for another machine ({machine}), not for Power")
+        if self.bits == 32 and self.little:
+            raise self._bad("32-bit little-endian Power: Linux has no such kernel")
+        self.relocatable: bool = header["e_type"] == "ET_REL"
+        self.sections = self._read_sections(header, structs.Elf_Shdr)
+
+    def named(self, name: str) -> list[Section]:
+        """All sections of a name, in file order."""
+        return [section for section in self.sections if section.name == name]
+
+    def relocations_of(self, section: Section) -> Iterator[tuple[Section, Relocations]]:
+        """The relocation sections that apply to a section, each with its entries."""
+        for candidate in self.sections:
+            if candidate.type in (SHT_RELA, SHT_REL) and candidate.info == section.index:
+                if candidate.type == SHT_REL:
+                    raise self._bad(f"{candidate.name}: relocations without addends, which Power does not use")
+                yield candidate, self._relocations(candidate)
+
+    def symbol_table(self, relocations: Section) -> Section:
+        """The symbol table that a relocation section refers to."""
+        if 0 < relocations.link < len(self.sections):
+            table = self.sections[relocations.link]
+            if table.type == SHT_SYMTAB:
+                return table
+        raise self._bad(f"{relocations.name}: refers to no symbol table")
+
+    def symbols(self, table: Section, indices: Iterable[int]) -> dict[int, Symbol]:
+        """Some symbols of a table, by index; an index beyond the table is BadInput."""
+        layout, size = self._symbol_layout()
+        raw = self.content(table)
+        found = {}
+        for index in indices:
+            if (index + 1) * size > len(raw):
+                raise self._bad(f"{table.name}: has no symbol {index}")
+            found[index] = self._symbol(table, index, layout.unpack_from(raw, index * size))
+        return found
+
+    def symbols_by_name(self, names: Iterable[str]) -> dict[str, Symbol]:
+        """The symbols of .symtab that have one of some names; those that are not there are left out."""
+        layout, size = self._symbol_layout()
+        found: dict[str, Symbol] = {}
+        for table in self.sections:
+            if table.type != SHT_SYMTAB or not 0 < table.link < len(self.sections):
+                continue
+            strings = bytes(self.content(self.sections[table.link]))
+            wanted = {}
+            for name in names:
+                at = strings.find(b"\0" + name.encode() + b"\0")
+                if at >= 0:
+                    wanted[at + 1] = name
+            raw = self.content(table)
+            for index, fields in enumerate(layout.iter_unpack(raw[: len(raw) // size * size])):
+                if fields[0] in wanted:
+                    found[wanted[fields[0]]] = self._symbol(table, index, fields)
+        return found
+
+    def word(self, symbol: Symbol) -> int:
+        """The 32-bit word that a symbol of a linked file labels."""
+        if symbol.section is not None:
+            section = self.sections[symbol.section]
+            at = symbol.value - section.address
+            if section.type != SHT_NOBITS and 0 <= at <= section.size - 4:
+                return int(struct.unpack_from(f"{self._order}I", self.content(section), at)[0])
+        raise self._bad("a count has no place in the file")
+
+    def content(self, section: Section) -> memoryview:
+        """The bytes of a section; BadInput if the file ends before them."""
+        if section.type == SHT_NOBITS:
+            return memoryview(b"")
+        if section.offset + section.size > len(self._data):
+            raise self._bad(f"truncated: section {section.name!r} reaches beyond the end of the file")
+        return memoryview(self._data)[section.offset : section.offset + section.size]
+
+    def _relocations(self, section: Section) -> Relocations:
+        entries = array("Q" if self.bits == 64 else "I")
+        if section.size % (3 * entries.itemsize):
+            raise self._bad(f"{section.name}: its size is not a multiple of an entry's")
+        entries.frombytes(self.content(section))
+        if self.little != (sys.byteorder == "little"):
+            entries.byteswap()
+        return Relocations(offsets=entries[0::3], infos=entries[1::3], addends=entries[2::3])
+
+    def _symbol_layout(self) -> tuple[struct.Struct, int]:
+        layout = struct.Struct(self._order + ("IBBHQQ" if self.bits == 64 else "IIIBBH"))
+        return layout, layout.size
+
+    def _symbol(self, table: Section, index: int, fields: tuple[int, ...]) -> Symbol:
+        if self.bits == 64:
+            _, _, _, section, value, size = fields
+        else:
+            _, value, size, _, _, section = fields
+        if section == SHN_XINDEX:
+            section = self._extended_index(table, index)
+        elif section >= SHN_LORESERVE:
+            section = SHN_UNDEF
+        inside = SHN_UNDEF < section < len(self.sections)
+        return Symbol(value=value, size=size, section=section if inside else None)
+
+    def _extended_index(self, table: Section, index: int) -> int:
+        """The section of a symbol where there are more than 65,279 sections."""
+        for candidate in self.sections:
+            if candidate.type == SHT_SYMTAB_SHNDX and candidate.link == table.index:
+                raw = self.content(candidate)
+                if 4 * (index + 1) <= len(raw):
+                    return int(struct.unpack_from(f"{self._order}I", raw, 4 * index)[0])
+        return SHN_UNDEF
+
+    def _read_sections(self, header: Any, construct: Any) -> tuple[Section, ...]:
+        start, step, count = header["e_shoff"], header["e_shentsize"], header["e_shnum"]
+        names = header["e_shstrndx"]
+        if step != construct.sizeof():
+            raise self._bad(f"section headers of {step} bytes")
+        if count == 0 or names == SHN_XINDEX:
+            first = self._parse(construct, start, "the first section header")
+            count, names = count or first["sh_size"], first["sh_link"] if names == SHN_XINDEX else names
+        if start + count * step > len(self._data):
+            raise self._bad(f"truncated: {count} section headers are not all there")
+        headers = [self._parse(construct, start + step * index, "a section header") for index in range(count)]
+        if not 0 <= names < count:
+            raise self._bad("no section holds the names of the sections")
+        strings = self._data[headers[names]["sh_offset"] :][: headers[names]["sh_size"]]
+        return tuple(self._section(index, fields, strings) for index, fields in enumerate(headers))
+
+    def _section(self, index: int, fields: Any, strings: bytes) -> Section:
+        end = strings.find(b"\0", fields["sh_name"])
+        if end < 0:
+            raise self._bad(f"section {index} has no name")
+        kind = fields["sh_type"]
+        return Section(
+            index=index,
+            name=strings[fields["sh_name"] : end].decode(errors="replace"),
+            type=ENUM_SH_TYPE_BASE.get(kind, -1) if isinstance(kind, str) else kind,
+            flags=fields["sh_flags"],
+            address=fields["sh_addr"],
+            offset=fields["sh_offset"],
+            size=fields["sh_size"],
+            link=fields["sh_link"],
+            info=fields["sh_info"],
+        )
+
+    def _parse(self, construct: Any, at: int, what: str) -> Any:
+        raw = self._data[at : at + construct.sizeof()]
+        if len(raw) < construct.sizeof():
+            raise self._bad(f"truncated: {what} is not all there")
+        try:
+            return construct.parse(raw)
+        except (ConstructError, ELFError) as error:
+            raise self._bad(f"{what} cannot be read: {error}") from error
+
+    def _bad(self, what: str, *, hint: str = "") -> BadInput:
+        return BadInput(what, where=self._where, hint=hint)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[ElfFile]:
+    """Map a file and read its headers; BadInput if it cannot be read or is not ELF for Power."""
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield ElfFile(data, where=str(path))
+    except ValueError as error:
+        raise BadInput("an empty file", where=str(path)) from error
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error

@@ -1,0 +1,67 @@
+"""What runs in the booted kernel: how it is built and packed (pure), and what it is told.
+
+The init of guest/ is static on the kernel's own tools/include/nolibc; the archive is made by the kernel's own
+usr/gen_init_cpio, with one time for all files. Paths are those inside the sandbox.
+"""
+
+from collections.abc import Sequence
+
+from oolong.kbuild import make, prefix_of
+from oolong.model import Cell
+from oolong.sandbox import BUILD, SRC
+
+GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
+INIT_SOURCE = "init.c"
+NODES = (
+    "dir /dev 0755 0 0",
+    "dir /tracing 0755 0 0",
+    "nod /dev/console 0600 0 0 c 5 1",
+    "nod /dev/kmsg 0600 0 0 c 1 11",
+    f"file /init {OUT}/init 0755 0 0",
+)
+
+
+def commands(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """Headers, init, and the program that packs them."""
+    compiler = f"{prefix_of(cell.toolchain.prefixes, cell.endian)}gcc"
+    return (
+        make(cell, "headers"),
+        (
+            compiler,
+            "-static", "-nostdlib", "-nostdinc", "-Os", "-fno-ident", "-fno-stack-protector",
+            "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror",
+            "-isystem", f"{BUILD}/usr/include",
+            "-include", f"{SRC}/tools/include/nolibc/nolibc.h",
+            "-o", f"{OUT}/init", f"{GUEST}/{INIT_SOURCE}",
+            "-lgcc",
+        ),
+        ("gcc", "-O2", "-o", f"{OUT}/gen_init_cpio", f"{SRC}/usr/gen_init_cpio.c"),
+    )  # fmt: skip
+
+
+def pack() -> tuple[str, ...]:
+    """The command whose stdout is the archive."""
+    return (f"{OUT}/gen_init_cpio", "-t", "0", f"{OUT}/contents")
+
+
+def contents(modules: Sequence[str]) -> str:
+    """The list that gen_init_cpio reads; `modules` are paths below MODULES, in the order in which to load them."""
+    lines = list(NODES)
+    if modules:
+        lines += ["dir /lib 0755 0 0", f"file /modules.list {OUT}/modules.list 0644 0 0"]
+        lines += [f"file {_inside(name)} {MODULES}/{name} 0644 0 0" for name in modules]
+    return "\n".join(lines) + "\n"
+
+
+def modules_list(modules: Sequence[str]) -> str:
+    """What init reads to know which modules to load, one path a line."""
+    return "".join(f"{_inside(name)}\n" for name in modules)
+
+
+def arguments(*, release: str, endian: str) -> str:
+    """The end of the kernel's command line: every message of init shown, and what it is to expect."""
+    return f"printk.devkmsg=on -- release={release} endian={endian}"
+
+
+def _inside(module: str) -> str:
+    return f"/lib/{module.rsplit('/', 1)[-1]}"

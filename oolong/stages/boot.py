@@ -1,0 +1,149 @@
+"""The stage `boot`: the kernel in QEMU, and what its console says about it."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from oolong import console, guest, qemu
+from oolong.codeversion import code_digest
+from oolong.console import Console
+from oolong.errors import Infrastructure
+from oolong.model import Cell
+from oolong.sandbox import Mount, Sandbox
+from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stages.inside import Ran, run
+from oolong.store import failed
+
+CONSOLE = "console.log"
+# a machine that was silent for so long when its time was up hangs; one that still spoke was too slow
+SILENCE_SECONDS = 20.0
+# what a panic prints after its first line
+LAST_WORDS_SECONDS = 5.0
+
+
+def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initramfs: Stage) -> Stage:
+    recipe = Recipe(
+        stage="boot",
+        argv=(qemu.argv(cell.machine, append=_append(cell, release="RELEASE")),),
+        inputs={
+            "emulator": emulator.recipe.digest,
+            "compile": compiled.recipe.digest,
+            "link": linked.recipe.digest,
+            "initramfs": initramfs.recipe.digest,
+            "expected": " ".join(cell.config.startup_tests or ("any",)),
+        },
+        code=code_digest(("oolong.stages.boot", "oolong.console"), follow=False),
+    )
+    return Stage(
+        subject=cell.name,
+        recipe=recipe,
+        needs=(emulator, compiled, linked, initramfs),
+        work=partial(_work, cell),
+        by_content={
+            "compile": ("compile", "release"),
+            "link": ("link", "vmlinux"),
+            "initramfs": ("initramfs", "initramfs"),
+        },
+    )
+
+
+def _append(cell: Cell, *, release: str) -> str:
+    return f"{cell.machine.cmdline} {guest.arguments(release=release, endian=cell.endian.value)}"
+
+
+def _work(cell: Cell, work: Work) -> Outcome:
+    release = work.need("compile").path("release").read_text().strip()
+    sandbox = Sandbox(
+        rootfs=work.need("rootfs").folder / "root",
+        mounts=(
+            Mount(host=work.need("link").path("vmlinux"), inside=qemu.KERNEL),
+            Mount(host=work.need("initramfs").path("initramfs"), inside=qemu.INITRAMFS),
+        ),
+    )
+    started = time.monotonic()
+    with (work.folder / CONSOLE).open("wb") as sink:
+        listener = _Listener(work, sink.write)
+        done = run(
+            work,
+            sandbox,
+            qemu.argv(cell.machine, append=_append(cell, release=release)),
+            timeout=cell.machine.timeout,
+            on_output=listener.hear,
+            until=listener.is_over,
+        )
+    heard = console.parse((work.folder / CONSOLE).read_text(encoding="utf-8", errors="replace"))
+    data = {
+        "release": heard.release,
+        "allocated": heard.allocated,
+        "total": heard.total,
+        "tests": len(heard.results),
+        "startup_tests": len(heard.startup),
+        "boot_seconds": round(time.monotonic() - started, 1),
+    }
+    return _judge(cell, heard, done, silence=listener.silence(), data=data)
+
+
+def _judge(cell: Cell, heard: Console, done: Ran, *, silence: float, data: Mapping[str, object]) -> Outcome:
+    artifacts = {CONSOLE: CONSOLE}
+    if trouble := heard.gravest:
+        return failed(trouble.kind, trouble.lines, artifacts=artifacts, data=data)
+    if done.timed_out:
+        kind = "hang" if silence > SILENCE_SECONDS else "timeout"
+        why = f"{kind}: not over after {cell.machine.timeout} s, silent for the last {silence:.0f} s"
+        return failed(kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=False)
+    if heard.release is None and done.returncode != 0:
+        raise Infrastructure(f"QEMU did not start: {' '.join(done.lines[-3:])}")
+    if done.returncode != 0:
+        raise Infrastructure(f"QEMU ended with {done.returncode}: {' '.join(done.lines[-3:])}")
+    if not heard.powered_off:
+        why = "the machine was reset before the guest had finished"
+        return failed("reset", (why, *heard.tail), artifacts=artifacts, data=data)
+    if lines := (*_startup(cell, heard), *_tests(heard)):
+        return failed("guest-test", lines, artifacts=artifacts, data=data)
+    return Outcome(artifacts=artifacts, data=data)
+
+
+def _startup(cell: Cell, heard: Console) -> tuple[str, ...]:
+    """What FTRACE_STARTUP_TEST left out, did not pass, or did although nobody expects it."""
+    expected = cell.config.startup_tests
+    ran = [title for title, _ in heard.startup]
+    lines = [f"startup test {title!r} did not pass" for title, passed in heard.startup if not passed]
+    if expected is not None:
+        lines += [f"startup test {title!r} did not run" for title in expected if title not in ran]
+        lines += [f"startup test {title!r} is not expected by the config" for title in ran if title not in expected]
+    return tuple(lines)
+
+
+def _tests(heard: Console) -> tuple[str, ...]:
+    """The guest's own tests that failed or never ran."""
+    lines = [f"guest test failed: {what}" for what, ok in heard.results if not ok]
+    if heard.planned != len(heard.results):
+        lines.append(f"the guest planned {heard.planned} tests and ended {len(heard.results)}")
+    return (*lines, *(heard.notes if lines else ()))
+
+
+class _Listener:
+    """Writes what the machine says, and knows when it spoke last and whether it panicked."""
+
+    def __init__(self, work: Work, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        self._work = work
+        self._last = time.monotonic()
+        self._panicked: float | None = None
+        self._recent = b""
+
+    def hear(self, chunk: bytes) -> None:
+        self._sink(chunk)
+        self._last = time.monotonic()
+        self._recent = (self._recent + chunk)[-4096:]
+        if self._panicked is None and b"Kernel panic - not syncing" in self._recent:
+            self._panicked = self._last
+        self._work.progress(chunk.decode(errors="replace").strip().rpartition("\n")[2])
+
+    def silence(self) -> float:
+        """Seconds since the machine spoke last."""
+        return time.monotonic() - self._last
+
+    def is_over(self) -> bool:
+        """Whether nothing more is to come after a panic."""
+        return self._panicked is not None and time.monotonic() - self._panicked > LAST_WORDS_SECONDS

@@ -1,0 +1,249 @@
+"""Patch sites of vmlinux.o → how many stubs each area needs → the .S that reserves them (pure but for `main`).
+
+`python -m oolong.stubs` does the work of the kernel's arch/powerpc/tools/ftrace-gen-ool-stubs.sh. Each entry of a
+`__patchable_function_entries` section is one relocation; the section that it targets, not a printed name, decides
+whether its stub lies in init text. Sources: that script, its Makefile and arch/powerpc/kernel/vmlinux.lds.S of
+Linux 7.3.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oolong import elf
+from oolong.errors import BadInput, OolongError
+from oolong.store import write_atomically
+
+ENTRIES = "__patchable_function_entries"
+# R_PPC64_ADDR64 and R_PPC_ADDR32: the address itself, as one pointer
+ADDRESS = {64: ("R_PPC64_ADDR64", 38), 32: ("R_PPC_ADDR32", 1)}
+INIT = ".init.text", ".text.startup"
+EXIT = ".exit.text", ".text.exit"
+RESERVED, TEXT_END, INITTEXT = "ftrace_ool_stub_text", "ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"
+TEMPLATE = Path(__file__).parent.parent / "templates" / "vmlinux.arch.S.j2"
+INSTRUCTION = 4
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """The patch sites of one vmlinux.o: how many target each section, by name; `bits` 32 or 64, `little` order."""
+
+    sections: Mapping[str, int]
+    bits: int
+    little: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubPlan:
+    """How many stubs there must be: `text` and `inittext` patch sites, `exit` of them (within `text`) in exit text,
+    and `reserve`, the stubs that the kernel has within .text anyway (CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE)."""
+
+    text: int
+    inittext: int
+    exit: int
+    reserve: int
+
+    @property
+    def total(self) -> int:
+        return self.text + self.inittext
+
+    @property
+    def text_end(self) -> int:
+        """The stubs after .text: what the reserve does not hold."""
+        return max(0, self.text - self.reserve)
+
+    @property
+    def areas(self) -> tuple[tuple[str, str, int], ...]:
+        """(symbol, section suffix, stubs) of the areas that the .S makes."""
+        return ((TEXT_END, "text", self.text_end), (INITTEXT, "init", self.inittext))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubAreas:
+    """The count words of a linked kernel: stubs within .text, after it, and in init text."""
+
+    text: int
+    text_end: int
+    inittext: int
+
+
+def read_sites(path: Path) -> Sites:
+    """The patch sites of a relocatable vmlinux.o.
+
+    BadInput if it is no relocatable ELF file for Power, has no entries, has entries without a relocation or with
+    one of another type, or one that does not point at an instruction.
+    """
+    with elf.opened(path) as file:
+        if not file.relocatable:
+            raise BadInput("a linked file", where=str(path), hint="the stubs are counted before the link, in vmlinux.o")
+        entries = file.named(ENTRIES)
+        if not entries:
+            raise BadInput(
+                f"has no section {ENTRIES}",
+                where=str(path),
+                hint="it was built without -fpatchable-function-entry: is CONFIG_PPC_FTRACE_OUT_OF_LINE set?",
+            )
+        counts: Counter[int] = Counter()
+        for section in entries:
+            counts.update(_targets(file, section, str(path)))
+        by_name: Counter[str] = Counter()
+        for index, count in counts.items():
+            by_name[file.sections[index].name] += count
+        return Sites(sections=dict(sorted(by_name.items())), bits=file.bits, little=file.little)
+
+
+def plan(sites: Sites, reserve: int) -> StubPlan:
+    """The stubs that the sites need when `reserve` stubs are there already."""
+    inittext = sum(count for name, count in sites.sections.items() if _lies_in(name, INIT))
+    return StubPlan(
+        text=sum(sites.sections.values()) - inittext,
+        inittext=inittext,
+        exit=sum(count for name, count in sites.sections.items() if _lies_in(name, EXIT)),
+        reserve=reserve,
+    )
+
+
+def render(planned: StubPlan, template: str) -> str:
+    """The assembly source that reserves the stubs; `template` is jinja2."""
+    import jinja2
+
+    # assembly, not HTML: nothing is to be escaped
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    return environment.from_string(template).render(plan=planned)
+
+
+def document(sites: Sites, planned: StubPlan) -> dict[str, Any]:
+    """The plan for machines: patch sites by section, totals, and the stubs of each area."""
+    return {
+        "format": FORMAT,
+        "class": f"ELF{sites.bits}",
+        "endian": "le" if sites.little else "be",
+        "sections": dict(sites.sections),
+        "total": planned.total,
+        "text": planned.text,
+        "inittext": planned.inittext,
+        "exit": planned.exit,
+        "reserve": planned.reserve,
+        "text_end": planned.text_end,
+    }
+
+
+def counts_in(source: str) -> dict[str, int]:
+    """The counts that a .S sets, ours or the one of the tree's script: symbol of the area → stubs."""
+    return {name: int(count) for name, count in re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", source)}
+
+
+def differences(planned: StubPlan, source: str) -> tuple[str, ...]:
+    """One line for each area of which another .S says something else than the plan."""
+    theirs = counts_in(source)
+    return tuple(
+        f"{name}: oolong counts {count}, the tree's script {theirs.get(name, 'says nothing')}"
+        for name, _, count in planned.areas
+        if theirs.get(name) != count
+    )
+
+
+def read_areas(vmlinux: Path) -> StubAreas:
+    """The count words of a linked kernel; BadInput if it has none."""
+    names = {"text": RESERVED, "text_end": TEXT_END, "inittext": INITTEXT}
+    with elf.opened(vmlinux) as file:
+        symbols = file.symbols_by_name(f"{name}_count" for name in names.values())
+        for name in names.values():
+            if f"{name}_count" not in symbols:
+                raise BadInput(f"has no symbol {name}_count", where=str(vmlinux), hint="is out-of-line ftrace on?")
+        return StubAreas(**{field: file.word(symbols[f"{name}_count"]) for field, name in names.items()})
+
+
+def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int]:
+    """Section index → entries of one section that point into it."""
+    type_name, type_number = ADDRESS[file.bits]
+    shift, pointer = (32, 8) if file.bits == 64 else (8, 4)
+    mask = (1 << shift) - 1
+    counts: Counter[int] = Counter()
+    found = 0
+    for table, relocations in file.relocations_of(section):
+        found += len(relocations.offsets)
+        grouped: dict[int, list[int]] = {}
+        for info, addend in zip(relocations.infos, relocations.addends, strict=True):
+            grouped.setdefault(info, []).append(addend)
+        if others := sorted({info & mask for info in grouped} - {type_number}):
+            raise BadInput(
+                f"{table.name}: relocation type {others[0]}, where each entry needs {type_name}", where=where
+            )
+        symbols = file.symbols(file.symbol_table(table), (info >> shift for info in grouped))
+        for info, addends in grouped.items():
+            symbol = symbols[info >> shift]
+            counts[_target(file, symbol, addends, f"{table.name}, symbol {info >> shift}", where)] += len(addends)
+    if found * pointer != section.size:
+        what = f"{ENTRIES} has room for {section.size // pointer} entries but {found} relocations"
+        raise BadInput(f"{what}: an entry points nowhere", where=where)
+    return counts
+
+
+def _target(file: elf.ElfFile, symbol: elf.Symbol, addends: list[int], what: str, where: str) -> int:
+    """The section that all of the addresses lie in, each at an instruction."""
+    if symbol.section is None:
+        raise BadInput(f"{what}: an entry points nowhere: its symbol is in no section", where=where)
+    target = file.sections[symbol.section]
+    modulus = 1 << file.bits
+    last = symbol.value + max(addends)
+    if last >= modulus:
+        # a negative addend comes as its two's complement
+        last = max((symbol.value + addend) % modulus for addend in addends)
+    aligned = not any((symbol.value + addend) % INSTRUCTION for addend in addends)
+    if not (target.executable and aligned and last <= target.size - INSTRUCTION):
+        raise BadInput(f"{what}: an entry points nowhere: +{last:#x} is no code of {target.name}", where=where)
+    return target.index
+
+
+def _lies_in(section: str, names: Sequence[str]) -> bool:
+    """Whether a section is one of `names`, or the part of one for a single function (`.init.text.foo`)."""
+    return any(section == name or section.startswith(f"{name}.") for name in names)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The program `python -m oolong.stubs`; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m oolong.stubs",
+        description="Count the ftrace patch sites of vmlinux.o and write the .S that reserves their stubs.",
+    )
+    parser.add_argument("vmlinux_o", metavar="vmlinux.o", type=Path, help="the kernel before its final link")
+    parser.add_argument(
+        "--reserve", type=_count, required=True, help="CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE of that kernel"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="where to write the .S; without it and --json: stdout")
+    parser.add_argument("--json", action="store_true", help="write the counts to stdout as JSON")
+    options = parser.parse_args(argv)
+    try:
+        sites = read_sites(options.vmlinux_o)
+        planned = plan(sites, options.reserve)
+        if options.output:
+            write_atomically(options.output, render(planned, TEMPLATE.read_text()).encode())
+        elif not options.json:
+            sys.stdout.write(render(planned, TEMPLATE.read_text()))
+        if options.json:
+            sys.stdout.write(json.dumps(document(sites, planned), indent=2) + "\n")
+    except OolongError as error:
+        print(f"oolong.stubs: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"oolong.stubs: {options.output}: {error.strerror}", file=sys.stderr)
+        return BadInput.exit_code
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of stubs")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

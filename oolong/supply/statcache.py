@@ -1,0 +1,65 @@
+"""Remembers the digests of files by their size, times and inode, so that an unchanged tree is not read again."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oolong.digest import file_sha256
+
+# a file that changed this shortly before it was read may change again without a new time
+SETTLED_NANOSECONDS = 2_000_000_000
+SCHEMA = (
+    "create table if not exists files (tree text, name text, size int, mtime int, ctime int, inode int, sha256 text,"
+    " primary key (tree, name)) without rowid"
+)
+
+Signature = tuple[int, int, int, int]
+
+
+class Known:
+    """What is known of one tree; asked from several threads."""
+
+    def __init__(self, rows: dict[str, tuple[Signature, str]]) -> None:
+        self._rows = rows
+        self.learnt: dict[str, tuple[Signature, str]] = {}
+
+    def sha256(self, path: Path, name: str, status: os.stat_result) -> str:
+        """The digest of a file whose lstat is `status`; read only if it is not known or has changed."""
+        signature = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        found = self._rows.get(name)
+        if found and found[0] == signature:
+            return found[1]
+        digest = file_sha256(path)
+        if status.st_ctime_ns < time.time_ns() - SETTLED_NANOSECONDS:
+            self.learnt[name] = (signature, digest)
+        return digest
+
+
+class StatCache:
+    """The remembered digests of all trees, in one sqlite file that may be lost at any time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def of(self, tree: Path) -> Iterator[Known]:
+        """What is known of a tree; what is learnt is written at the end."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=60)
+        try:
+            with connection:
+                connection.execute(SCHEMA)
+            query = "select name, size, mtime, ctime, inode, sha256 from files where tree = ?"
+            rows = connection.execute(query, (os.fsencode(tree),))
+            known = Known({name: ((size, mtime, ctime, inode), sha) for name, size, mtime, ctime, inode, sha in rows})
+            yield known
+            with connection:
+                connection.executemany(
+                    "insert or replace into files values (?, ?, ?, ?, ?, ?, ?)",
+                    ((os.fsencode(tree), name, *signature, sha) for name, (signature, sha) in known.learnt.items()),
+                )
+        finally:
+            connection.close()

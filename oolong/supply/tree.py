@@ -1,0 +1,244 @@
+"""Kernel trees as lists of files with their digests, and such lists as folders with fixed times and modes.
+
+A tree of one's own is never written to. Its files are read once into a pool of blobs and hard-linked from there,
+so that a snapshot after a one-line edit costs links, not gigabytes.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from oolong import proc
+from oolong.digest import digest_of, file_sha256
+from oolong.errors import BadInput, Infrastructure
+from oolong.stage import Progress
+from oolong.supply.statcache import Known, StatCache
+
+FILE, PROGRAM, LINK = "file", "program", "link"
+MODES = {FILE: 0o644, PROGRAM: 0o755}
+FOLDER_MODE = 0o755
+# make takes a file of the epoch for one that is not there; this is 2000-01-01
+FIXED_TIME = 946684800
+BUILD_OUTPUT = (".config", "vmlinux.o", "include/config/auto.conf", "include/generated/autoconf.h")
+MARKS_OF_A_KERNEL = ("Makefile", "Kconfig", "arch/powerpc/Kconfig")
+# what Kconfig and the scripts that it starts have no eye for
+NOT_FOR_KCONFIG = frozenset(
+    (".c", ".h", ".S", ".rs", ".rst", ".txt", ".dts", ".dtsi", ".json", ".yaml", ".svg", ".inc", ".tbl", ".lds")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A file or link of a tree: `path` relative to its top, `content` a SHA-256 or the text of the link."""
+
+    path: str
+    kind: str
+    content: str
+
+
+def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
+    """Every file of a kernel tree as it stands now, in order of the paths.
+
+    A git checkout gives what it tracks and what it does not ignore; a plain tree gives all, and must not have been
+    built in. BadInput if it is no kernel tree or cannot be read.
+    """
+    for mark in MARKS_OF_A_KERNEL:
+        if not (tree / mark).is_file():
+            raise BadInput(f"no kernel tree: it has no {mark}", where=f"kernel={tree}")
+    if _is_git(tree):
+        names = _git_files(tree)
+    else:
+        for output in BUILD_OUTPUT:
+            if (tree / output).exists():
+                raise BadInput(
+                    f"built in ({output} is there) and not a git checkout, so sources and output cannot be told apart",
+                    where=f"kernel={tree}",
+                    hint="`make mrproper` there, or copy the tree without its output",
+                )
+        names = list(_plain_files(tree))
+    with cache.of(tree) as known, ThreadPoolExecutor() as pool:
+        entries = [entry for entry in pool.map(lambda name: _entry(tree, name, known), sorted(set(names))) if entry]
+    return tuple(entries)
+
+
+def manifest_of(folder: Path) -> tuple[Entry, ...]:
+    """Every file below a folder of ours, in order of the paths."""
+
+    def entry(name: str) -> Entry | None:
+        return _described(folder / name, name, None)
+
+    with ThreadPoolExecutor() as pool:
+        return tuple(one for one in pool.map(entry, sorted(_plain_files(folder))) if one)
+
+
+def text_of(entries: Iterable[Entry]) -> str:
+    """A manifest as text, one entry a line; equal trees have equal texts, wherever they come from."""
+    return "".join(f"{entry.kind} {entry.content} {entry.path}\n" for entry in entries)
+
+
+def digest(entries: Iterable[Entry]) -> str:
+    """One digest for a whole tree."""
+    return digest_of([[entry.path, entry.kind, entry.content] for entry in entries])
+
+
+def configure_digest(entries: Iterable[Entry]) -> str:
+    """One digest for the part of a tree that can change a configuration."""
+    return digest(entry for entry in entries if _matters_to_kconfig(entry.path))
+
+
+def guest_digest(entries: Iterable[Entry]) -> str:
+    """One digest for the part of a tree that a guest program is built from: headers for users, nolibc, Kbuild."""
+    return digest(entry for entry in entries if _matters_to_guest(entry.path))
+
+
+def materialise(tree: Path, entries: Sequence[Entry], target: Path, blobs: Path, *, progress: Progress) -> None:
+    """Make `target` hold the entries, with contents from the pool; what the pool lacks is copied from `tree` first.
+
+    BadInput if a file of the tree is no longer what the entry says.
+    """
+    folders = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
+    for folder in sorted(folders):
+        (target / folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
+    for number, entry in enumerate(entries):
+        place = target / entry.path
+        if entry.kind == LINK:
+            place.symlink_to(entry.content)
+            continue
+        blob = blobs / entry.content[:2] / f"{entry.content}.{entry.kind}"
+        if not blob.exists():
+            _add_blob(tree / entry.path, entry, blob)
+        try:
+            os.link(blob, place)
+        except OSError as error:
+            if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV):
+                raise
+            shutil.copy2(blob, place)
+        if number % 1000 == 0:
+            proc.check_interrupted()
+            progress("files", number, len(entries))
+    fix_times(target, folders_only=True)
+
+
+def normalise(folder: Path) -> None:
+    """Give an unpacked tree fixed modes and times."""
+    for top, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            path = os.path.join(top, name)
+            mode = os.lstat(path).st_mode
+            if stat.S_ISREG(mode):
+                os.chmod(path, MODES[PROGRAM if mode & 0o111 else FILE])
+            elif stat.S_ISDIR(mode):
+                os.chmod(path, FOLDER_MODE)
+            elif not stat.S_ISLNK(mode):
+                os.unlink(path)  # noqa: PTH108
+    fix_times(folder)
+
+
+def fix_times(folder: Path, *, folders_only: bool = False) -> None:
+    """One time for everything below a folder, and for itself."""
+    for top, folders, files in os.walk(folder, topdown=False):
+        for name in folders if folders_only else [*folders, *files]:
+            os.utime(os.path.join(top, name), (FIXED_TIME, FIXED_TIME), follow_symlinks=False)
+    os.utime(folder, (FIXED_TIME, FIXED_TIME))
+
+
+def unlinked(path: Path) -> None:
+    """Make a file its own, so that writing to it reaches no other name of it."""
+    if path.is_file() and not path.is_symlink() and path.stat().st_nlink > 1:
+        beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+        shutil.copy2(path, beside)
+        beside.replace(path)
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a relative path leads nowhere out of its folder."""
+    return not name.startswith("/") and ".." not in PurePosixPath(name).parts
+
+
+def _add_blob(path: Path, entry: Entry, blob: Path) -> None:
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    beside = blob.with_name(f"{blob.name}.{uuid4().hex[:8]}")
+    try:
+        shutil.copyfile(path, beside)
+        if file_sha256(beside) != entry.content:
+            raise BadInput(f"{entry.path} changed while it was read", where=str(path), hint="start again")
+        beside.chmod(MODES[entry.kind])
+        os.utime(beside, (FIXED_TIME, FIXED_TIME))
+        beside.replace(blob)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _entry(tree: Path, name: str, known: Known) -> Entry | None:
+    try:
+        return _described(tree / name, name, known)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(tree / name)) from error
+
+
+def _described(path: Path, name: str, known: Known | None) -> Entry | None:
+    """The entry of a path; None for what is gone or is no file (a submodule's folder, a socket)."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(status.st_mode):
+        return Entry(path=name, kind=LINK, content=os.readlink(path))
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    kind = PROGRAM if status.st_mode & 0o100 else FILE
+    content = known.sha256(path, name, status) if known else file_sha256(path)
+    return Entry(path=name, kind=kind, content=content)
+
+
+def _is_git(tree: Path) -> bool:
+    """Whether the tree itself, not a folder around it, is a git checkout."""
+    if not (tree / ".git").exists():
+        return False
+    done = proc.run(_git(tree, "rev-parse", "--is-inside-work-tree"))
+    if not done.ok:
+        said = done.output.decode(errors="replace").strip()
+        raise BadInput(f"git cannot read this checkout: {said}", where=f"kernel={tree}")
+    return True
+
+
+def _git_files(tree: Path) -> list[str]:
+    done = proc.run(_git(tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
+    if not done.ok:
+        raise Infrastructure(f"git ls-files: {done.output.decode(errors='replace')[-600:].strip()}")
+    return [name for name in done.output.decode("utf-8", "surrogateescape").split("\0") if name]
+
+
+def _git(tree: Path, *words: str) -> list[str]:
+    """A git that writes nothing, runs nothing that the tree's settings name, and trusts another owner's checkout."""
+    settings = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.excludesFile=/dev/null")
+    options = [word for setting in settings for word in ("-c", setting)]
+    return proc.dying_with_parent(["git", "--no-optional-locks", *options, "-C", str(tree), *words])
+
+
+def _plain_files(tree: Path) -> Iterator[str]:
+    for top, folders, files in os.walk(tree):
+        links = [name for name in folders if os.path.islink(os.path.join(top, name))]
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in [*files, *links]:
+            if name != ".git":
+                yield os.path.relpath(os.path.join(top, name), tree)
+
+
+def _matters_to_guest(path: str) -> bool:
+    if path.startswith(("tools/include/nolibc/", "usr/", "scripts/")) or "/uapi/" in path:
+        return True
+    return path.rpartition("/")[2].startswith(("Makefile", "Kbuild", "Kconfig")) or "/syscalls/" in path
+
+
+def _matters_to_kconfig(path: str) -> bool:
+    top = path.split("/", 1)[0]
+    if top in ("Documentation", "tools", "samples", "LICENSES"):
+        return False
+    return top == "scripts" or PurePosixPath(path).suffix not in NOT_FOR_KCONFIG

@@ -1,0 +1,99 @@
+"""The results of a cell's stages → its verdict: named checks, each with evidence (pure).
+
+A failed stage decides; where all succeeded, what they counted must agree.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from oolong.stage import FAIL, StageResult
+from oolong.stubs import StubAreas
+
+PASS, SKIP = "pass", "skip"
+STUB_AUDIT = "stub-audit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One named assertion: `status` is pass, fail or skip (it does not apply), `evidence` says on what grounds."""
+
+    name: str
+    status: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of a cell. `kind` names the failure, `lines` show it, `summary` is one line for a table."""
+
+    status: str
+    kind: str | None
+    summary: str
+    lines: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "checks": [asdict(check) for check in self.checks], "lines": list(self.lines)}
+
+
+def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas]) -> Verdict:
+    """The verdict on a cell; `areas` are the stub areas of its linked kernels, by the stage that linked them."""
+    by_name = {stage.stage: stage for stage in stages}
+    checks = tuple(_checks(by_name, areas))
+    if broken := next((stage for stage in stages if stage.status == FAIL), None):
+        return Verdict(
+            status=FAIL,
+            kind=broken.kind,
+            summary=f"{broken.stage}: {broken.lines[0] if broken.lines else broken.kind}",
+            lines=broken.lines,
+            checks=checks,
+        )
+    if wrong := [check for check in checks if check.status == FAIL]:
+        lines = tuple(f"{check.name}: {check.evidence}" for check in wrong)
+        return Verdict(status=FAIL, kind=STUB_AUDIT, summary=lines[0], lines=lines, checks=checks)
+    return Verdict(status=PASS, kind=None, summary=_seen(by_name), lines=(), checks=checks)
+
+
+def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -> Iterator[Check]:
+    counts = _data(stages, "stubs")
+    booted = _data(stages, "boot")
+    if counts.get("out_of_line") is False:
+        yield Check(name="stubs.out-of-line", status=SKIP, evidence="out-of-line ftrace is off in this configuration")
+        return
+    if "total" not in counts:
+        return
+    planned = StubAreas(text=counts["reserve"], text_end=counts["text_end"], inittext=counts["inittext"])
+    agrees = stages["stubs"].status != FAIL
+    evidence = "its counts are ours" if agrees else "; ".join(stages["stubs"].lines)
+    yield _check("stubs.tree-script", agrees, evidence)
+    for stage, found in areas.items():
+        yield _check(f"stubs.{stage}", found == planned, f"in vmlinux {_told(found)}; counted {_told(planned)}")
+    if "crosslink" in areas and "link" in areas:
+        same = areas["link"] == areas["crosslink"]
+        yield _check("stubs.both-links", same, "both stub passes reserve the same" if same else "they differ")
+    if booted.get("allocated") is not None:
+        yield _equal("boot.sites", booted["allocated"], counts["total"], "the kernel allocated records for")
+    if booted.get("total") is not None:
+        yield _equal("guest.total", booted["total"], counts["text"], "with init text freed, the guest lists")
+
+
+def _check(name: str, good: bool, evidence: str) -> Check:
+    return Check(name=name, status=PASS if good else FAIL, evidence=evidence)
+
+
+def _equal(name: str, seen: int, counted: int, what: str) -> Check:
+    return _check(name, seen == counted, f"{what} {seen} sites, {counted} were counted")
+
+
+def _data(stages: Mapping[str, StageResult], name: str) -> Mapping[str, Any]:
+    return stages[name].data if name in stages else {}
+
+
+def _told(areas: StubAreas) -> str:
+    return f"{areas.text} within text, {areas.text_end} after it, {areas.inittext} in init text"
+
+
+def _seen(stages: Mapping[str, StageResult]) -> str:
+    booted = _data(stages, "boot")
+    return f"booted {booted['release']}, {booted['startup_tests']} startup and {booted['tests']} guest tests passed"
