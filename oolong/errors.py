@@ -31,6 +31,10 @@ class Infrastructure(OolongError):
     exit_code = 3
 
 
+class Missing(Infrastructure):
+    """No mirror has a locked package any more."""
+
+
 class Interrupted(OolongError):
     """A signal asked us to stop."""
 

@@ -19,10 +19,14 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """All paths of one run; `checkout` and `cache` are absolute."""
+    """All paths of one run; `checkout` and `cache` are absolute.
+
+    `temporary_locks` is the folder of the locks that stand in for the checkout's own in this run, if any do.
+    """
 
     checkout: Path
     cache: Path
+    temporary_locks: Path | None = None
 
     # the checkout
     @property
@@ -31,7 +35,7 @@ class Layout:
 
     @property
     def pipeline_lock(self) -> Path:
-        return self.checkout / "pipeline.lock"
+        return (self.temporary_locks or self.checkout) / "pipeline.lock"
 
     @property
     def configs(self) -> Path:
@@ -54,6 +58,11 @@ class Layout:
         return self.checkout / "build"
 
     @property
+    def unlocked(self) -> Path:
+        """Temporary locks, made when a mirror no longer has what the checkout's locks name."""
+        return self.build / "unlocked"
+
+    @property
     def results(self) -> Path:
         return self.build / "results"
 
@@ -61,7 +70,7 @@ class Layout:
         return self.checkout / "toolchains" / f"{name}.yaml"
 
     def toolchain_lock(self, name: str) -> Path:
-        return self.checkout / "toolchains" / f"{name}.lock"
+        return (self.temporary_locks or self.checkout / "toolchains") / f"{name}.lock"
 
     def cell_results(self, cell: str) -> Path:
         return self.results / cell

@@ -6,18 +6,19 @@ JSON with one package a line, so that a diff shows what changed.
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from oolong.digest import digest_of
+from oolong.digest import digest_of, files_digest
 from oolong.errors import BadInput
 from oolong.layout import Layout
 from oolong.model import DebianSource, Package, Toolchain
-from oolong.store import write_atomically
+from oolong.store import remove_tree, write_atomically
 
 RELOCK = "./doit lock resolves all packages again and rewrites the locks"
+INSTEAD_OF = "instead-of"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 FIELDS = frozenset(field.name for field in dataclasses.fields(Package))
 
@@ -65,6 +66,28 @@ def write_toolchain(layout: Layout, lock: Lock) -> None:
 def write_sources(layout: Layout, locks: Sequence[Lock]) -> None:
     """Write the sources of pipeline.lock."""
     write_atomically(layout.pipeline_lock, _rendered({"sources": {lock.name: _fields(lock) for lock in locks}}))
+
+
+def standing_in(layout: Layout) -> Layout:
+    """The layout with the temporary locks of build/, if there are any and they stand in for the locks as they are."""
+    folder = layout.unlocked
+    try:
+        current = (folder / INSTEAD_OF).read_text() == _digest_of_locks(layout)
+    except FileNotFoundError:
+        return layout
+    return dataclasses.replace(layout, temporary_locks=folder) if current else layout
+
+
+def stand_in(layout: Layout, write: Callable[[Layout], None]) -> None:
+    """Make temporary locks for the ones of the checkout: `write` puts them where the layout that it is given says."""
+    remove_tree(layout.unlocked)
+    write(dataclasses.replace(layout, temporary_locks=layout.unlocked))
+    write_atomically(layout.unlocked / INSTEAD_OF, _digest_of_locks(layout).encode())
+
+
+def _digest_of_locks(layout: Layout) -> str:
+    locks = [layout.pipeline_lock, *layout.toolchain_lock("").parent.glob("*.lock")]
+    return files_digest((path for path in locks if path.exists()), relative_to=layout.checkout)
 
 
 def merge(locks: Sequence[Lock]) -> tuple[Package, ...]:

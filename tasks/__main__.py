@@ -14,6 +14,7 @@ from oolong import proc
 from oolong.errors import OolongError
 from oolong.jobserver import serving
 from oolong.locking import held
+from oolong.supply.relock import relock_temporarily
 from tasks import summary
 from tasks.collect import INFRASTRUCTURE, INTERRUPTED
 from tasks.commandline import RUNS, parse
@@ -51,7 +52,23 @@ def _run_alone(session: Session) -> int:
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()
-        return _finish(session, doit_code)
+    if _resolves_anew(session):
+        relock_temporarily(session.layout, session.spec, say=session.view.say)
+        sys.stderr.flush()
+        # a new process: what this one knows of locks, recipes and tasks is outdated
+        os.execv(sys.executable, [sys.executable, "-m", "tasks", *sys.argv[1:]])  # noqa: S606
+    return _finish(session, doit_code)
+
+
+def _resolves_anew(session: Session) -> bool:
+    """Whether the locks name what no mirror has, and the person did not ask to stop there."""
+    outdated = session.collected.outdated_locks and not session.layout.temporary_locks
+    if not outdated or session.variables.get("locked") == "1":
+        return False
+    for error in session.collected.errors.values():
+        session.view.say(error.what)
+    session.view.say("THE LOCKS ARE OUTDATED: resolving anew, for this checkout only; every result says `unlocked`")
+    return True
 
 
 def _finish(session: Session, doit_code: int) -> int:

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from oolong.errors import BadInput, Interrupted, OolongError
+from oolong.errors import BadInput, Interrupted, Missing, OolongError
 from oolong.stage import FAIL, StageResult
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -36,6 +36,11 @@ class Collected:
         """A task that is no stage (the tests) did not succeed."""
         with self._guard:
             self.failures.add(task)
+
+    @property
+    def outdated_locks(self) -> bool:
+        """Whether a mirror no longer has what a lock names."""
+        return any(isinstance(error, Missing) for error in self.errors.values())
 
     def exit_code(self) -> int:
         """0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted; the graver one wins, and

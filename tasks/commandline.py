@@ -13,6 +13,7 @@ VARIABLES: Mapping[str, str] = {
     "set": "the set of cells: smoke, default, full, or one of pipeline.yaml",
     "cell": "CELL or a glob: only these cells (-c)",
     "again": "1: make the selected stages anew although they are there",
+    "locked": "1: stop where a mirror no longer has what the locks name, instead of resolving anew",
     "jobs": "N: compile with N jobs; the default is the number of CPUs",
     "tier": "full: the long tests too",
     "format": "json, or table: what `cells` prints",
@@ -55,8 +56,9 @@ def parse(argv: Sequence[str]) -> Request:
 
 
 def _check_values(variables: Mapping[str, str]) -> None:
-    if (again := variables.get("again", "0")) not in ("0", "1"):
-        raise BadInput(f"again={again}: it is 0 or 1")
+    for switch in ("again", "locked"):
+        if (value := variables.get(switch, "0")) not in ("0", "1"):
+            raise BadInput(f"{switch}={value}: it is 0 or 1")
     if (tier := variables.get("tier", "full")) != "full":
         raise BadInput(f"tier={tier}: the only tier besides the usual tests is full", hint="./doit test tier=full")
     if (shape := variables.get("format", "json")) not in ("json", "table"):

@@ -32,7 +32,8 @@ def write_results(cell: Cell) -> TaskFailed | None:
     session = current()
     try:
         stages = {stage.task: session.store.result(stage) for stage in session.pipeline.of_cell(cell.name)}
-        publish(cell, stages, session.layout.cell_results(cell.name))
+        unlocked = session.layout.temporary_locks is not None
+        publish(cell, stages, session.layout.cell_results(cell.name), unlocked=unlocked)
     except OolongError as error:
         session.collected.error(f"report:{cell.name}", error)
         return TaskFailed(str(error), report=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from oolong import matrix, overrides, spec
 from oolong.layout import Layout, default_cache
+from oolong.lock import standing_in
 from oolong.model import Cell, Spec
 from oolong.pipeline import Pipeline
 from oolong.stage import Stage
@@ -96,6 +97,8 @@ def open_session(request: Request) -> Session:
     """Start the session that the tasks of this process belong to."""
     global _current
     layout = Layout(checkout=CHECKOUT, cache=default_cache())
+    if request.variables.get("locked") != "1" and "lock" not in request.words:
+        layout = standing_in(layout)
     _current = Session(request=request, layout=layout, view=View(sys.stderr), collected=Collected())
     return _current
 

@@ -23,15 +23,17 @@ FILES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def document(cell: Cell, stages: Mapping[str, StageResult]) -> dict[str, Any]:
+def document(cell: Cell, stages: Mapping[str, StageResult], *, unlocked: bool) -> dict[str, Any]:
     """result.json (docs/result.schema.json): the verdict, every stage with its digests, what to type to repeat it.
 
-    `stages` maps task names (`compile:CELL`) to results.
+    `stages` maps task names (`compile:CELL`) to results; `unlocked` says that temporary locks stood in for the
+    checkout's own, so that digests cannot be compared with those of others.
     """
     by_name = {result.stage: result for result in stages.values()}
     return {
         "schema": SCHEMA,
         **cell_document(cell),
+        "unlocked": unlocked,
         "verdict": dict(by_name["verdict"].data),
         "stages": [{"task": task, **as_json(result)} for task, result in stages.items()],
         "files": {
@@ -43,7 +45,7 @@ def document(cell: Cell, stages: Mapping[str, StageResult]) -> dict[str, Any]:
     }
 
 
-def publish(cell: Cell, stages: Mapping[str, StageResult], folder: Path) -> None:
+def publish(cell: Cell, stages: Mapping[str, StageResult], folder: Path, *, unlocked: bool) -> None:
     """Fill a cell's folder of results; result.json comes last, so that where it is, the rest is."""
     remove_tree(folder)
     logs = folder / "logs"
@@ -55,4 +57,4 @@ def publish(cell: Cell, stages: Mapping[str, StageResult], folder: Path) -> None
     for name, result in by_name.items():
         if (log := result.folder / "log").exists():
             shutil.copyfile(log, logs / f"{name}.log")
-    write_json(folder / "result.json", document(cell, stages))
+    write_json(folder / "result.json", document(cell, stages, unlocked=unlocked))

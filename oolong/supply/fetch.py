@@ -15,7 +15,7 @@ import requests
 
 from oolong import proc
 from oolong.digest import file_sha256
-from oolong.errors import Infrastructure
+from oolong.errors import Infrastructure, Missing
 from oolong.layout import Layout
 from oolong.locking import held
 from oolong.model import Package
@@ -28,10 +28,6 @@ CHUNK = 1 << 18
 PATIENCE = (20.0, 60.0)
 GONE = (403, 404, 410)
 OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
-
-
-class Missing(Infrastructure):
-    """No mirror has a locked package any more."""
 
 
 def fetch(

@@ -1,9 +1,10 @@
 """`./doit lock`: resolve all toolchains and kernel sources again and rewrite their locks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from oolong import lock
 from oolong.layout import Layout
+from oolong.lock import stand_in
 from oolong.model import DebianSource, KernelSource, PatchedSource, Spec
 from oolong.supply.apt import private_apt
 from oolong.supply.mirror import mirrors
@@ -32,6 +33,16 @@ def relock(layout: Layout, spec: Spec) -> Iterator[str]:
         lock.write_toolchain(layout, lock_of_toolchain)
     if source_locks:
         lock.write_sources(layout, source_locks)
+
+
+def relock_temporarily(layout: Layout, spec: Spec, *, say: Callable[[str], None]) -> None:
+    """Resolve everything anew into build/, for locks that name what no mirror has any more."""
+
+    def write(elsewhere: Layout) -> None:
+        for line in relock(elsewhere, spec):
+            say(line)
+
+    stand_in(layout, write)
 
 
 def _base(source: KernelSource) -> KernelSource:

@@ -1,0 +1,102 @@
+"""A copy of this checkout in which tests run ./doit as a person would, with a cache and settings of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oolong.layout import default_cache
+from tests.support import CHECKOUT
+
+FAKELINUX = CHECKOUT / "tests" / "fakelinux"
+PROJECT = (
+    "configs",
+    "guest",
+    "oolong",
+    "pipeline.lock",
+    "pipeline.yaml",
+    "tasks",
+    "templates",
+    "toolchains",
+    "dodo.py",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a ./doit ended: its exit code, stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """A copy of the project at `folder` and the cache that it uses."""
+
+    folder: Path
+    cache: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def doit(self, *words: str, cwd: Path | None = None, timeout: float = 3000) -> Ran:
+        """Run ./doit, less its making of .venv: the interpreter of the tests is used."""
+        done = subprocess.run(
+            self.argv(*words),
+            cwd=self.folder,
+            env=self.env(cwd),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "tasks", *words]
+
+    def env(self, cwd: Path | None = None) -> dict[str, str]:
+        own = {"OOLONG_CACHE": str(self.cache), "OOLONG_CALLER_DIR": str(cwd or self.folder), "PYTHONSAFEPATH": ""}
+        return {**os.environ, **own, **self.environment}
+
+    def result(self, cell: str) -> dict[str, Any]:
+        """The cell's result.json."""
+        read: dict[str, Any] = json.loads((self.folder / "build" / "results" / cell / "result.json").read_bytes())
+        return read
+
+
+def copied_to(folder: Path, *, cache: Path) -> Checkout:
+    """Copy the parts of this project that a run reads."""
+    folder.mkdir(parents=True)
+    for name in PROJECT:
+        source = CHECKOUT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+    return Checkout(folder=folder, cache=cache)
+
+
+def cache_with_tools(folder: Path) -> Path:
+    """A new cache that shares nothing with the usual one but downloads and root file systems."""
+    usual = default_cache()
+    for shared in ("downloads", "stages/rootfs"):
+        (usual / shared).mkdir(parents=True, exist_ok=True)
+        (folder / shared).parent.mkdir(parents=True, exist_ok=True)
+        (folder / shared).symlink_to(usual / shared)
+    return folder
+
+
+def fake_kernel(folder: Path, edits: Sequence[tuple[str, str, str]] = ()) -> Path:
+    """A copy of tests/fakelinux with faults: (file, what stands there, what stands there instead)."""
+    shutil.copytree(FAKELINUX, folder)
+    for file, before, after in edits:
+        text = (folder / file).read_text()
+        assert before in text, f"{file} of fakelinux has no {before!r}"
+        (folder / file).write_text(text.replace(before, after))
+    return folder

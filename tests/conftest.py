@@ -1,0 +1,31 @@
+"""Fixtures that cost something: a cache with real tools, made once, and copies of the checkout."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import Checkout, cache_with_tools, copied_to
+
+
+@pytest.fixture(scope="session")
+def tool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of this test run that holds the real root file systems and nothing else."""
+    cache = cache_with_tools(tmp_path_factory.mktemp("cache"))
+    checkout = copied_to(tmp_path_factory.mktemp("tools") / "checkout", cache=cache)
+    done = checkout.doit("rootfs")
+    assert done.code == 0, done.err
+    return cache
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, tool_cache: Path) -> Checkout:
+    """A copy of the project at a path with a space."""
+    return copied_to(tmp_path / "a checkout", cache=tool_cache)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path) -> Callable[[], Path]:
+    """Makes caches that hold nothing but the root file systems."""
+    made = iter(range(100))
+    return lambda: cache_with_tools(tmp_path / f"cache{next(made)}")

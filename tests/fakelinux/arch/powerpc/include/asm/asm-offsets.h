@@ -1,0 +1,2 @@
+#define FTRACE_OOL_STUB_SIZE 24
+#define SZL 8

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Counts the stubs by what objdump prints, and takes the arguments that the kernel's own script takes.
+set -e
+sites=$("$3" -r -j __patchable_function_entries "$4" | grep R_PPC64_ADDR64)
+total=$(echo "$sites" | wc -l)
+init=$(echo "$sites" | grep -c '\.init\.text')
+end=$((total - init > $1 ? total - init - $1 : 0))
+cat > "$5" <<END
+#include <asm/asm-offsets.h>
+#include <linux/linkage.h>
+.pushsection .tramp.ftrace.text,"aw"
+SYM_DATA(ftrace_ool_stub_text_end_count, .long $end)
+SYM_START(ftrace_ool_stub_text_end, SYM_L_GLOBAL, .balign SZL)
+.space $end * FTRACE_OOL_STUB_SIZE
+SYM_CODE_END(ftrace_ool_stub_text_end)
+.popsection
+.pushsection .tramp.ftrace.init,"aw"
+SYM_DATA(ftrace_ool_stub_inittext_count, .long $init)
+SYM_START(ftrace_ool_stub_inittext, SYM_L_GLOBAL, .balign SZL)
+.space $init * FTRACE_OOL_STUB_SIZE
+SYM_CODE_END(ftrace_ool_stub_inittext)
+.popsection
+END

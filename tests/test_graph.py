@@ -1,0 +1,193 @@
+"""The whole graph, from configure to report, on fakelinux: a kernel of eight functions that QEMU really runs."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import Checkout, Ran, fake_kernel
+
+CONSOLE = "console.txt"
+SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
+CELL = "le-minimal-gcc-14-fakelinux"
+POWER_OFF = "reboot: Power down"
+
+
+def run_fake(checkout: Checkout, *edits: tuple[str, str, str], words: tuple[str, ...] = ()) -> Ran:
+    """Build and boot the little-endian cell on a copy of fakelinux with some faults."""
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux", edits)
+    return checkout.doit(*(words or (f"cell:{CELL}",)), f"kernel={kernel}")
+
+
+def test_both_endians_pass_and_a_second_run_does_nothing(checkout: Checkout) -> None:
+    first = run_fake(checkout, words=("-n", "2"))
+    assert first.code == 0, first.err
+    for endian in ("le", "be"):
+        result = checkout.result(f"{endian}-minimal-gcc-14-fakelinux")
+        assert result["verdict"]["status"] == "pass"
+        assert {check["name"]: check["status"] for check in result["verdict"]["checks"]} == {
+            "stubs.tree-script": "pass",
+            "stubs.link": "pass",
+            "stubs.crosslink": "pass",
+            "stubs.both-links": "pass",
+            "boot.sites": "pass",
+            "guest.total": "pass",
+        }
+        counts = json.loads(stage_of(result, "stubs"))
+        assert (counts["text"], counts["inittext"], counts["text_end"], counts["endian"]) == (6, 2, 2, endian)
+    again = checkout.doit("-n", "2", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert again.code == 0
+    assert not re.search(r": ok, ", again.err), "the second run made a stage anew"
+    assert re.search(rf"{CELL} +pass", again.out)
+
+
+def stage_of(result: dict[str, object], name: str) -> str:
+    stages = result["stages"]
+    assert isinstance(stages, list)
+    return json.dumps(next(stage["data"] for stage in stages if stage["stage"] == name))
+
+
+FAULTS = {
+    "compile": (("text.c", "return x + 1;", "return y + 1;"), "build", "error: 'y' undeclared"),
+    "link": (("text.c", "return x + 1;", "extern int nowhere(void); return nowhere();"), "build", "undefined reference"),
+    "config": (("settled.config", "CONFIG_PPC_FTRACE_OUT_OF_LINE=y\n", ""), "config-drift", "PPC_FTRACE_OUT_OF_LINE"),
+    "script-count": ((SCRIPT, "total=$(echo", "total=1$(echo"), "stub-audit", "ftrace_ool_stub_text_end"),
+    "script-crash": ((SCRIPT, "set -e", "set -e; exit 7"), "stub-audit", "ended with 7"),
+    "panic": ((CONSOLE, POWER_OFF, "Kernel panic - not syncing: no init\n"), "panic", "no init"),
+    "oops": ((CONSOLE, POWER_OFF, "Oops: Kernel access of bad area, sig: 11 [#1]\n\x02"), "oops", "sig: 11"),
+    "ftrace-bug": ((CONSOLE, "oolong: 1", "------------[ ftrace bug ]------------\noolong: 1"), "ftrace-bug", "bug"),
+    "warn": ((CONSOLE, "oolong: 1", "WARNING: kernel/trace/ftrace.c:217 at x+0x0, CPU#0: a/1\noolong: 1"), "warn", "217"),
+    "reset": ((CONSOLE, POWER_OFF, "\x02"), "reset", "was reset"),
+    "guest-test": ((CONSOLE, "ok 2 function", "not ok 2 function"), "guest-test", "function tracer on one function"),
+    "guest-silent": ((CONSOLE, "oolong: ok 2 function tracer on one function\n", ""), "guest-test", "planned 2"),
+    "startup-test": ((CONSOLE, "Testing ftrace regs: PASSED\n", ""), "guest-test", "'ftrace regs' did not run"),
+    "startup-failed": ((CONSOLE, "ftrace regs: PASSED", "ftrace regs: .. FAILED!"), "guest-test", "'ftrace regs' did not pass"),
+    "sites": ((CONSOLE, "allocating @TOTAL@", "allocating 9"), "stub-audit", "9 sites, 8 were counted"),
+    "total": ((CONSOLE, "info @TEXT@", "info 5"), "stub-audit", "5 sites, 6 were counted"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_gets_its_verdict(checkout: Checkout, fault: str) -> None:
+    edit, kind, shown = FAULTS[fault]
+    done = run_fake(checkout, edit)
+    assert done.code == 1, done.err
+    verdict = checkout.result(CELL)["verdict"]
+    assert (verdict["status"], verdict["kind"]) == ("fail", kind)
+    assert any(shown in line for line in verdict["lines"]), verdict["lines"]
+    assert shown in done.out
+    assert f"./doit again=1 cell:{CELL}" in done.out
+
+
+def test_a_hang_is_told_and_never_kept(checkout: Checkout) -> None:
+    pipeline = checkout.folder / "pipeline.yaml"
+    pipeline.write_text(pipeline.read_text().replace("timeout: 180", "timeout: 3"))
+    boot = checkout.folder / "oolong" / "stages" / "boot.py"
+    boot.write_text(boot.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 1.0"))
+    done = run_fake(checkout, (CONSOLE, POWER_OFF, "\x01"))
+    assert done.code == 1
+    assert checkout.result(CELL)["verdict"]["kind"] == "hang"
+    again = checkout.doit(f"cell:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert f"boot:{CELL}: fail" in again.err, "a hang was taken from the cache"
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_exit_codes_do_not_depend_on_how_doit_runs(checkout: Checkout, workers: str, tmp_path: Path) -> None:
+    kernel = fake_kernel(tmp_path / "fakelinux")
+    assert checkout.doit("-n", workers, f"kernel={kernel}").code == 0
+    (kernel / "text.c").write_text("broken\n")
+    assert checkout.doit("-n", workers, f"kernel={kernel}").code == 1
+    assert checkout.doit("-n", workers, f"kernel={tmp_path / 'nowhere'}").code == 2
+    patch = tmp_path / "x.patch"
+    patch.write_text("--- a/text.c\n+++ b/text.c\n@@ -1 +1 @@\n-not there\n+new\n")
+    assert checkout.doit("-n", workers, f"kernel={kernel}", f"patches={patch}").code == 2
+    # a cache that cannot be written
+    broken = Checkout(folder=checkout.folder, cache=Path("/proc/oolong"))
+    assert broken.doit("-n", workers, f"kernel={kernel}").code == 3
+
+
+def test_an_edit_makes_only_what_it_reaches(checkout: Checkout) -> None:
+    assert run_fake(checkout).code == 0
+    kernel = checkout.folder.parent / "fakelinux"
+    (kernel / "text.c").write_text((kernel / "text.c").read_text().replace("x + 1", "x + 11"))
+    done = checkout.doit(f"cell:{CELL}", f"kernel={kernel}")
+    made = set(re.findall(r"(\w+):\S+: ok, ", done.err))
+    assert done.code == 0
+    assert made == {"source", "compile", "stubs", "link", "crosslink", "boot", "verdict"}
+
+
+def test_the_same_sources_elsewhere_are_linked_not_built(checkout: Checkout, tmp_path: Path) -> None:
+    """The content of a tree decides, not where it lies; the .S decides, not the code that wrote it."""
+    assert run_fake(checkout).code == 0
+    stubs = checkout.folder / "oolong" / "stubs.py"
+    stubs.write_text(stubs.read_text() + "# an edit that changes nothing\n")
+    done = checkout.doit(f"link:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert done.code == 0
+    assert re.search(r"stubs:\S+: ok", done.err)
+    log = max((checkout.cache / "stages" / "link").glob("*/log"), key=lambda path: path.stat().st_mtime)
+    assert log.stat().st_nlink > 1, "the link was done again"
+
+
+def test_the_tree_of_a_person_stays_untouched(checkout: Checkout) -> None:
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    before = {path: path.stat().st_mtime_ns for path in kernel.rglob("*")}
+    assert checkout.doit(f"cell:{CELL}", f"kernel={kernel}").code == 0
+    assert {path: path.stat().st_mtime_ns for path in kernel.rglob("*")} == before
+
+
+def test_patches_are_applied_to_a_copy(checkout: Checkout, tmp_path: Path) -> None:
+    kernel = fake_kernel(tmp_path / "fakelinux")
+    patch = tmp_path / "seven.patch"
+    patch.write_text(
+        "--- a/text.c\n+++ b/text.c\n@@ -6,2 +6,3 @@\n int five(int x) { return x + 5; }\n"
+        " int six(int x) { return x + 6; }\n+int seven(int x) { return x + 7; }\n"
+    )
+    done = checkout.doit("cell:le-*", f"kernel={kernel}", f"patches={patch}")
+    assert done.code == 0, done.err
+    result = checkout.result("le-minimal-gcc-14-fakelinux-patched")
+    assert json.loads(stage_of(result, "stubs"))["text"] == 7
+    assert "seven" not in (kernel / "text.c").read_text()
+
+
+def test_a_config_without_stubs_is_built_and_booted(checkout: Checkout, tmp_path: Path) -> None:
+    kernel = fake_kernel(
+        tmp_path / "fakelinux",
+        [
+            ("settled.config", "CONFIG_PPC_FTRACE_OUT_OF_LINE=y", "# CONFIG_PPC_FTRACE_OUT_OF_LINE is not set"),
+            (CONSOLE, "allocating @TOTAL@", "allocating 8"),
+        ],
+    )
+    config = tmp_path / "mine.config"
+    config.write_text("CONFIG_SMP=y\n")
+    done = checkout.doit("stubs:le-*", f"kernel={kernel}", f"config={config}")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("boot:xe-*",), "no task matches"),
+        (("bot",), "boot"),
+        (("kernal=x",), "kernel="),
+        (("set=smok",), "smoke"),
+        (("cell=be-nothing",), "matches no cell"),
+        (("jobs=many",), "jobs=many"),
+        (("--no-such-option",), "no-such-option"),
+        (("kernel=/proc",), "no kernel tree"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_bad_input_is_told_and_ends_with_2(
+    checkout: Checkout, words: tuple[str, ...], shown: str, workers: str
+) -> None:
+    done = checkout.doit("-n", workers, *words)
+    assert done.code == 2, done.err
+    assert shown in done.err
+    assert "Traceback" not in done.err
+
+
+def test_documents_go_to_stdout_alone(checkout: Checkout) -> None:
+    done = checkout.doit("cells", "format=json")
+    assert done.code == 0
+    assert [cell["cell"] for cell in json.loads(done.out)] == ["le-minimal-gcc-14", "be-minimal-gcc-14"]
