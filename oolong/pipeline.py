@@ -5,7 +5,7 @@ source ─┘                              modules ┘
                                      initramfs ┘
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from oolong import lock
@@ -45,7 +45,7 @@ class Pipeline:
 
     @cached_property
     def _chains(self) -> dict[str, tuple[Stage, ...]]:
-        return {name: tuple(self._chain(cell)) for name, cell in self._cells.items()}
+        return {name: _with_needs(self._chain(cell)) for name, cell in self._cells.items()}
 
     def _chain(self, cell: Cell) -> Iterator[Stage]:
         tools = self._rootfs_of(self._host, cell.toolchain)
@@ -96,3 +96,12 @@ class Pipeline:
         if kernel.name not in self._sources:
             self._sources[kernel.name] = source.identified(kernel, layout=self._layout, rootfs=tools)
         return self._sources[kernel.name]
+
+
+def _with_needs(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    """The stages and all that they need, each after what it needs."""
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        for needed in (*_with_needs(stage.needs), stage):
+            found.setdefault(needed.task, needed)
+    return tuple(found.values())

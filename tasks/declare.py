@@ -59,6 +59,7 @@ def run_stage(stage: Stage) -> TaskFailed | None:
     """Make the stage or find it, and stamp it. What goes wrong with the world is collected for the exit code."""
     session = current()
     session.view.started(stage)
+    found = is_finished(stage)
     try:
         result = session.store.make(stage, session.view.progress(stage), again=session.anew(stage))
         write_json(session.layout.stamp(stage.name, stage.subject), stamp_of(result))
@@ -67,7 +68,10 @@ def run_stage(stage: Stage) -> TaskFailed | None:
         session.view.stopped(stage)
         return TaskFailed(str(error), report=False)
     session.collected.result(stage.task, result)
-    session.view.finished(stage, result)
+    if found:
+        session.view.unchanged(stage, result)
+    else:
+        session.view.finished(stage, result)
     return None
 
 

@@ -6,7 +6,7 @@ from doit.exceptions import TaskFailed
 
 from oolong.errors import OolongError
 from oolong.model import Cell
-from oolong.report.results import publish
+from oolong.report.results import Account, publish
 from tasks.declare import Task, group
 from tasks.session import current
 
@@ -31,9 +31,14 @@ def task_report() -> Iterator[Task]:
 def write_results(cell: Cell) -> TaskFailed | None:
     session = current()
     try:
-        stages = {stage.task: session.store.result(stage) for stage in session.pipeline.of_cell(cell.name)}
-        unlocked = session.layout.temporary_locks is not None
-        publish(cell, stages, session.layout.cell_results(cell.name), unlocked=unlocked)
+        stages = [(stage, session.store.result(stage)) for stage in session.pipeline.of_cell(cell.name)]
+        account = Account(
+            cell=cell,
+            stages=stages,
+            unlocked=session.layout.temporary_locks is not None,
+            repeat=session.repeat(cell.name),
+        )
+        publish(account, session.layout.cell_results(cell.name))
     except OolongError as error:
         session.collected.error(f"report:{cell.name}", error)
         return TaskFailed(str(error), report=False)

@@ -1,6 +1,7 @@
 """What all tasks of one run share: what was asked for, the cells, their stages, the store, the view."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from tasks.collect import Collected
 from tasks.commandline import Request
 from tasks.view import View
 
+# the variables that decide what a cell is
+CHANGING_THE_CELL = ("kernel", "config", "patches")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -42,6 +45,11 @@ class Session:
     def anew(self, stage: Stage) -> bool:
         """Whether `again=1` asks for this stage: it means cells, not the toolchains and sources they share."""
         return self.variables.get("again") == "1" and stage.subject in self.pipeline.cell_names
+
+    def repeat(self, cell: str) -> str:
+        """What to type to make one cell of this run anew."""
+        own = [f"{name}={self.variables[name]}" for name in CHANGING_THE_CELL if name in self.variables]
+        return shlex.join(["./doit", "again=1", f"cell:{cell}", *own])
 
     @cached_property
     def spec(self) -> Spec:

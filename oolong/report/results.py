@@ -1,13 +1,14 @@
 """build/results/CELL/: the verdict of a cell, its kernel and its logs, where a person looks for them."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from oolong.model import Cell
 from oolong.report.tables import cell_document
-from oolong.stage import StageResult
+from oolong.stage import Stage, StageResult
 from oolong.store import as_json, remove_tree, write_json
 
 SCHEMA = 1
@@ -23,38 +24,55 @@ FILES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def document(cell: Cell, stages: Mapping[str, StageResult], *, unlocked: bool) -> dict[str, Any]:
-    """result.json (docs/result.schema.json): the verdict, every stage with its digests, what to type to repeat it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """All that is to be told of a cell: its stages with their results, in the order of the work; `unlocked` says that
+    temporary locks stood in for the checkout's own; `repeat` is what to type to make just this cell anew."""
 
-    `stages` maps task names (`compile:CELL`) to results; `unlocked` says that temporary locks stood in for the
-    checkout's own, so that digests cannot be compared with those of others.
-    """
-    by_name = {result.stage: result for result in stages.values()}
+    cell: Cell
+    stages: Sequence[tuple[Stage, StageResult]]
+    unlocked: bool
+    repeat: str
+
+    def result(self, stage: str) -> StageResult | None:
+        """The result of the cell's own stage of a name, if it has one."""
+        return next((result for made, result in self.stages if made.task == f"{stage}:{self.cell.name}"), None)
+
+    def files(self) -> Iterator[tuple[str, StageResult, str]]:
+        """(result file, stage, artifact) of what the stages came to make."""
+        for file, (stage, artifact) in FILES.items():
+            result = self.result(stage)
+            if result and artifact in result.artifacts:
+                yield file, result, artifact
+
+
+def document(account: Account) -> dict[str, Any]:
+    """result.json (docs/result.schema.json): the verdict, every stage with its recipe and digests."""
+    verdict = account.result("verdict")
+    assert verdict
     return {
         "schema": SCHEMA,
-        **cell_document(cell),
-        "unlocked": unlocked,
-        "verdict": dict(by_name["verdict"].data),
-        "stages": [{"task": task, **as_json(result)} for task, result in stages.items()],
-        "files": {
-            file: by_name[stage].artifacts[artifact].sha256
-            for file, (stage, artifact) in FILES.items()
-            if stage in by_name and artifact in by_name[stage].artifacts
-        },
-        "repeat": f"./doit again=1 cell:{cell.name}",
+        **cell_document(account.cell),
+        "unlocked": account.unlocked,
+        "verdict": dict(verdict.data),
+        "stages": [
+            {"task": stage.task, **as_json(result), "recipe": stage.recipe.as_json()}
+            for stage, result in account.stages
+        ],
+        "files": {file: result.artifacts[artifact].sha256 for file, result, artifact in account.files()},
+        "repeat": account.repeat,
     }
 
 
-def publish(cell: Cell, stages: Mapping[str, StageResult], folder: Path, *, unlocked: bool) -> None:
+def publish(account: Account, folder: Path) -> None:
     """Fill a cell's folder of results; result.json comes last, so that where it is, the rest is."""
     remove_tree(folder)
     logs = folder / "logs"
     logs.mkdir(parents=True)
-    by_name = {result.stage: result for result in stages.values()}
-    for file, (stage, artifact) in FILES.items():
-        if stage in by_name and artifact in by_name[stage].artifacts:
-            shutil.copyfile(by_name[stage].path(artifact), folder / file)
-    for name, result in by_name.items():
+    for file, result, artifact in account.files():
+        shutil.copyfile(result.path(artifact), folder / file)
+    for stage, result in account.stages:
         if (log := result.folder / "log").exists():
-            shutil.copyfile(log, logs / f"{name}.log")
-    write_json(folder / "result.json", document(cell, stages, unlocked=unlocked))
+            own = stage.subject == account.cell.name
+            shutil.copyfile(log, logs / f"{stage.name if own else f'{stage.name}-{stage.subject}'}.log")
+    write_json(folder / "result.json", document(account))

@@ -11,14 +11,15 @@ typedef __builtin_va_list va_list;
 struct utsname { char release[65]; };
 static int errno;
 #define NOTHING { return 0; }
-static inline int strlen(const char *a) { return a[0]; }
+typedef __SIZE_TYPE__ size_t;
+static inline size_t strlen(const char *a) { return a[0]; }
 static inline int strcmp(const char *a, const char *b) { return a[0] - b[0]; }
-static inline int strncmp(const char *a, const char *b, int n) { return a[n] - b[n]; }
+static inline int strncmp(const char *a, const char *b, size_t n) { return a[n] - b[n]; }
 static inline char *strstr(const char *a, const char *b) { return a[0] == b[0] ? (char *)a : NULL; }
 static inline int atoi(const char *a) { return a[0]; }
-static inline int vsnprintf(char *to, int size, const char *format, va_list args)
+static inline int vsnprintf(char *to, size_t size, const char *format, va_list args)
 { (void)args; to[0] = format[size]; return 0; }
-static inline int snprintf(char *to, int size, const char *format, ...) { to[0] = format[size]; return 0; }
+static inline int snprintf(char *to, size_t size, const char *format, ...) { to[0] = format[size]; return 0; }
 static inline int open(const char *path, int flags) { return path[flags]; }
 static inline int close(int fd) { return fd; }
 static inline int read(int fd, void *to, int size) { *(char *)to = fd; return size; }

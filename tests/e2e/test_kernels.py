@@ -1,0 +1,154 @@
+"""What the project is for, on real kernels: both endians built, counted, linked, booted and judged."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oolong import stubs
+from oolong.digest import file_sha256
+from tests import schema
+from tests.checkout import cache_with_tools, copied_to
+from tests.e2e.conftest import BE, LE, Smoke, recipes
+
+pytestmark = pytest.mark.e2e
+SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
+
+
+def test_one_command_builds_and_boots_both_endians(smoke: Smoke) -> None:
+    assert smoke.ran.code == 0, smoke.ran.err
+    for cell in (LE, BE):
+        result = smoke.checkout.result(cell)
+        schema.check(result)
+        assert result["verdict"]["status"] == "pass"
+        assert {check["status"] for check in result["verdict"]["checks"]} == {"pass"}
+        assert len(result["verdict"]["checks"]) == 6
+        assert re.search(rf"^{cell} +pass ", smoke.ran.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_the_results_are_what_result_json_says(smoke: Smoke, cell: str) -> None:
+    folder = smoke.checkout.folder / "build" / "results" / cell
+    files = smoke.checkout.result(cell)["files"]
+    assert set(files) == {
+        "vmlinux",
+        "System.map",
+        "vmlinux.o",
+        "vmlinux.arch.S",
+        "stubs.json",
+        ".config",
+        "console.log",
+    }
+    for name, digest in files.items():
+        assert file_sha256(folder / name) == digest, name
+
+
+@pytest.mark.parametrize(("cell", "little"), [(LE, True), (BE, False)])
+def test_the_pass_counts_real_kernels(smoke: Smoke, cell: str, little: bool) -> None:
+    folder = smoke.checkout.folder / "build" / "results" / cell
+    sites = stubs.read_sites(folder / "vmlinux.o")
+    assert sites.little is little
+    planned = stubs.plan(sites, reserve=32768)
+    assert planned.total > 10_000
+    areas = stubs.read_areas(folder / "vmlinux")
+    assert (areas.text, areas.text_end, areas.inittext) == (32768, 0, planned.inittext)
+    data = {stage["stage"]: stage["data"] for stage in smoke.checkout.result(cell)["stages"]}
+    assert data["boot"]["allocated"] == planned.total
+    assert data["boot"]["total"] == planned.text
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_nothing_of_this_machine_reaches_a_kernel(smoke: Smoke, cell: str) -> None:
+    folder = smoke.checkout.folder / "build" / "results" / cell
+    names = [str(smoke.checkout.folder), str(smoke.checkout.cache), os.uname().nodename, os.uname().release]
+    for file in ("vmlinux", "vmlinux.o", ".config", "System.map", "vmlinux.arch.S"):
+        data = (folder / file).read_bytes()
+        for name in names:
+            assert name.encode() not in data, f"{name} stands in {file}"
+    assert str(smoke.checkout.cache) not in recipes(smoke.checkout, cell)
+
+
+def test_a_second_run_does_nothing(smoke: Smoke) -> None:
+    again = smoke.checkout.doit("-n", "2")
+    assert again.code == 0
+    assert again.err == ""
+    assert again.out == smoke.ran.out
+
+
+def test_another_machine_makes_the_same_bytes(smoke: Smoke, tmp_path: Path) -> None:
+    """Another path, cache, umask, locale, time zone and number of jobs; nothing compiled before, not even by ccache."""
+    other = copied_to(tmp_path / "deep" / "down" / "another", cache=cache_with_tools(tmp_path / "cache"))
+    other = replace(other, environment={"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR.UTF-8", "USER": "somebody"})
+    umask = os.umask(0o077)
+    try:
+        done = other.doit(f"cell:{LE}", "jobs=3")
+    finally:
+        os.umask(umask)
+    assert done.code == 0, done.err
+    ours, theirs = smoke.checkout.result(LE), other.result(LE)
+    deterministic = {name: digest for name, digest in ours["files"].items() if name != "console.log"}
+    assert {name: theirs["files"][name] for name in deterministic} == deterministic
+
+
+def test_the_same_content_as_a_tree_of_ones_own_is_the_same_kernel(smoke: Smoke, kernel_tree: Path) -> None:
+    """By `dir:`, with the tree's own script in the place of our pass; equal content is not compiled again."""
+    done = smoke.checkout.doit("cell:le-*", f"kernel={kernel_tree}")
+    assert done.code == 0, done.err
+    own = smoke.checkout.result(f"{LE}-tree")
+    assert own["stub_pass"] == "kernel"
+    assert own["files"]["vmlinux"] == smoke.checkout.result(LE)["files"]["vmlinux"]
+    compiled = next(stage for stage in own["stages"] if stage["stage"] == "compile")
+    assert compiled["seconds"] < next(
+        stage["seconds"] for stage in smoke.checkout.result(LE)["stages"] if stage["stage"] == "compile"
+    )
+
+
+@pytest.fixture(scope="module")
+def git_tree(kernel_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git checkout of the kernel with build output lying about in it."""
+    tree = tmp_path_factory.mktemp("own") / "linux"
+    subprocess.run(["cp", "-r", str(kernel_tree), str(tree)], check=True)
+    git = ["git", "-C", str(tree), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "as released"], check=True)
+    return tree
+
+
+def test_an_edit_in_a_git_checkout_is_built_and_booted(smoke: Smoke, git_tree: Path) -> None:
+    fork = git_tree / "kernel" / "fork.c"
+    fork.write_text(fork.read_text() + "\nint oolong_was_here(int x) { return x + 1; }\n")
+    (git_tree / ".config").write_text("CONFIG_LEFT_OVER=y\n")
+    (git_tree / "vmlinux.o").write_text("left over")
+    done = smoke.checkout.doit("cell:le-*", f"kernel={git_tree}")
+    assert done.code == 0, done.err
+    own = smoke.checkout.result(f"{LE}-linux")
+    counts = {stage["stage"]: stage["data"] for stage in own["stages"]}["stubs"]
+    before = {stage["stage"]: stage["data"] for stage in smoke.checkout.result(LE)["stages"]}["stubs"]
+    assert counts["text"] == before["text"] + 1
+    assert (git_tree / "vmlinux.o").read_text() == "left over"
+    assert b"oolong_was_here" in (smoke.checkout.folder / "build/results" / f"{LE}-linux" / "System.map").read_bytes()
+    shutil.rmtree(git_tree.parent / "gone", ignore_errors=True)
+
+
+def test_a_script_that_miscounts_is_caught_and_seen_in_the_boot(smoke: Smoke, git_tree: Path, tmp_path: Path) -> None:
+    """One stub too few in init text: the pass says so, and the kernel that was linked with it shows why it matters."""
+    patch = tmp_path / "miscount.patch"
+    line = "num_ool_stubs_text=$((num_ool_stubs_total - num_ool_stubs_inittext))"
+    number = (git_tree / SCRIPT).read_text().splitlines().index(line) + 1
+    patch.write_text(
+        f"--- a/{SCRIPT}\n+++ b/{SCRIPT}\n@@ -{number},1 +{number},2 @@\n {line}\n"
+        "+num_ool_stubs_inittext=$((num_ool_stubs_inittext - 1))\n"
+    )
+    done = smoke.checkout.doit("cell:le-*", f"kernel={git_tree}", f"patches={patch}")
+    assert done.code == 1, done.err
+    result = smoke.checkout.result(f"{LE}-linux-patched")
+    assert result["verdict"]["kind"] == "stub-audit"
+    assert any("ftrace_ool_stub_inittext: oolong counts" in line for line in result["verdict"]["lines"])
+    booted = next(stage for stage in result["stages"] if stage["stage"] == "boot")
+    assert booted["kind"] == "ftrace-bug"
+    assert any("ftrace bug" in line for line in booted["lines"])

@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oolong import verdict
+from oolong.stage import BLOCKED, FAIL, OK, StageResult
+from oolong.stubs import StubAreas
+
+COUNTS = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
+BOOTED = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "startup_tests": 15}
+AREAS = StubAreas(text=4, text_end=2, inittext=2)
+
+
+def stage(
+    name: str, status: str = OK, kind: str | None = None, lines: tuple[str, ...] = (), **data: Any
+) -> StageResult:
+    return StageResult(
+        stage=name,
+        digest="0" * 64,
+        folder=Path("/nowhere"),
+        status=status,
+        kind=kind,
+        lines=lines,
+        artifacts={},
+        data=data,
+        keep=True,
+        blocks=True,
+        seconds=1.0,
+    )
+
+
+def passing() -> list[StageResult]:
+    return [stage("compile"), stage("stubs", **COUNTS), stage("link"), stage("boot", **BOOTED)]
+
+
+def test_all_in_order_is_a_pass() -> None:
+    judged = verdict.judge(passing(), areas={"link": AREAS, "crosslink": AREAS})
+    assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
+    assert [check.name for check in judged.checks] == [
+        "stubs.tree-script",
+        "stubs.link",
+        "stubs.crosslink",
+        "stubs.both-links",
+        "boot.sites",
+        "guest.total",
+    ]
+    assert "15 startup and 8 guest tests" in judged.summary
+
+
+def test_the_first_stage_that_failed_names_the_failure() -> None:
+    stages = [stage("compile", FAIL, "build", ("x.c: error",)), stage("stubs", BLOCKED), stage("boot", BLOCKED)]
+    judged = verdict.judge(stages, areas={})
+    assert (judged.status, judged.kind, judged.lines) == (FAIL, "build", ("x.c: error",))
+    assert judged.summary == "compile: x.c: error"
+
+
+@pytest.mark.parametrize(
+    ("check", "stages", "areas"),
+    [
+        ("stubs.link", passing(), {"link": StubAreas(text=4, text_end=1, inittext=2)}),
+        ("stubs.both-links", passing(), {"link": AREAS, "crosslink": StubAreas(text=4, text_end=2, inittext=9)}),
+        ("boot.sites", [*passing()[:3], stage("boot", **{**BOOTED, "allocated": 9})], {"link": AREAS}),
+        ("guest.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": 5})], {"link": AREAS}),
+    ],
+)
+def test_counts_that_disagree_are_a_stub_audit(
+    check: str, stages: list[StageResult], areas: dict[str, StubAreas]
+) -> None:
+    judged = verdict.judge(stages, areas=areas)
+    assert (judged.status, judged.kind) == (FAIL, "stub-audit")
+    assert any(line.startswith(f"{check}: ") for line in judged.lines)
+
+
+def test_a_script_that_disagrees_fails_its_check() -> None:
+    stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
+    judged = verdict.judge(stages, areas={})
+    assert judged.kind == "stub-audit"
+    assert [check.status for check in judged.checks if check.name == "stubs.tree-script"] == ["fail"]
+
+
+def test_out_of_line_off_skips_the_checks() -> None:
+    judged = verdict.judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={})
+    assert judged.status == "pass"
+    assert [(check.name, check.status) for check in judged.checks] == [("stubs.out-of-line", "skip")]
