@@ -7,8 +7,8 @@ from oolong import verdict
 from oolong.stage import BLOCKED, FAIL, OK, StageResult
 from oolong.stubs import StubAreas
 
-COUNTS = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
-BOOTED = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "startup_tests": 15}
+COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
+BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "startup_tests": 15}
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
 
 

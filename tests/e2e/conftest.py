@@ -30,7 +30,8 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
 @pytest.fixture(scope="session")
 def kernel_tree(smoke: Smoke) -> Path:
     """The unpacked kernel of the pipeline, as a plain tree that nobody may write to."""
-    digest = next(stage for stage in smoke.checkout.result(LE)["stages"] if stage["stage"] == "source")["digest"]
+    stages = smoke.checkout.result(LE)["stages"]
+    digest: str = next(stage["digest"] for stage in stages if stage["stage"] == "source")
     return smoke.checkout.cache / "stages" / "source" / digest / "tree"
 
 

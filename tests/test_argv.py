@@ -1,0 +1,53 @@
+"""Command lines that are pure functions of a cell."""
+
+import itertools
+
+from oolong import guest, qemu
+from oolong.model import Endian, Machine
+from tests.test_kbuild import cell
+
+MACHINE = Machine(
+    name="pseries",
+    emulator="qemu",
+    machine="pseries,x-vof=on",
+    cpu="POWER9",
+    cpus=2,
+    memory=1024,
+    cmdline="console=hvc0",
+    timeout=60,
+)
+
+
+def test_a_machine_ends_with_its_guest_and_has_no_network() -> None:
+    argv = qemu.argv(MACHINE, append="console=hvc0 -- x=y")
+    pairs = dict(itertools.pairwise(argv))
+    assert argv[0] == "qemu-system-ppc64"
+    assert {"-nodefaults", "-no-reboot", "-no-user-config"} <= set(argv)
+    assert pairs["-machine"] == "pseries,x-vof=on"
+    assert (pairs["-cpu"], pairs["-smp"], pairs["-m"]) == ("POWER9", "2", "1024")
+    assert (pairs["-kernel"], pairs["-initrd"]) == ("/boot/vmlinux", "/boot/initramfs")
+    assert pairs["-append"] == "console=hvc0 -- x=y"
+    assert not any("net" in word for word in argv)
+
+
+def test_the_guest_is_told_what_to_expect_after_the_double_dash() -> None:
+    words = guest.arguments(release="7.3.4", endian="be").split()
+    assert words[words.index("--") + 1 :] == ["release=7.3.4", "endian=be"]
+    assert "printk.devkmsg=on" in words[: words.index("--")]
+
+
+def test_the_guest_is_built_without_libc_by_the_cells_compiler() -> None:
+    headers, compiler, packer = guest.commands(cell(Endian.BE))
+    assert headers[-1] == "headers"
+    assert compiler[0] == "powerpc64-linux-gnu-gcc"
+    assert {"-static", "-nostdlib", "-nostdinc", "-Werror"} <= set(compiler)
+    assert packer[0] == "gcc"
+    assert guest.pack()[1:3] == ("-t", "0")
+
+
+def test_modules_are_packed_and_loaded_in_order() -> None:
+    paths = ["modules/drivers/b.ko", "modules/lib/a.ko"]
+    contents = guest.contents(paths)
+    assert "file /lib/b.ko /modules/modules/drivers/b.ko 0644 0 0" in contents
+    assert guest.modules_list(paths) == "/lib/b.ko\n/lib/a.ko\n"
+    assert "/lib" not in guest.contents([])

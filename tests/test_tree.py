@@ -1,0 +1,196 @@
+import os
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from oolong.digest import file_sha256
+from oolong.errors import BadInput
+from oolong.supply import statcache, tree
+from oolong.supply.statcache import StatCache
+from tests.support import silent
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> StatCache:
+    return StatCache(tmp_path / "stat.sqlite3")
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    folder = tmp_path / "linux"
+    for name, text in {
+        "Makefile": "VERSION = 7\n",
+        "Kconfig": "",
+        "arch/powerpc/Kconfig": "",
+        "kernel/fork.c": "int fork;\n",
+        "scripts/run.sh": "#!/bin/sh\n",
+        "scripts/gen.c": "int main;\n",
+        "include/uapi/linux/x.h": "",
+        "Documentation/Kconfig": "",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "scripts/run.sh").chmod(0o755)
+    (folder / "link").symlink_to("kernel/fork.c")
+    return folder
+
+
+def git(folder: Path, *words: str) -> None:
+    settings = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run(["git", "-C", str(folder), *settings, *words], check=True, capture_output=True)
+
+
+def as_git(kernel: Path) -> None:
+    (kernel / ".gitignore").write_text("*.o\n.config\ngenerated/\n")
+    git(kernel, "init", "-q")
+    git(kernel, "add", "-A")
+    git(kernel, "commit", "-q", "-m", "x")
+
+
+def names(entries: tuple[tree.Entry, ...]) -> list[str]:
+    return [entry.path for entry in entries]
+
+
+def test_a_plain_tree_is_all_its_files_in_order(kernel: Path, cache: StatCache) -> None:
+    entries = tree.snapshot(kernel, cache)
+    assert names(entries) == sorted(names(entries))
+    kinds = {entry.path: entry.kind for entry in entries}
+    assert kinds["scripts/run.sh"] == tree.PROGRAM
+    assert kinds["kernel/fork.c"] == tree.FILE
+    assert kinds["link"] == tree.LINK
+    assert len(entries) == 9
+
+
+def test_a_git_checkout_is_what_is_tracked_and_not_ignored_as_it_stands(kernel: Path, cache: StatCache) -> None:
+    as_git(kernel)
+    (kernel / "kernel/fork.o").write_text("ignored")
+    (kernel / ".config").write_text("ignored")
+    (kernel / "kernel/new.c").write_text("not tracked yet")
+    (kernel / "kernel/fork.c").write_text("edited\n")
+    (kernel / "scripts/gen.c").unlink()
+    found = names(tree.snapshot(kernel, cache))
+    assert "kernel/new.c" in found
+    assert {"kernel/fork.o", ".config", "scripts/gen.c"}.isdisjoint(found)
+    assert not any(name.startswith(".git/") for name in found)
+
+
+def test_the_same_content_has_one_digest_by_git_and_plain(kernel: Path, cache: StatCache, tmp_path: Path) -> None:
+    plain = tree.digest(tree.snapshot(kernel, cache))
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", str(kernel), str(copy)], check=True)
+    git(copy, "init", "-q")
+    git(copy, "add", "-A")
+    assert tree.digest(tree.snapshot(copy, cache)) == plain
+
+
+def test_a_checkouts_own_settings_run_nothing(kernel: Path, cache: StatCache, tmp_path: Path) -> None:
+    as_git(kernel)
+    git(kernel, "config", "core.fsmonitor", f"touch {tmp_path}/ran; false")
+    tree.snapshot(kernel, cache)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("output", [".config", "vmlinux.o", "include/generated/autoconf.h"])
+def test_a_plain_tree_with_build_output_is_refused(kernel: Path, cache: StatCache, output: str) -> None:
+    (kernel / output).parent.mkdir(parents=True, exist_ok=True)
+    (kernel / output).write_text("")
+    with pytest.raises(BadInput, match="mrproper"):
+        tree.snapshot(kernel, cache)
+
+
+def test_a_folder_that_is_no_kernel_is_refused(tmp_path: Path, cache: StatCache) -> None:
+    with pytest.raises(BadInput, match="no kernel tree"):
+        tree.snapshot(tmp_path, cache)
+
+
+def test_an_edit_counts_and_an_unchanged_file_is_not_read_again(
+    kernel: Path, cache: StatCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statcache, "SETTLED_NANOSECONDS", -(10**12))
+    before = tree.snapshot(kernel, cache)
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(statcache, "file_sha256", reading)
+    assert tree.snapshot(kernel, cache) == before
+    assert read == []
+    status = (kernel / "kernel/fork.c").stat()
+    (kernel / "kernel/fork.c").write_text("int kfro;\n")
+    os.utime(kernel / "kernel/fork.c", ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = tree.snapshot(kernel, cache)
+    assert read == [kernel / "kernel/fork.c"], "size and mtime are equal: the change time has to tell"
+    assert after != before
+
+
+def test_a_file_that_has_just_changed_is_not_trusted(kernel: Path, cache: StatCache) -> None:
+    tree.snapshot(kernel, cache)
+    with cache.of(kernel) as known:
+        assert known._rows == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "configure", "guest"),
+    [
+        ("kernel/fork.c", False, False),
+        ("kernel/Kconfig", True, True),
+        ("scripts/gen.c", True, True),
+        ("scripts/run.sh", True, True),
+        ("include/uapi/linux/x.h", False, True),
+        ("include/linux/ftrace.h", False, False),
+        ("tools/include/nolibc/sys.h", False, True),
+        ("Documentation/Kconfig", False, True),
+        ("arch/powerpc/tools/check.sh", True, False),
+        ("usr/gen_init_cpio.c", False, True),
+    ],
+)
+def test_what_an_edit_can_reach(path: str, configure: bool, guest: bool) -> None:
+    entries = [tree.Entry(path=path, kind=tree.FILE, content="0" * 64)]
+    assert (tree.configure_digest(entries) != tree.configure_digest([])) is configure
+    assert (tree.guest_digest(entries) != tree.guest_digest([])) is guest
+
+
+def test_a_snapshot_has_fixed_times_and_modes_and_shares_blobs(kernel: Path, cache: StatCache, tmp_path: Path) -> None:
+    (kernel / "kernel/fork.c").chmod(0o600)
+    entries = tree.snapshot(kernel, cache)
+    for target in (tmp_path / "a", tmp_path / "b"):
+        target.mkdir()
+        tree.materialise(kernel, entries, target, tmp_path / "blobs", progress=silent)
+        assert tree.manifest_of(target) == entries
+    one = (tmp_path / "a" / "kernel/fork.c").stat()
+    assert (int(one.st_mtime), stat.S_IMODE(one.st_mode), one.st_nlink) == (tree.FIXED_TIME, 0o644, 3)
+    assert int((tmp_path / "a" / "kernel").stat().st_mtime) == tree.FIXED_TIME
+    assert stat.S_IMODE((tmp_path / "a" / "scripts/run.sh").stat().st_mode) == 0o755
+    assert (tmp_path / "a" / "kernel/fork.c").stat().st_ino != (kernel / "kernel/fork.c").stat().st_ino
+
+
+def test_a_file_that_changes_under_the_snapshot_is_noticed(kernel: Path, cache: StatCache, tmp_path: Path) -> None:
+    entries = tree.snapshot(kernel, cache)
+    (kernel / "kernel/fork.c").write_text("other\n")
+    (tmp_path / "a").mkdir()
+    with pytest.raises(BadInput, match="changed while it was read"):
+        tree.materialise(kernel, entries, tmp_path / "a", tmp_path / "blobs", progress=silent)
+
+
+def test_a_file_made_its_own_leaves_the_blob_alone(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_text("old")
+    os.link(tmp_path / "blob", tmp_path / "file")
+    tree.unlinked(tmp_path / "file")
+    (tmp_path / "file").write_text("new")
+    assert (tmp_path / "blob").read_text() == "old"
+
+
+def test_an_unpacked_tree_is_made_uniform(tmp_path: Path) -> None:
+    (tmp_path / "t" / "d").mkdir(parents=True, mode=0o700)
+    (tmp_path / "t/d/f").write_text("x")
+    (tmp_path / "t/d/f").chmod(0o4711)
+    os.mkfifo(tmp_path / "t/d/pipe")
+    tree.normalise(tmp_path / "t")
+    assert stat.S_IMODE((tmp_path / "t/d/f").stat().st_mode) == 0o755
+    assert not (tmp_path / "t/d/pipe").exists()
+    assert int((tmp_path / "t").stat().st_mtime) == tree.FIXED_TIME < time.time()
