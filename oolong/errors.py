@@ -35,6 +35,13 @@ class Missing(Infrastructure):
     """No mirror has a locked package any more."""
 
 
+def as_oolong_error(error: Exception) -> OolongError:
+    """An error of the system (a full disk, a cache that cannot be written) as Infrastructure; ours as they are."""
+    if isinstance(error, OolongError):
+        return error
+    return Infrastructure(str(error), hint="is there room, and can the cache and build/ be written?")
+
+
 class Interrupted(OolongError):
     """A signal asked us to stop."""
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 from oolong.digest import file_sha256
 from oolong.errors import Infrastructure
 from oolong.layout import Layout
-from oolong.locking import held
+from oolong.locking import held, held_if_free
 from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
@@ -107,6 +107,13 @@ class Store:
             jobs=self._jobs,
         )
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half-made; what another process is making now stays."""
+        for left in self.layout.scratch.glob("*"):
+            with held_if_free(self.layout.lock(left.name.partition(".")[0])) as ours:
+                if ours:
+                    remove_tree(left)
+
     def result(self, stage: Stage) -> StageResult:
         """The result of a stage that was made before in this run."""
         result = self.find(stage)
@@ -116,13 +123,9 @@ class Store:
 
     @contextmanager
     def _scratch(self, label: str) -> Iterator[Path]:
-        """An empty folder on the file system of the store; gone afterwards, unless it was published.
-
-        What earlier runs of the same stage left when they were killed is removed first: its lock is ours."""
+        """An empty folder on the file system of the store; gone afterwards, unless it was published."""
         home = self.layout.scratch
         home.mkdir(parents=True, exist_ok=True)
-        for left in home.glob(f"{label}.*"):
-            remove_tree(left)
         folder = home / f"{label}.{uuid4().hex[:8]}"
         folder.mkdir()
         try:

@@ -11,27 +11,38 @@ from collections.abc import Sequence
 from types import FrameType
 
 from oolong import proc
-from oolong.errors import OolongError
+from oolong.errors import OolongError, as_oolong_error
 from oolong.jobserver import serving
 from oolong.locking import held
 from oolong.supply.relock import relock_temporarily
-from tasks import summary
+from tasks import overview, summary
 from tasks.collect import INFRASTRUCTURE, INTERRUPTED
 from tasks.commandline import RUNS, parse
 from tasks.main import Main
 from tasks.session import Session, open_session
+
+# what a shell says of a program that SIGPIPE ended
+READER_GONE = 141
 
 
 def main(argv: Sequence[str]) -> int:
     """Run what was typed; returns the exit code."""
     try:
         request = parse(argv)
+        if len(request.words) == 1 and request.words[0] in overview.WORDS:
+            sys.stdout.write(overview.text())
+            return 0
         session = open_session(request)
         command = request.words[0] if request.words else "run"
         if command in Main.commands() and command not in RUNS:
             return _finish(session, Main().run(list(request.words)))
         return _run_alone(session)
-    except OolongError as error:
+    except BrokenPipeError:
+        # whoever read our output has seen enough; what is still buffered must not raise again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except (OolongError, OSError) as caught:
+        error = as_oolong_error(caught)
         print(f"oolong: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -49,6 +60,7 @@ def _run_alone(session: Session) -> int:
     with held(build / ".lock", waiting=waiting), serving(session.jobs) as fifo:
         session.jobserver = fifo
         try:
+            session.store.sweep()
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()

@@ -10,7 +10,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from oolong.errors import OolongError
+from oolong.errors import OolongError, as_oolong_error
 from oolong.stage import Stage, StageResult
 from oolong.store import as_json, write_json
 from tasks.session import current
@@ -63,7 +63,8 @@ def run_stage(stage: Stage) -> TaskFailed | None:
     try:
         result = session.store.make(stage, session.view.progress(stage), again=session.anew(stage))
         write_json(session.layout.stamp(stage.name, stage.subject), stamp_of(result))
-    except OolongError as error:
+    except (OolongError, OSError) as caught:
+        error = as_oolong_error(caught)
         session.collected.error(stage.task, error)
         session.view.stopped(stage)
         return TaskFailed(str(error), report=False)

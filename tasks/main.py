@@ -11,7 +11,7 @@ from doit.cmdparse import CmdParseError
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 
-from oolong.errors import BadInput, OolongError
+from oolong.errors import BadInput, OolongError, as_oolong_error
 from oolong.nearest import did_you_mean
 from tasks.session import current
 
@@ -29,8 +29,10 @@ def checked(command: type[Command]) -> type[Command]:
             collected = current().collected
             try:
                 return int(super().parse_execute(words) or 0)
-            except OolongError as error:
-                collected.error(COMMAND_LINE, error)
+            except BrokenPipeError:
+                raise
+            except (OolongError, OSError) as error:
+                collected.error(COMMAND_LINE, as_oolong_error(error))
             except InvalidCommand as error:
                 known = [task.name for task in getattr(self, "task_list", ())]
                 collected.error(COMMAND_LINE, _unknown(error, known))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from doit.exceptions import TaskFailed
 
-from oolong.errors import OolongError
+from oolong.errors import OolongError, as_oolong_error
 from oolong.model import Cell
 from oolong.report.results import Account, publish
 from tasks.declare import Task, group
@@ -39,7 +39,8 @@ def write_results(cell: Cell) -> TaskFailed | None:
             repeat=session.repeat(cell.name),
         )
         publish(account, session.layout.cell_results(cell.name))
-    except OolongError as error:
+    except (OolongError, OSError) as caught:
+        error = as_oolong_error(caught)
         session.collected.error(f"report:{cell.name}", error)
         return TaskFailed(str(error), report=False)
     return None

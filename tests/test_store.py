@@ -124,6 +124,8 @@ def test_what_a_killed_process_left_is_not_taken_and_is_removed(store: Store) ->
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert store.find(stage) is None
+    store.sweep()
+    assert list(store.layout.scratch.iterdir()) == []
     assert store.make(replace(stage, work=write_file("a", "whole")), silent).status == OK
     assert list(store.layout.scratch.iterdir()) == []
 

@@ -1,0 +1,38 @@
+"""The finished stages of a cell, for benchmarks that need real kernels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oolong.layout import Layout, default_cache
+from oolong.matrix import by_glob, expand
+from oolong.model import Cell
+from oolong.overrides import from_command_line
+from oolong.pipeline import Pipeline
+from oolong.spec import load
+from oolong.stage import Stage
+from oolong.store import Store
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A cell of this checkout, with its stages and the store that holds them."""
+
+    cell: Cell
+    stages: tuple[Stage, ...]
+    store: Store
+
+    def folder(self, stage: str) -> Path:
+        """Where a finished stage lies; the first of that name."""
+        found = next(made for made in self.stages if made.name == stage)
+        return self.store.result(found).folder
+
+
+def open_bench(glob: str, *, config: str | None = None) -> Bench:
+    """The one cell that a glob names."""
+    layout = Layout(checkout=CHECKOUT, cache=default_cache())
+    spec = from_command_line(load(layout), config=config, folder=Path.cwd())
+    cells = expand(spec)
+    (cell,) = by_glob(cells, glob)
+    return Bench(cell=cell, stages=Pipeline(layout, spec, cells).of_cell(cell.name), store=Store(layout, say=print))

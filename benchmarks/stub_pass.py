@@ -1,0 +1,90 @@
+"""Our stub pass against the kernel's own script, on one vmlinux.o, in one run: `python -m benchmarks.stub_pass`.
+
+Both write their .S; ours writes its JSON too. The script runs in the sandbox that the pipeline runs it in, less the
+time that an empty command takes there. Each figure is the least of some repetitions, taken in turns.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.common import Bench, open_bench
+from oolong import kbuild, stubs
+from oolong.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
+from oolong.store import write_atomically, write_json
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stub_pass", description=__doc__)
+    parser.add_argument("cell", help="a cell whose compile stage is finished, such as le-minimal-gcc-14")
+    parser.add_argument("--config", help="as in ./doit config=")
+    parser.add_argument("--repeat", type=int, default=9)
+    options = parser.parse_args(argv)
+    bench = open_bench(options.cell, config=options.config)
+    tree = bench.folder("compile") / "tree"
+    reserve = "32768"
+    with tempfile.TemporaryDirectory() as scratch:
+        ways: dict[str, Callable[[], None]] = {
+            "script": lambda: _quietly(_script(bench, tree, Path(scratch), reserve)),
+            "sandbox": lambda: _quietly(_empty(bench, tree, Path(scratch))),
+            "in process": lambda: _in_process(tree / "vmlinux.o", Path(scratch), int(reserve)),
+            "program": lambda: _quietly(_program(tree / "vmlinux.o", Path(scratch), reserve)),
+        }
+        best = {name: min(_seconds(way) for _ in range(options.repeat)) for name, way in ways.items()}
+    sites = stubs.plan(stubs.read_sites(tree / "vmlinux.o"), int(reserve)).total
+    script = best["script"] - best["sandbox"]
+    print(f"{options.cell}: {sites} sites, {(tree / 'vmlinux.o').stat().st_size / 1e6:.0f} MB")
+    print(f"the tree's script   {script * 1e3:7.1f} ms")
+    for name in ("in process", "program"):
+        print(f"ours, {name:11}   {best[name] * 1e3:7.1f} ms   {best[name] / script:.3f} x")
+    return 0
+
+
+def _script(bench: Bench, tree: Path, scratch: Path, reserve: str) -> list[str]:
+    return bwrap_argv(_sandbox(bench, tree, scratch), kbuild.tree_script(bench.cell, reserve=reserve))
+
+
+def _empty(bench: Bench, tree: Path, scratch: Path) -> list[str]:
+    return bwrap_argv(_sandbox(bench, tree, scratch), ["/bin/sh", "-c", ":"])
+
+
+def _sandbox(bench: Bench, tree: Path, scratch: Path) -> Sandbox:
+    mounts = (
+        Mount(host=bench.folder("source") / "tree", inside=SRC),
+        Mount(host=tree, inside=BUILD),
+        Mount(host=scratch, inside="/out", writable=True),
+    )
+    return Sandbox(rootfs=bench.folder("rootfs") / "root", mounts=mounts)
+
+
+def _in_process(vmlinux_o: Path, scratch: Path, reserve: int) -> None:
+    sites = stubs.read_sites(vmlinux_o)
+    planned = stubs.plan(sites, reserve)
+    write_atomically(scratch / "ours.S", stubs.render(planned, stubs.TEMPLATE.read_text()).encode())
+    write_json(scratch / "ours.json", stubs.document(sites, planned))
+
+
+def _program(vmlinux_o: Path, scratch: Path, reserve: str) -> list[str]:
+    output = str(scratch / "program.S")
+    return [sys.executable, "-m", "oolong.stubs", "--reserve", reserve, str(vmlinux_o), "-o", output, "--json"]
+
+
+def _quietly(argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, check=True)
+    if argv[0] == sys.executable:
+        json.loads(done.stdout)
+
+
+def _seconds(way: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    way()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
