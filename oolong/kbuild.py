@@ -82,7 +82,7 @@ def link(cell: Cell, *, our_stubs: bool) -> tuple[str, ...]:
 
 
 def modules(cell: Cell) -> tuple[str, ...]:
-    """The modules that the configuration asks for, built against the linked kernel."""
+    """The modules that the configuration asks for, from the tree that vmlinux.o was compiled in."""
     return make(cell, "modules")
 
 

@@ -1,8 +1,7 @@
 """Cells → the stages of each, chained by their recipes: the whole picture as data, nothing run.
 
-rootfs ─┬─ configure ─ compile ─ stubs ─ link ─┬─ boot ─ verdict
-source ─┘                              modules ┘
-                                     initramfs ┘
+rootfs ─┬─ configure ─ compile ─┬─ stubs ─ link ────────┬─ boot ─ verdict
+source ─┘                       └─ modules ─ initramfs ─┘
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +63,7 @@ class Pipeline:
             others.append(link.crosslink(cell, to_link))
         built = None
         if cell.config.modules:
-            built = modules.stage(cell, rootfs=tools, source=tree.stage, linked=linked)
+            built = modules.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled)
             others.append(built)
         packed = initramfs.stage(
             cell,

@@ -165,7 +165,7 @@ def _start(
         )
     except OSError as error:
         raise Infrastructure(
-            f"cannot start {argv[0]}: {error.strerror}", hint="`./doit doctor` says what this machine lacks"
+            f"cannot start {argv[0]}: {error.strerror}", hint="is it installed, and on PATH?"
         ) from error
     with _guard:
         _running.add(child)

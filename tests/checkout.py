@@ -61,7 +61,7 @@ class Checkout:
         return [sys.executable, "-m", "tasks", *words]
 
     def env(self, cwd: Path | None = None) -> dict[str, str]:
-        own = {"OOLONG_CACHE": str(self.cache), "OOLONG_CALLER_DIR": str(cwd or self.folder), "PYTHONSAFEPATH": ""}
+        own = {"OOLONG_CACHE": str(self.cache), "OOLONG_CALLER_DIR": str(cwd or self.folder)}
         return {**os.environ, **own, **self.environment}
 
     def result(self, cell: str) -> dict[str, Any]:

@@ -169,6 +169,18 @@ def test_a_config_without_stubs_is_built_and_booted(checkout: Checkout, tmp_path
     assert done.code == 0, done.err
 
 
+def test_modules_are_built_and_packed_where_a_config_wants_them(checkout: Checkout) -> None:
+    pipeline = checkout.folder / "pipeline.yaml"
+    pipeline.write_text(
+        pipeline.read_text().replace("    base: allnoconfig\n", "    base: allnoconfig\n    modules: true\n")
+    )
+    done = run_fake(checkout)
+    assert done.code == 0, done.err
+    stages = {stage["stage"]: stage for stage in checkout.result(CELL)["stages"]}
+    assert stages["modules"]["artifacts"].keys() == {"fake.ko"}
+    assert stages["initramfs"]["recipe"]["inputs"]["modules"] == stages["modules"]["digest"]
+
+
 @pytest.mark.parametrize(
     ("words", "shown"),
     [

@@ -33,7 +33,9 @@ def verdicts(results: Sequence[Mapping[str, Any]]) -> str:
         verdict = result["verdict"]
         stubs: Mapping[str, Any] = next((stage["data"] for stage in result["stages"] if stage["stage"] == "stubs"), {})
         counts = f"{stubs['text']}+{stubs['inittext']}" if "text" in stubs else "-"
-        seconds = sum(stage["seconds"] for stage in result["stages"])
+        # what cells share (root file systems, sources) is nobody's own work
+        own = (stage for stage in result["stages"] if stage["task"].endswith(f":{result['cell']}"))
+        seconds = sum(stage["seconds"] for stage in own)
         kind = f" ({verdict['kind']})" if verdict["kind"] else ""
         rows.append([result["cell"], verdict["status"] + kind, counts, f"{seconds:.0f} s", verdict["summary"]])
     return _table(("cell", "verdict", "sites (text+init)", "work", "what was seen"), rows)

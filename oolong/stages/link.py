@@ -62,12 +62,12 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
         subject=cell.name,
         recipe=recipe,
         needs=(needs.rootfs, needs.source, needs.configure, needs.compile, needs.stubs),
-        work=partial(_work, recipe, keep_tree=cell.config.modules and name == "link"),
+        work=partial(_work, recipe),
         by_content=by_content,
     )
 
 
-def _work(recipe: Recipe, work: Work, *, keep_tree: bool) -> Outcome:
+def _work(recipe: Recipe, work: Work) -> Outcome:
     build = work.folder / TREE
     copy_tree(work.need("compile").folder / TREE, build)
     sandbox = build_sandbox(
@@ -87,6 +87,5 @@ def _work(recipe: Recipe, work: Work, *, keep_tree: bool) -> Outcome:
         (build / kbuild.STUB_SOURCE).rename(work.folder / "vmlinux.arch.S")
     for name in ("vmlinux", "System.map"):
         (build / name).rename(work.folder / name)
-    if not keep_tree:
-        remove_tree(build)
+    remove_tree(build)
     return Outcome(artifacts=artifacts)

@@ -1,4 +1,7 @@
-"""The stage `modules`: what the configuration builds as modules, for cells whose config wants them."""
+"""The stage `modules`: what the configuration builds as modules, for cells whose config wants them.
+
+They need the objects and the symbols of vmlinux.o, not the linked kernel.
+"""
 
 from functools import partial
 
@@ -6,12 +9,12 @@ from oolong import kbuild
 from oolong.buildlog import culprits
 from oolong.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work
-from oolong.stages import link
+from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
 from oolong.store import failed, remove_tree
 
 
-def stage(cell: Cell, *, rootfs: Stage, source: Stage, linked: Stage) -> Stage:
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage) -> Stage:
     recipe = Recipe(
         stage="modules",
         argv=(kbuild.modules(cell),),
@@ -19,15 +22,15 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, linked: Stage) -> Stage:
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": source.recipe.digest,
-            "link": linked.recipe.digest,
+            "compile": compiled.recipe.digest,
         },
     )
-    return Stage(subject=cell.name, recipe=recipe, needs=(rootfs, source, linked), work=partial(_work, recipe))
+    return Stage(subject=cell.name, recipe=recipe, needs=(rootfs, source, compiled), work=partial(_work, recipe))
 
 
 def _work(recipe: Recipe, work: Work) -> Outcome:
-    build = work.folder / link.TREE
-    copy_tree(work.need("link").folder / link.TREE, build)
+    build = work.folder / compile.TREE
+    copy_tree(work.need("compile").folder / compile.TREE, build)
     sandbox = build_sandbox(
         work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
     )

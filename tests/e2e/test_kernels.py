@@ -154,3 +154,18 @@ def test_a_script_that_miscounts_is_caught_and_seen_in_the_boot(smoke: Smoke, gi
     booted = next(stage for stage in result["stages"] if stage["stage"] == "boot")
     assert booted["kind"] == "ftrace-bug"
     assert any("ftrace bug" in line for line in booted["lines"])
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_stubs_after_the_text_serve_as_well(smoke: Smoke, cell: str, tmp_path: Path) -> None:
+    """A .config of one's own with a small reserve: most stubs then lie in the area that the .S makes after .text."""
+    config = smoke.checkout.folder / "build" / "results" / cell / ".config"
+    reserve = tmp_path / "reserve.config"
+    reserve.write_text("CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=1000\n")
+    done = smoke.checkout.doit(f"cell={cell[:2]}-*", f"config={config},{reserve}")
+    assert done.code == 0, done.err
+    (own,) = (smoke.checkout.folder / "build" / "results").glob(f"{cell[:2]}-*reserve*/result.json")
+    result = smoke.checkout.result(own.parent.name)
+    counts = next(stage["data"] for stage in result["stages"] if stage["stage"] == "stubs")
+    assert counts["text_end"] == counts["text"] - 1000 > 5000
+    assert {check["status"] for check in result["verdict"]["checks"]} == {"pass"}
