@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from oolong.digest import file_sha256
-from oolong.errors import Infrastructure
+from oolong.errors import BadInput, Infrastructure
 from oolong.layout import Layout
 from oolong.locking import held, held_if_free
 from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
@@ -189,7 +189,7 @@ def _link_twin(twin: StageResult, folder: Path) -> Outcome:
 def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float) -> None:
     artifacts = {}
     for name, relative in outcome.artifacts.items():
-        path = folder / relative
+        path = plain_file(folder, relative)
         artifacts[name] = {"path": relative, "sha256": file_sha256(path), "size": path.stat().st_size}
     write_json(folder / RECIPE, stage.recipe.as_json())
     write_json(
@@ -214,6 +214,17 @@ def _read_result(folder: Path) -> StageResult:
     read["lines"] = tuple(read["lines"])
     read["artifacts"] = {name: Artifact(**fields) for name, fields in read["artifacts"].items()}
     return StageResult(folder=folder, **read)
+
+
+def plain_file(folder: Path, relative: str) -> Path:
+    """A file that untrusted code may have made below `folder`, if it is one; BadInput for a link, a pipe, or nothing.
+
+    Whoever reads or writes what a build left must ask here: a link would lead out of the sandbox after all.
+    """
+    path = folder / relative
+    if path.resolve() != folder.resolve() / relative or not path.is_file():
+        raise BadInput(f"the build left no plain file {relative}", hint="the log of the stage shows what it did")
+    return path
 
 
 def as_json(result: StageResult) -> dict[str, Any]:

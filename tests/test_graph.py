@@ -141,6 +141,35 @@ def test_the_tree_of_a_person_stays_untouched(checkout: Checkout) -> None:
     assert {path: path.stat().st_mtime_ns for path in kernel.rglob("*")} == before
 
 
+HOSTILE = {
+    "config": ("Makefile", "\n\nfake_def", "\n\t@rm $(O)/.config; ln -s {} $(O)/.config\n\nfake_def"),
+    "vmlinux": ("Makefile", "> $(O)/System.map", "> $(O)/System.map; ln -sf {} $(O)/vmlinux"),
+    "script": (SCRIPT, "set -e", "set -e; ln -s {} $5; exit 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", HOSTILE)
+def test_a_link_out_of_the_sandbox_is_not_followed(checkout: Checkout, tmp_path: Path, where: str) -> None:
+    """A tree whose build leaves a link to a file of the host where a result should be."""
+    secret = tmp_path / "secret"
+    secret.write_text("CONFIG_SECRET=y\n")
+    file, before, after = HOSTILE[where]
+    done = run_fake(checkout, (file, before, after.format(secret)))
+    assert done.code == 2, done.err
+    assert "no plain file" in done.err
+    assert secret.read_text() == "CONFIG_SECRET=y\n"
+
+
+def test_a_tree_reaches_neither_network_nor_home_nor_etc(checkout: Checkout) -> None:
+    spy = "@echo probing; ls /etc /home /root; id -u; cat /proc/net/dev; touch /src/x /usr/x; true"
+    run_fake(checkout, ("Makefile", "\t@echo '  GEN     .config'", f"\t{spy}"))
+    log = (checkout.folder / "build" / "results" / CELL / "logs" / "configure.log").read_text()
+    assert log.count("No such file or directory") == 3
+    assert "\n1000\n" in log
+    assert "eth" not in log
+    assert log.count("Read-only file system") == 2
+
+
 def test_patches_are_applied_to_a_copy(checkout: Checkout, tmp_path: Path) -> None:
     kernel = fake_kernel(tmp_path / "fakelinux")
     patch = tmp_path / "seven.patch"

@@ -12,9 +12,9 @@ from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, run
-from oolong.store import failed
+from oolong.store import failed, plain_file, write_atomically
 
-TREE = "tree"
+TREE, DOT_CONFIG = "tree", ".config"
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) -> Stage:
@@ -57,16 +57,15 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
         mounts=(Mount(host=work.folder, inside=kbuild.REQUEST),),
         env=dict(recipe.env),
     )
-    dot_config = build / ".config"
     if (text := _base_text(cell)) is not None:
-        dot_config.write_text(kconfig.apply(text, request))
+        _write_config(build, kconfig.apply(text, request))
     for position, argv in enumerate(recipe.argv):
         if position > 0:
-            dot_config.write_text(kconfig.apply(dot_config.read_text(), request))
+            _write_config(build, kconfig.apply(plain_file(build, DOT_CONFIG).read_text(), request))
         done = run(work, sandbox, argv)
         if not done.ok:
             return failed("build", culprits(done.lines))
-    final = kconfig.parse(dot_config.read_text(), where=".config")
+    final = kconfig.parse(plain_file(build, DOT_CONFIG).read_text(), where=DOT_CONFIG)
     drifts = kconfig.drift(request, dict(cell.config.required), final)
     artifacts = {"config": f"{TREE}/.config"}
     if drifts:
@@ -74,6 +73,11 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
         lines = tuple(line for drift in explained for line in drift.lines())
         return failed("config-drift", lines, artifacts=artifacts)
     return Outcome(artifacts=artifacts, data={"symbols": len(request) + len(cell.config.required)})
+
+
+def _write_config(build: Path, text: str) -> None:
+    """In the place of whatever lies there, which the tree's own Makefile may have made."""
+    write_atomically(build / DOT_CONFIG, text.encode())
 
 
 def _base_text(cell: Cell) -> str | None:

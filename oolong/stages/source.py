@@ -121,7 +121,7 @@ def _apply(base: str, patches: Sequence[Path], work: Work) -> Outcome:
     proc.check(proc.dying_with_parent(["cp", "--archive", "--link", "--", str(origin), str(target)]))
     for patch in patches:
         for name in TOUCHED.findall(patch.read_text(encoding="utf-8", errors="surrogateescape")):
-            if tree.stays_inside(name):
+            if (target / name).resolve().is_relative_to(target.resolve()):
                 tree.unlinked(target / name)
         sandbox = Sandbox(
             rootfs=work.need("rootfs").folder / "root",

@@ -15,7 +15,7 @@ from oolong.sandbox import BUILD, SRC, Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages import compile
 from oolong.stages.inside import run
-from oolong.store import failed, write_json
+from oolong.store import failed, plain_file, write_json
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 SOURCE, COUNTS, THEIRS = "vmlinux.arch.S", "stubs.json", "tree-script.S"
@@ -43,7 +43,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
 
 def _work(cell: Cell, template: Path, work: Work) -> Outcome:
     built = work.need("compile").folder / compile.TREE
-    config = kconfig.parse((built / ".config").read_text(), where=".config")
+    config = kconfig.parse(plain_file(built, ".config").read_text(), where=".config")
     if config.get(OUT_OF_LINE) != "y":
         (work.folder / SOURCE).write_text(NOTHING)
         return Outcome(artifacts={SOURCE: SOURCE}, data={"out_of_line": False})
@@ -81,10 +81,9 @@ def _compare(cell: Cell, planned: counting.StubPlan, work: Work) -> tuple[str, .
         chdir=BUILD,
     )
     done = run(work, sandbox, kbuild.tree_script(cell, reserve=str(planned.reserve)))
-    theirs = output / SOURCE
     if not done.ok:
         said = " / ".join(done.lines[-3:]) or "without a word"
         return (f"the tree's script ended with {done.returncode}: {said}",)
-    theirs.rename(work.folder / THEIRS)
+    plain_file(output, SOURCE).rename(work.folder / THEIRS)
     output.rmdir()
     return counting.differences(planned, (work.folder / THEIRS).read_text())

@@ -156,11 +156,6 @@ def unlinked(path: Path) -> None:
         beside.replace(path)
 
 
-def stays_inside(name: str) -> bool:
-    """Whether a relative path leads nowhere out of its folder."""
-    return not name.startswith("/") and ".." not in PurePosixPath(name).parts
-
-
 def _add_blob(path: Path, entry: Entry, blob: Path) -> None:
     blob.parent.mkdir(parents=True, exist_ok=True)
     beside = blob.with_name(f"{blob.name}.{uuid4().hex[:8]}")
