@@ -18,7 +18,7 @@ from oolong.supply.relock import relock_temporarily
 from tasks import overview, summary
 from tasks.collect import INFRASTRUCTURE, INTERRUPTED
 from tasks.commandline import RUNS, parse
-from tasks.main import Main
+from tasks.main import Main, ReaderGone
 from tasks.session import Session, open_session
 
 # what a shell says of a program that SIGPIPE ended
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         if command in Main.commands() and command not in RUNS:
             return _finish(session, Main().run(list(request.words)))
         return _run_alone(session)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         # whoever read our output has seen enough; what is still buffered must not raise again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE

@@ -44,7 +44,6 @@ def stage_task(stage: Stage) -> Task:
         "uptodate": [config_changed(stage.recipe.digest), (is_finished, [stage])],
         "clean": [(stamp.unlink, [], {"missing_ok": True})],
         "io": {"capture": False},
-        "meta": {"stage": stage},
     }
 
 

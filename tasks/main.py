@@ -18,6 +18,10 @@ from tasks.session import current
 COMMAND_LINE = "command line"
 
 
+class ReaderGone(BaseException):
+    """Whoever read our output closed it; no Exception, since doit would print a traceback of one."""
+
+
 def checked(command: type[Command]) -> type[Command]:
     """A command of doit that collects our errors, and its own about the command line, instead of printing them."""
 
@@ -30,7 +34,7 @@ def checked(command: type[Command]) -> type[Command]:
             try:
                 return int(super().parse_execute(words) or 0)
             except BrokenPipeError:
-                raise
+                raise ReaderGone from None
             except (OolongError, OSError) as error:
                 collected.error(COMMAND_LINE, as_oolong_error(error))
             except InvalidCommand as error:

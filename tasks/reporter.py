@@ -35,8 +35,8 @@ class Reporter:
 
     def skip_uptodate(self, task: Task) -> None:
         """The stage is finished already: its result counts for the exit code all the same."""
-        stage = (task.meta or {}).get("stage")
         session = current()
+        stage = session.stages.get(task.name)
         if stage and (result := session.store.find(stage)):
             session.collected.result(stage.task, result)
             session.view.unchanged(stage, result)

@@ -1,7 +1,9 @@
 """The whole graph, from configure to report, on fakelinux: a kernel of eight functions that QEMU really runs."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -237,3 +239,14 @@ def test_documents_go_to_stdout_alone(checkout: Checkout) -> None:
     done = checkout.doit("cells", "format=json")
     assert done.code == 0
     assert [cell["cell"] for cell in json.loads(done.out)] == ["le-minimal-gcc-14", "be-minimal-gcc-14"]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(checkout: Checkout) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = checkout.argv("list", "--all", "--status")
+    done = subprocess.run(
+        words, cwd=checkout.folder, env=checkout.env(), stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
