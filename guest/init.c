@@ -201,6 +201,8 @@ int main(int argc, char **argv)
 	check_identity(argument(argc, argv, "release"), argument(argc, argv, "endian"));
 	mounted = mount("tracefs", "/tracing", "tracefs", 0, NULL) == 0;
 	check(mounted, "tracefs");
+	// before the modules, whose functions count as well
+	check_totals();
 	check_modules("/modules.list");
 
 	put("set_ftrace_filter", TRACED);
@@ -210,7 +212,6 @@ int main(int argc, char **argv)
 	put("set_graph_function", TRACED);
 	check_tracer("function_graph", TRACED "()", "function_graph");
 	check_quiet("tracing off again");
-	check_totals();
 	say("# %d failed", failures);
 	reboot(RB_POWER_OFF);
 	return 1;

@@ -10,7 +10,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ class ElfFile:
         for table in self.sections:
             if table.type != SHT_SYMTAB or not 0 < table.link < len(self.sections):
                 continue
-            strings = bytes(self.content(self.sections[table.link]))
+            strings = self.content(self.sections[table.link])
             wanted = {}
             for name in names:
                 at = strings.find(b"\0" + name.encode() + b"\0")
@@ -151,13 +151,13 @@ class ElfFile:
                 return int(struct.unpack_from(f"{self._order}I", self.content(section), at)[0])
         raise self._bad("a count has no place in the file")
 
-    def content(self, section: Section) -> memoryview:
-        """The bytes of a section; BadInput if the file ends before them."""
+    def content(self, section: Section) -> bytes:
+        """A copy of the bytes of a section; BadInput if the file ends before them."""
         if section.type == SHT_NOBITS:
-            return memoryview(b"")
+            return b""
         if section.offset + section.size > len(self._data):
             raise self._bad(f"truncated: section {section.name!r} reaches beyond the end of the file")
-        return memoryview(self._data)[section.offset : section.offset + section.size]
+        return self._data[section.offset : section.offset + section.size]
 
     def _relocations(self, section: Section) -> Relocations:
         entries = array("Q" if self.bits == 64 else "I")
@@ -242,10 +242,12 @@ class ElfFile:
 @contextmanager
 def opened(path: Path) -> Iterator[ElfFile]:
     """Map a file and read its headers; BadInput if it cannot be read or is not ELF for Power."""
-    try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield ElfFile(data, where=str(path))
-    except ValueError as error:
-        raise BadInput("an empty file", where=str(path)) from error
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("rb"))
+            data = stack.enter_context(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+        except ValueError as error:
+            raise BadInput("an empty file", where=str(path)) from error
+        except OSError as error:
+            raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
+        yield ElfFile(data, where=str(path))

@@ -25,6 +25,12 @@ class BadInput(OolongError):
     exit_code = 2
 
 
+class BadOutput(OolongError):
+    """A build did not leave what it must leave; the kernel's fault, so whoever runs stages makes a failure of it."""
+
+    exit_code = 1
+
+
 class Infrastructure(OolongError):
     """The mirror, the disk, the sandbox or a tool of the host failed; says nothing about a kernel."""
 

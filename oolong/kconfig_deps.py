@@ -81,7 +81,9 @@ def _definitions(tree: Path) -> dict[str, list[_Definition]]:
     found: dict[str, list[_Definition]] = {}
     for path in sorted(tree.rglob("Kconfig*")):
         parts = path.relative_to(tree).parts
-        if path.is_file() and (parts[0] != "arch" or parts[1] in ("powerpc", "Kconfig")):
+        # a link may lead out of a tree that nobody vouches for
+        inside = path.resolve().is_relative_to(tree.resolve())
+        if path.is_file() and inside and (parts[0] != "arch" or parts[1] in ("powerpc", "Kconfig")):
             _read(path, path.relative_to(tree).as_posix(), found)
     return found
 

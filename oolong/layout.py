@@ -98,10 +98,6 @@ class Layout:
         return self.cache / "ccache"
 
     @property
-    def apt(self) -> Path:
-        return self.cache / "apt"
-
-    @property
     def blobs(self) -> Path:
         return self.cache / "blobs"
 

@@ -23,7 +23,8 @@ GRACE_SECONDS = 2.0
 TAIL_BYTES = 4000
 
 _running: set[subprocess.Popen[bytes]] = set()
-_guard = threading.Lock()
+# re-entrant: a signal may arrive while its own thread holds it
+_guard = threading.RLock()
 _stopping = threading.Event()
 
 

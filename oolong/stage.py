@@ -79,7 +79,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageResult:
-    """A finished stage as it stands on disk: its outcome, its folder, `seconds` of wall clock that it took."""
+    """A finished stage as it stands on disk: its outcome, its folder, `seconds` of wall clock that it took.
+
+    `judged` is, for a tolerant stage, the digest of the outcomes that it looked at, else empty.
+    """
 
     stage: str
     digest: str
@@ -92,6 +95,7 @@ class StageResult:
     keep: bool
     blocks: bool
     seconds: float
+    judged: str = ""
 
     @property
     def ok(self) -> bool:
@@ -139,7 +143,8 @@ class Stage:
 
     `by_content` maps a role among the recipe's inputs to the (stage, artifact) that plays it: another recipe whose
     other inputs are the same and whose artifacts turned out equal has made this output already, and the work is
-    not done again. A `tolerant` stage runs although a stage that it needs failed: it is there to say so.
+    not done again. A `tolerant` stage runs although a stage that it needs failed: it is there to say so, and is made
+    anew when one of them came out otherwise.
     """
 
     subject: str

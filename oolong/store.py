@@ -11,16 +11,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from oolong.digest import file_sha256
-from oolong.errors import BadInput, Infrastructure
+from oolong.digest import digest_of, file_sha256
+from oolong.errors import BadOutput, Infrastructure
 from oolong.layout import Layout
-from oolong.locking import held, held_if_free
+from oolong.locking import held, held_if_free, shared
 from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
@@ -37,14 +37,14 @@ class Store:
         self._say = say
         self._jobserver = jobserver
         self._jobs = jobs
+        self._made_again: set[str] = set()
 
     def find(self, stage: Stage) -> StageResult | None:
         """The result of a stage, or None if it has not been made (or was made half and never published)."""
-        folder = self.layout.stage(stage.name, stage.recipe.digest)
-        try:
-            return _read_result(folder)
-        except FileNotFoundError:
+        result = _read_result(self.layout.stage(stage.name, stage.recipe.digest))
+        if result and stage.tolerant and result.judged != self._outcomes(stage):
             return None
+        return result
 
     def make(self, stage: Stage, progress: Progress, *, again: bool = False) -> StageResult:
         """The result of a stage: as found if it was kept, else made now and published.
@@ -52,23 +52,31 @@ class Store:
         With `again`, made anew even so, and put in the place of what was found. Two processes that want the
         same stage take turns; the second finds the work of the first.
         """
-        label = f"{stage.name}-{stage.recipe.digest}"
+        label = _label(stage)
         with held(self.layout.lock(label), waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")):
+            again = again and stage.recipe.digest not in self._made_again
             found = self.find(stage)
             if found and found.keep and not again:
                 return found
-            needs = {need.task: self.result(need) for need in stage.needs}
-            with self._scratch(label) as folder:
+            with self._reading(stage.needs) as needs, self._scratch(label) as folder:
                 started = time.monotonic()
                 twin = None if again else self._twin(stage, needs)
                 if twin:
                     outcome = _link_twin(twin, folder)
                 else:
                     outcome = self._outcome(stage, folder, needs, progress)
-                _write_result(folder, stage, outcome, seconds=round(time.monotonic() - started, 3))
+                _write_result(
+                    folder,
+                    stage,
+                    outcome,
+                    seconds=round(time.monotonic() - started, 3),
+                    judged=self._outcomes(stage) if stage.tolerant else "",
+                )
                 self._publish(folder, self.layout.stage(stage.name, stage.recipe.digest))
             result = self.find(stage)
             assert result
+            if again:
+                self._made_again.add(stage.recipe.digest)
             if result.ok and result.keep and stage.by_content:
                 write_atomically(self._twin_file(stage, needs), stage.recipe.digest.encode())
             return result
@@ -77,7 +85,37 @@ class Store:
         blockers = [] if stage.tolerant else [task for task, result in needs.items() if not result.ok and result.blocks]
         if blockers:
             return Outcome(status=BLOCKED, lines=(f"{blockers[0]} did not succeed",), keep=False)
-        return stage.work(self._work(folder, needs, progress))
+        try:
+            outcome = stage.work(self._work(folder, needs, progress))
+            for relative in outcome.artifacts.values():
+                plain_file(folder, relative)
+        except BadOutput as error:
+            return Outcome(status=FAIL, kind="build", lines=(error.what,))
+        return outcome
+
+    def _outcomes(self, stage: Stage) -> str:
+        """A digest of what became of the stages that one needs: not of what decided it, which is in its recipe."""
+        found = {need.task: self.find(need) for need in stage.needs}
+        return digest_of(
+            {
+                task: [
+                    result.status,
+                    result.kind,
+                    list(result.lines),
+                    {n: a.sha256 for n, a in result.artifacts.items()},
+                ]
+                for task, result in found.items()
+                if result
+            }
+        )
+
+    @contextmanager
+    def _reading(self, stages: Sequence[Stage]) -> Iterator[dict[str, StageResult]]:
+        """The results of some stages by task, which nobody makes anew while the context lasts."""
+        with ExitStack() as stack:
+            for stage in stages:
+                stack.enter_context(shared(self.layout.lock(_label(stage))))
+            yield {stage.task: self.result(stage) for stage in stages}
 
     def _twin(self, stage: Stage, needs: Mapping[str, StageResult]) -> StageResult | None:
         """A kept success of the same stage whose inputs had other recipes but the same content."""
@@ -85,10 +123,10 @@ class Store:
             return None
         try:
             digest = self._twin_file(stage, needs).read_text()
-            result = _read_result(self.layout.stage(stage.name, digest))
         except FileNotFoundError:
             return None
-        return result if result.ok and result.keep else None
+        result = _read_result(self.layout.stage(stage.name, digest))
+        return result if result and result.ok and result.keep else None
 
     def _twin_file(self, stage: Stage, needs: Mapping[str, StageResult]) -> Path:
         content = {
@@ -163,15 +201,16 @@ def write_json(path: Path, value: Any) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all in it, also where parts of it are read-only; nothing if it is not there."""
 
-    def retry_writable(function: Callable[..., Any], path: str, _error: object) -> None:
-        parent = Path(path).parent
-        parent.chmod(0o700)
-        if function in (os.open, os.scandir, os.rmdir):
-            Path(path).chmod(0o700)
-        function(path) if function is not os.open else shutil.rmtree(path)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=retry_writable)
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        for top, folders, _ in os.walk(folder, onerror=None):
+            for name in folders:
+                if not (path := Path(top, name)).is_symlink():
+                    path.chmod(0o700)
+        shutil.rmtree(folder)
 
 
 def _link_twin(twin: StageResult, folder: Path) -> Outcome:
@@ -186,10 +225,14 @@ def _link_twin(twin: StageResult, folder: Path) -> Outcome:
     )
 
 
-def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float) -> None:
+def _label(stage: Stage) -> str:
+    return f"{stage.name}-{stage.recipe.digest}"
+
+
+def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float, judged: str) -> None:
     artifacts = {}
     for name, relative in outcome.artifacts.items():
-        path = plain_file(folder, relative)
+        path = folder / relative
         artifacts[name] = {"path": relative, "sha256": file_sha256(path), "size": path.stat().st_size}
     write_json(folder / RECIPE, stage.recipe.as_json())
     write_json(
@@ -205,32 +248,42 @@ def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: floa
             "keep": outcome.keep,
             "blocks": outcome.blocks,
             "seconds": seconds,
+            "judged": judged,
         },
     )
 
 
-def _read_result(folder: Path) -> StageResult:
-    read = json.loads((folder / RESULT).read_bytes())
-    read["lines"] = tuple(read["lines"])
-    read["artifacts"] = {name: Artifact(**fields) for name, fields in read["artifacts"].items()}
-    return StageResult(folder=folder, **read)
+def _read_result(folder: Path) -> StageResult | None:
+    """The result in a folder; None if there is none, or it is damaged or of another version of oolong."""
+    try:
+        read = json.loads((folder / RESULT).read_bytes())
+        read["lines"] = tuple(read["lines"])
+        read["artifacts"] = {name: Artifact(**fields) for name, fields in read["artifacts"].items()}
+        return StageResult(folder=folder, **read)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def plain_file(folder: Path, relative: str) -> Path:
-    """A file that untrusted code may have made below `folder`, if it is one; BadInput for a link, a pipe, or nothing.
+    """A file that untrusted code may have made below `folder`, if it is one; BadOutput for a link, a pipe, or nothing.
 
     Whoever reads or writes what a build left must ask here: a link would lead out of the sandbox after all.
     """
     path = folder / relative
     if path.resolve() != folder.resolve() / relative or not path.is_file():
-        raise BadInput(f"the build left no plain file {relative}", hint="the log of the stage shows what it did")
+        raise BadOutput(f"the build left no plain file {relative}")
     return path
+
+
+def text_of(folder: Path, relative: str) -> str:
+    """The text of such a file, whatever bytes it holds."""
+    return plain_file(folder, relative).read_text(encoding="utf-8", errors="replace")
 
 
 def as_json(result: StageResult) -> dict[str, Any]:
     """A stage's result for documents: no folder, since host paths stay out of them."""
     fields = dataclasses.asdict(result)
-    del fields["folder"]
+    del fields["folder"], fields["judged"]
     return fields
 
 

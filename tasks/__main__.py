@@ -23,6 +23,8 @@ from tasks.session import Session, open_session
 
 # what a shell says of a program that SIGPIPE ended
 READER_GONE = 141
+# set for the process that goes on with temporary locks: what they name was there a moment ago
+RESOLVED = "OOLONG_RESOLVED_ANEW"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +37,10 @@ def main(argv: Sequence[str]) -> int:
         session = open_session(request)
         command = request.words[0] if request.words else "run"
         if command in Main.commands() and command not in RUNS:
-            return _finish(session, Main().run(list(request.words)))
+            # doit's own answers: 1 of `info` says that a task would run
+            doit_code = Main().run(list(request.words))
+            summary.show(session)
+            return session.collected.exit_code() or doit_code
         return _run_alone(session)
     except (BrokenPipeError, ReaderGone):
         # whoever read our output has seen enough; what is still buffered must not raise again
@@ -64,29 +69,26 @@ def _run_alone(session: Session) -> int:
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()
-    if _resolves_anew(session):
-        relock_temporarily(session.layout, session.spec, say=session.view.say)
-        sys.stderr.flush()
-        # a new process: what this one knows of locks, recipes and tasks is outdated
-        os.execv(sys.executable, [sys.executable, "-m", "tasks", *sys.argv[1:]])  # noqa: S606
-    return _finish(session, doit_code)
+        if _resolves_anew(session):
+            relock_temporarily(session.layout, session.spec, say=session.view.say)
+            sys.stderr.flush()
+            os.environ[RESOLVED] = "1"
+            # a new process: what this one knows of locks, recipes and tasks is outdated
+            os.execv(sys.executable, [sys.executable, "-m", "tasks", *sys.argv[1:]])  # noqa: S606
+    summary.show(session)
+    # where nothing of ours explains why doit is unhappy, it was doit or a defect
+    return session.collected.exit_code() or (INFRASTRUCTURE if doit_code else 0)
 
 
 def _resolves_anew(session: Session) -> bool:
     """Whether the locks name what no mirror has, and the person did not ask to stop there."""
-    outdated = session.collected.outdated_locks and not session.layout.temporary_locks
-    if not outdated or session.variables.get("locked") == "1":
+    asked_to_stop = session.variables.get("locked") == "1"
+    if not session.collected.outdated_locks or asked_to_stop or RESOLVED in os.environ:
         return False
     for error in session.collected.errors.values():
         session.view.say(error.what)
     session.view.say("THE LOCKS ARE OUTDATED: resolving anew, for this checkout only; every result says `unlocked`")
     return True
-
-
-def _finish(session: Session, doit_code: int) -> int:
-    """Tell what came of it; where nothing of ours explains why doit is unhappy, it was doit or a defect."""
-    summary.show(session)
-    return session.collected.exit_code() or (INFRASTRUCTURE if doit_code else 0)
 
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:

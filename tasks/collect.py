@@ -17,6 +17,7 @@ class Collected:
     errors: dict[str, OolongError] = field(default_factory=dict)
     crashes: dict[str, str] = field(default_factory=dict)
     failures: set[str] = field(default_factory=set)
+    reported: list[str] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def result(self, task: str, result: StageResult) -> None:
@@ -36,6 +37,12 @@ class Collected:
         """A task that is no stage (the tests) did not succeed."""
         with self._guard:
             self.failures.add(task)
+
+    def told(self, cell: str) -> None:
+        """The result.json of a cell stands as of this run."""
+        with self._guard:
+            if cell not in self.reported:
+                self.reported.append(cell)
 
     @property
     def outdated_locks(self) -> bool:

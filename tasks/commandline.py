@@ -12,7 +12,7 @@ VARIABLES: Mapping[str, str] = {
     "patches": "FILE,FILE: apply these patches to a copy of the kernel",
     "set": "the set of cells: smoke, default, full, or one of pipeline.yaml",
     "cell": "CELL or a glob: only these cells",
-    "again": "1: make the selected stages anew although they are there",
+    "again": "1: make the cells' stages anew, as far as the tasks go, although they are there",
     "locked": "1: stop where a mirror no longer has what the locks name, instead of resolving anew",
     "jobs": "N: compile with N jobs; the default is the number of CPUs",
     "tier": "full: the long tests too",

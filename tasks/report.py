@@ -1,12 +1,13 @@
 """The tasks `report:CELL`: results of a cell where a person looks for them, in build/results/CELL/."""
 
+import json
 from collections.abc import Iterator
 
 from doit.exceptions import TaskFailed
 
 from oolong.errors import OolongError, as_oolong_error
 from oolong.model import Cell
-from oolong.report.results import Account, publish
+from oolong.report.results import Account, document, publish
 from tasks.declare import Task, group
 from tasks.session import current
 
@@ -22,6 +23,7 @@ def task_report() -> Iterator[Task]:
             "doc": f"the results of {cell.name}",
             "actions": [(write_results, [cell])],
             "file_dep": stamps,
+            "uptodate": [(is_told, [cell])],
             "targets": [str(session.layout.cell_results(cell.name) / "result.json")],
             "clean": True,
             "io": {"capture": False},
@@ -31,16 +33,33 @@ def task_report() -> Iterator[Task]:
 def write_results(cell: Cell) -> TaskFailed | None:
     session = current()
     try:
-        stages = [(stage, session.store.result(stage)) for stage in session.pipeline.of_cell(cell.name)]
-        account = Account(
-            cell=cell,
-            stages=stages,
-            unlocked=session.layout.temporary_locks is not None,
-            repeat=session.repeat(cell.name),
-        )
-        publish(account, session.layout.cell_results(cell.name))
+        publish(_account(cell), session.layout.cell_results(cell.name))
     except (OolongError, OSError) as caught:
         error = as_oolong_error(caught)
         session.collected.error(f"report:{cell.name}", error)
         return TaskFailed(str(error), report=False)
+    session.collected.told(cell.name)
     return None
+
+
+def is_told(cell: Cell) -> bool:
+    """Whether result.json says what it would say now; more than the stamps goes into it."""
+    session = current()
+    try:
+        there = json.loads((session.layout.cell_results(cell.name) / "result.json").read_bytes())
+        same = there == json.loads(json.dumps(document(_account(cell))))
+    except (OolongError, OSError, ValueError):
+        return False
+    if same:
+        session.collected.told(cell.name)
+    return bool(same)
+
+
+def _account(cell: Cell) -> Account:
+    session = current()
+    return Account(
+        cell=cell,
+        stages=[(stage, session.store.result(stage)) for stage in session.pipeline.of_cell(cell.name)],
+        unlocked=session.layout.temporary_locks is not None,
+        repeat=session.repeat(cell.name),
+    )

@@ -21,7 +21,8 @@ def show(session: Session) -> None:
     reported = {result["cell"] for result in results}
     for task, stage in session.collected.results.items():
         if stage.status == FAIL and session.stages[task].subject not in reported:
-            print(f"{task}: {stage.kind}", *stage.lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
+            lines = [tables.printable(line) for line in stage.lines]
+            print(f"{task}: {stage.kind}", *lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
     for task, error in session.collected.errors.items():
         print(f"oolong: {task}: {error}", file=sys.stderr)
     for task, message in session.collected.crashes.items():
@@ -29,14 +30,12 @@ def show(session: Session) -> None:
 
 
 def _reported(session: Session) -> list[dict[str, Any]]:
-    """result.json of every cell whose verdict this run touched."""
-    documents = []
-    for task in session.collected.results:
-        stage, _, cell = task.partition(":")
-        path = session.layout.cell_results(cell) / "result.json"
-        if stage == "verdict" and path.exists():
-            documents.append(json.loads(path.read_bytes()))
-    return documents
+    """result.json of every cell that this run reported, in the order of the matrix."""
+    places = [
+        session.layout.cell_results(cell.name) / "result.json"
+        for cell in (session.cells if session.collected.reported else ())
+    ]
+    return [json.loads(place.read_bytes()) for place in places if place.parent.name in session.collected.reported]
 
 
 def _shown(path: Path) -> str:

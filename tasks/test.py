@@ -1,9 +1,9 @@
 """The task `test`: the project's own checks and tests, real kernels included."""
 
 import os
-import subprocess
 import sys
 
+from oolong import proc
 from tasks.declare import Task
 from tasks.session import CHECKOUT, current
 
@@ -15,7 +15,7 @@ def task_test() -> Task:
     return {"actions": [run_tests], "uptodate": [False], "io": {"capture": False}}
 
 
-def run_tests() -> bool:
+def run_tests() -> None:
     """ruff and mypy, then pytest, whose closing line ends the output."""
     session = current()
     junit = session.layout.build / "test" / "junit.xml"
@@ -26,7 +26,12 @@ def run_tests() -> bool:
     # the tests start ./doit themselves, in checkouts of their own
     environment = {name: value for name, value in os.environ.items() if name != "OOLONG_CALLER_DIR"}
     for command in ([sys.executable, "-m", "ruff", "check", "."], [sys.executable, "-m", "mypy"], pytest):
-        if subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode != 0:
+        done = proc.run(proc.dying_with_parent(command), cwd=CHECKOUT, env=environment, on_output=_pass_on)
+        if not done.ok:
             session.collected.failed("test")
-            return True
-    return True
+            break
+
+
+def _pass_on(chunk: bytes) -> None:
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.flush()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from oolong.report.tables import printable
 from oolong.stage import OK, Progress, Stage, StageResult
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class View:
                 self._board.advance(stage.name, stage.subject, share)
             elif time.monotonic() - self._spoke.get(stage.task, 0.0) > PLAIN_EVERY_SECONDS:
                 self._spoke[stage.task] = time.monotonic()
-                self.say(f"{stage.task}: {share} {text}".rstrip())
+                self.say(f"{stage.task}: {share} {printable(text)}".rstrip())
 
         return report
 
@@ -75,7 +76,7 @@ class View:
         if self._board:
             self._board.finish(stage.name, stage.subject, f"{MARKS[result.status]} {result.seconds:.0f} s")
         else:
-            why = f": {result.lines[0]}" if result.lines and not result.ok else ""
+            why = f": {printable(result.lines[0])}" if result.lines and not result.ok else ""
             self.say(f"{stage.task}: {result.status}, {result.seconds:.1f} s{why}")
 
     def stopped(self, stage: Stage) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from oolong import proc
 from oolong.layout import default_cache
 from tests.support import CHECKOUT
 
@@ -58,7 +59,7 @@ class Checkout:
         return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "tasks", *words]
+        return proc.dying_with_parent([sys.executable, "-m", "tasks", *words])
 
     def env(self, cwd: Path | None = None) -> dict[str, str]:
         own = {"OOLONG_CACHE": str(self.cache), "OOLONG_CALLER_DIR": str(cwd or self.folder)}

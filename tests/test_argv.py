@@ -4,6 +4,7 @@ import itertools
 
 from oolong import guest, qemu
 from oolong.model import Endian, Machine
+from oolong.stages.modules import depends
 from tests.test_kbuild import cell
 
 MACHINE = Machine(
@@ -43,6 +44,12 @@ def test_the_guest_is_built_without_libc_by_the_cells_compiler() -> None:
     assert {"-static", "-nostdlib", "-nostdinc", "-Werror"} <= set(compiler)
     assert packer[0] == "gcc"
     assert guest.pack()[1:3] == ("-t", "0")
+
+
+def test_a_module_says_what_it_needs() -> None:
+    assert depends(b"\0license=GPL\0depends=crc7,glob\0name=x\0") == ["crc7.ko", "glob.ko"]
+    assert depends(b"\0depends=\0") == []
+    assert depends(b"no modinfo at all") == []
 
 
 def test_modules_are_packed_and_loaded_in_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 from oolong.errors import Infrastructure, Missing
 from oolong.layout import Layout
 from oolong.model import Package
-from oolong.supply.fetch import fetch, gone
+from oolong.supply.fetch import fetch
 from tests.support import layout_in, silent
 
 CONTENT = bytes(range(256)) * 4000
@@ -136,7 +136,6 @@ def test_a_package_that_no_mirror_has_is_missing(mirror: str, layout: Layout) ->
     absent = package("absent", b"x")
     with pytest.raises(Missing, match="no mirror has pool/absent"):
         get(layout, there, absent, mirrors=(mirror,))
-    assert gone([there, absent], (mirror,)) == [absent]
 
 
 def test_a_mirror_that_does_not_answer_is_infrastructure(layout: Layout) -> None:

@@ -182,3 +182,54 @@ def test_recipes_depend_on_every_part() -> None:
         replace(base, code="d"),
     ]
     assert len({recipe.digest for recipe in [base, *others]}) == 7
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"stage": "one"}', '{"unknown": 1}'])
+def test_a_damaged_result_is_made_again(store: Store, damage: str) -> None:
+    stage = stage_of("one", write_file("a", "text"))
+    made = store.make(stage, silent)
+    (made.folder / "result.json").write_text(damage)
+    assert store.find(stage) is None
+    assert store.make(stage, silent).path("a").read_text() == "text"
+
+
+def test_a_stage_that_judges_is_made_anew_when_what_it_judges_came_out_otherwise(store: Store) -> None:
+    outcomes = [failed("stall", ("slow",)), Outcome()]
+    first = stage_of("one", lambda work: outcomes[len(judged)])
+    judged: list[str] = []
+
+    def judge(work: Work) -> Outcome:
+        judged.append(work.need("one").status)
+        return Outcome()
+
+    second = stage_of("two", judge, first, tolerant=True)
+    for again in (False, True):
+        store.make(first, silent, again=again)
+        assert store.find(second) is None
+        store.make(second, silent)
+        store.make(second, silent)
+    assert judged == [FAIL, OK]
+
+
+def test_again_makes_a_digest_anew_once_in_a_run(store: Store) -> None:
+    made: list[int] = []
+
+    def work(work: Work) -> Outcome:
+        made.append(1)
+        return Outcome()
+
+    for _ in range(3):
+        store.make(stage_of("one", work), silent, again=True)
+    assert len(made) == 1
+
+
+def test_what_is_no_plain_file_is_a_failure_of_the_build(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+
+    def link_out(work: Work) -> Outcome:
+        (work.folder / "out").symlink_to(tmp_path / "secret")
+        return Outcome(artifacts={"out": "out"})
+
+    result = store.make(stage_of("one", link_out), silent)
+    assert (result.status, result.kind, result.artifacts) == (FAIL, "build", {})
+    assert "no plain file out" in result.lines[0]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from oolong import stubs
+from oolong import elf, stubs
 from oolong.errors import BadInput
 from oolong.stubs import StubPlan
 from tests.support import CHECKOUT
@@ -63,6 +63,16 @@ def variant(tmp_path: Path, name: str, at: int, data: bytes) -> Path:
     return path
 
 
+def first_symbol() -> int:
+    """Where the first relocation of le64.o names its symbol: the upper half of r_info."""
+    with elf.opened(OBJECTS / "le64.o") as file:
+        (table, _), *_ = file.relocations_of(file.named(stubs.ENTRIES)[0])
+        return table.offset + 12
+
+
+FIRST_SYMBOL = first_symbol()
+
+
 @pytest.mark.parametrize(
     ("name", "at", "data", "told"),
     [
@@ -73,6 +83,7 @@ def variant(tmp_path: Path, name: str, at: int, data: bytes) -> Path:
         ("le64.o", 16, b"\x02\x00", "a linked file"),
         ("le64.o", 60, b"\xff\xff", "truncated"),
         ("le64.o", 62, b"\x00\xf0", "no section holds the names"),
+        ("le64.o", FIRST_SYMBOL, b"\xff\xff\xff\x00", "has no symbol"),
     ],
 )
 def test_headers_that_do_not_fit_are_refused(tmp_path: Path, name: str, at: int, data: bytes, told: str) -> None:

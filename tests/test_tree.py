@@ -8,7 +8,7 @@ import pytest
 
 from oolong.digest import file_sha256
 from oolong.errors import BadInput
-from oolong.supply import statcache, tree
+from oolong.supply import checkout, statcache, tree
 from oolong.supply.statcache import StatCache
 from tests.support import silent
 
@@ -93,6 +93,34 @@ def test_a_checkouts_own_settings_run_nothing(kernel: Path, cache: StatCache, tm
     assert not (tmp_path / "ran").exists()
 
 
+def test_git_sees_the_checkout_and_nothing_else(kernel: Path, cache: StatCache, tmp_path: Path) -> None:
+    """A linked worktree needs its repository besides; neither has a network or can be written to."""
+    as_git(kernel)
+    linked = tmp_path / "linked"
+    git(kernel, "worktree", "add", "-q", str(linked))
+    assert names(tree.snapshot(linked, cache)) == names(tree.snapshot(kernel, cache))
+    argv = checkout._git(linked, "ls-files")
+    assert argv[0] == "bwrap"
+    assert {"--unshare-all", "--clearenv"} <= set(argv)
+    assert "--bind" not in argv
+    bound = {argv[index + 1] for index, word in enumerate(argv) if word.startswith("--ro-bind")}
+    assert bound == {*checkout.SYSTEM, str(linked), str(kernel / ".git")}
+
+
+def test_what_stands_on_the_disk_counts_not_what_git_tracks(kernel: Path, cache: StatCache) -> None:
+    """A folder that is a link or a file now, and a name that is no UTF-8."""
+    (kernel / os.fsdecode(b"caf\xe9.c")).write_text("int x;\n")
+    as_git(kernel)
+    for name in ("scripts", "include"):
+        subprocess.run(["rm", "-r", str(kernel / name)], check=True)
+    (kernel / "scripts").symlink_to("kernel")
+    (kernel / "include").write_text("a file now")
+    found = names(tree.snapshot(kernel, cache))
+    assert {"scripts", "include", os.fsdecode(b"caf\xe9.c")} <= set(found)
+    assert not any(name.startswith(("scripts/", "include/")) for name in found)
+    assert names(tree.snapshot(kernel, cache)) == found
+
+
 @pytest.mark.parametrize("output", [".config", "vmlinux.o", "include/generated/autoconf.h"])
 def test_a_plain_tree_with_build_output_is_refused(kernel: Path, cache: StatCache, output: str) -> None:
     (kernel / output).parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +172,9 @@ def test_a_file_that_has_just_changed_is_not_trusted(kernel: Path, cache: StatCa
         ("include/uapi/linux/x.h", False, True),
         ("include/linux/ftrace.h", False, False),
         ("tools/include/nolibc/sys.h", False, True),
-        ("Documentation/Kconfig", False, True),
+        ("Documentation/Kconfig", True, True),
+        ("samples/Kconfig", True, True),
+        ("samples/x.sh", False, False),
         ("arch/powerpc/tools/check.sh", True, False),
         ("usr/gen_init_cpio.c", False, True),
     ],

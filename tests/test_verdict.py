@@ -72,6 +72,22 @@ def test_counts_that_disagree_are_a_stub_audit(
     assert any(line.startswith(f"{check}: ") for line in judged.lines)
 
 
+@pytest.mark.parametrize(
+    ("check", "stages", "areas"),
+    [
+        ("stubs.link", passing(), {}),
+        ("boot.sites", [*passing()[:3], stage("boot", **{**BOOTED, "allocated": None})], {"link": AREAS}),
+        ("guest.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": None})], {"link": AREAS}),
+    ],
+)
+def test_a_count_that_nobody_told_is_no_pass(
+    check: str, stages: list[StageResult], areas: dict[str, StubAreas]
+) -> None:
+    judged = verdict.judge(stages, areas=areas)
+    assert judged.status == FAIL
+    assert [one.name for one in judged.checks if one.status == FAIL] == [check]
+
+
 def test_a_script_that_disagrees_fails_its_check() -> None:
     stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
     judged = verdict.judge(stages, areas={})

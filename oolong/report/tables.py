@@ -37,7 +37,9 @@ def verdicts(results: Sequence[Mapping[str, Any]]) -> str:
         own = (stage for stage in result["stages"] if stage["task"].endswith(f":{result['cell']}"))
         seconds = sum(stage["seconds"] for stage in own)
         kind = f" ({verdict['kind']})" if verdict["kind"] else ""
-        rows.append([result["cell"], verdict["status"] + kind, counts, f"{seconds:.0f} s", verdict["summary"]])
+        rows.append(
+            [result["cell"], verdict["status"] + kind, counts, f"{seconds:.0f} s", printable(verdict["summary"])]
+        )
     return _table(("cell", "verdict", "sites (text+init)", "work", "what was seen"), rows)
 
 
@@ -48,11 +50,16 @@ def failures(results: Sequence[Mapping[str, Any]], folder: str) -> str:
         verdict = result["verdict"]
         if verdict["status"] != "fail":
             continue
-        lines = [f"{result['cell']}: {verdict['kind']}: {verdict['summary']}"]
-        lines += [f"    {line}" for line in verdict["lines"]]
+        lines = [f"{result['cell']}: {verdict['kind']}: {printable(verdict['summary'])}"]
+        lines += [f"    {printable(line)}" for line in verdict["lines"]]
         lines += [f"  logs: {folder}/{result['cell']}/logs/", f"  repeat: {result['repeat']}"]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + ("\n" if blocks else "")
+
+
+def printable(line: str) -> str:
+    """A line that a kernel or a build wrote, without what would steer the terminal that shows it."""
+    return "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in line)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -7,12 +7,13 @@ from functools import partial
 from oolong import console, guest, qemu
 from oolong.codeversion import code_digest
 from oolong.console import Console
+from oolong.digest import digest_of
 from oolong.errors import Infrastructure
 from oolong.model import Cell
 from oolong.sandbox import Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import Ran, run
-from oolong.store import failed
+from oolong.store import failed, text_of
 
 CONSOLE = "console.log"
 # a machine that was silent for so long when its time was up hangs; one that still spoke was too slow
@@ -22,6 +23,7 @@ LAST_WORDS_SECONDS = 5.0
 
 
 def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initramfs: Stage) -> Stage:
+    expected = cell.config.startup_tests
     recipe = Recipe(
         stage="boot",
         argv=(qemu.argv(cell.machine, append=_append(cell, release="RELEASE")),),
@@ -30,7 +32,7 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initra
             "compile": compiled.recipe.digest,
             "link": linked.recipe.digest,
             "initramfs": initramfs.recipe.digest,
-            "expected": " ".join(cell.config.startup_tests or ("any",)),
+            "expected": digest_of(None if expected is None else list(expected)),
         },
         code=code_digest(("oolong.stages.boot", "oolong.console"), follow=False),
     )
@@ -52,7 +54,8 @@ def _append(cell: Cell, *, release: str) -> str:
 
 
 def _work(cell: Cell, work: Work) -> Outcome:
-    release = work.need("compile").path("release").read_text().strip()
+    compiled = work.need("compile")
+    release = text_of(compiled.folder, compiled.artifacts["release"].path).strip()
     sandbox = Sandbox(
         rootfs=work.need("rootfs").folder / "root",
         mounts=(
@@ -86,7 +89,9 @@ def _work(cell: Cell, work: Work) -> Outcome:
 def _judge(cell: Cell, heard: Console, done: Ran, *, silence: float, data: Mapping[str, object]) -> Outcome:
     artifacts = {CONSOLE: CONSOLE}
     if trouble := heard.gravest:
-        return failed(trouble.kind, trouble.lines, artifacts=artifacts, data=data)
+        # a stall may be the machine's: it had no time for its guest
+        kept = trouble.kind != console.STALL
+        return failed(trouble.kind, trouble.lines, artifacts=artifacts, data=data, keep=kept)
     if done.timed_out:
         kind = "hang" if silence > SILENCE_SECONDS else "timeout"
         why = f"{kind}: not over after {cell.machine.timeout} s, silent for the last {silence:.0f} s"

@@ -10,9 +10,10 @@ from oolong.buildlog import culprits
 from oolong.model import Cell
 from oolong.stage import Outcome, Progress, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed, write_json
+from oolong.store import failed, text_of, write_json
 
 TREE = "tree"
+CHANGES_SHOWN = 20
 BUILT = re.compile(r"^  (?:CC|AS|LD|AR|HOSTCC|HOSTLD)\s")
 
 
@@ -47,6 +48,10 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
     done = run(work, sandbox, recipe.argv[0], on_line=counter.see)
     if not done.ok:
         return failed("build", culprits(done.lines))
+    configured, compiled = text_of(work.need("configure").folder / TREE, ".config"), text_of(build, ".config")
+    if compiled != configured:
+        changed = set(compiled.splitlines()) ^ set(configured.splitlines())
+        return failed("config-drift", ("compiling changed the configuration:", *sorted(changed)[:CHANGES_SHOWN]))
     objects = sum(1 for _ in build.rglob("*.o"))
     write_json(hint, {"steps": counter.steps})
     return Outcome(

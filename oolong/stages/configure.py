@@ -12,7 +12,7 @@ from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, run
-from oolong.store import failed, plain_file, write_atomically
+from oolong.store import failed, text_of, write_atomically
 
 TREE, DOT_CONFIG = "tree", ".config"
 
@@ -20,7 +20,7 @@ TREE, DOT_CONFIG = "tree", ".config"
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) -> Stage:
     """`configure_digest` covers the files of the source that Kconfig can see, so that an edit elsewhere in the
     tree needs no new configuration."""
-    request = requested(cell)
+    request, base = requested(cell), _base_text(cell)
     recipe = Recipe(
         stage="configure",
         argv=kbuild.configure(cell),
@@ -28,12 +28,14 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) ->
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": configure_digest,
-            "base": digest_of(_base_text(cell)),
+            "base": digest_of(base),
             "request": digest_of(list(request.items())),
             "required": digest_of([list(pair) for pair in cell.config.required]),
         },
     )
-    return Stage(subject=cell.name, recipe=recipe, needs=(rootfs, source), work=partial(_work, cell, recipe))
+    return Stage(
+        subject=cell.name, recipe=recipe, needs=(rootfs, source), work=partial(_work, cell, recipe, request, base)
+    )
 
 
 def requested(cell: Cell) -> dict[str, str]:
@@ -42,8 +44,7 @@ def requested(cell: Cell) -> dict[str, str]:
     return kconfig.merge(*fragments, kconfig.parse(kbuild.FIXED_CONFIG, where="fixed"))
 
 
-def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
-    request = requested(cell)
+def _work(cell: Cell, recipe: Recipe, request: dict[str, str], base: str | None, work: Work) -> Outcome:
     build = work.folder / TREE
     build.mkdir()
     asked = work.folder / "requested.config"
@@ -57,15 +58,19 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
         mounts=(Mount(host=work.folder, inside=kbuild.REQUEST),),
         env=dict(recipe.env),
     )
-    if (text := _base_text(cell)) is not None:
-        _write_config(build, kconfig.apply(text, request))
+    if base is not None:
+        _write_config(build, kconfig.apply(base, request))
     for position, argv in enumerate(recipe.argv):
         if position > 0:
-            _write_config(build, kconfig.apply(plain_file(build, DOT_CONFIG).read_text(), request))
+            _write_config(build, kconfig.apply(text_of(build, DOT_CONFIG), request))
         done = run(work, sandbox, argv)
         if not done.ok:
             return failed("build", culprits(done.lines))
-    final = kconfig.parse(plain_file(build, DOT_CONFIG).read_text(), where=DOT_CONFIG)
+    try:
+        final = kconfig.parse(text_of(build, DOT_CONFIG), where=DOT_CONFIG)
+    except BadInput as error:
+        # the tree's own make wrote it
+        return failed("build", (str(error),))
     drifts = kconfig.drift(request, dict(cell.config.required), final)
     artifacts = {"config": f"{TREE}/.config"}
     if drifts:

@@ -1,12 +1,12 @@
 """The stage `initramfs`: guest/ → a static init and the archive that the kernel unpacks; the same bytes each time."""
 
+import hashlib
 from functools import partial
 from pathlib import Path
 
 from oolong import guest, kbuild
 from oolong.buildlog import culprits
 from oolong.codeversion import code_digest
-from oolong.errors import BadInput
 from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
@@ -19,6 +19,7 @@ ARCHIVE = "initramfs"
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, modules: Stage | None, folder: Path) -> Stage:
     """`guest_digest` covers what init is built from in the kernel's tree, so that an edit elsewhere needs no new
     archive; `folder` is guest/."""
+    init = (folder / guest.INIT_SOURCE).read_bytes()
     recipe = Recipe(
         stage="initramfs",
         argv=(*guest.commands(cell), guest.pack()),
@@ -26,27 +27,31 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": guest_digest,
+            "init": hashlib.sha256(init).hexdigest(),
             **({"modules": modules.recipe.digest} if modules else {}),
         },
-        code=code_digest(("oolong.guest",), files=(folder / guest.INIT_SOURCE,), follow=False),
+        code=code_digest(("oolong.guest",), follow=False),
     )
     return Stage(
         subject=cell.name,
         recipe=recipe,
         needs=(rootfs, source, *([modules] if modules else [])),
-        work=partial(_work, recipe, folder),
+        work=partial(_work, recipe, init),
     )
 
 
-def _work(recipe: Recipe, folder: Path, work: Work) -> Outcome:
+def _work(recipe: Recipe, init: bytes, work: Work) -> Outcome:
     build = work.folder / "build"
     out = build / "out"
     out.mkdir(parents=True)
-    mounts = [Mount(host=folder, inside=guest.GUEST)]
+    sources = work.folder / "guest"
+    sources.mkdir()
+    (sources / guest.INIT_SOURCE).write_bytes(init)
+    mounts = [Mount(host=sources, inside=guest.GUEST)]
     modules: list[str] = []
     if any(task.startswith("modules:") for task in work.needs):
         built = work.need("modules")
-        modules = [artifact.path for artifact in built.artifacts.values()]
+        modules = list(built.data["order"])
         mounts.append(Mount(host=built.folder, inside=guest.MODULES))
     (out / "contents").write_text(guest.contents(modules))
     (out / "modules.list").write_text(guest.modules_list(modules))
@@ -67,6 +72,6 @@ def _work(recipe: Recipe, folder: Path, work: Work) -> Outcome:
     with archive.open("wb") as sink:
         done = run(work, sandbox, packing, on_output=sink.write)
     if not done.ok or archive.stat().st_size == 0:
-        raise BadInput(f"the guest's files cannot be packed: {' '.join(done.lines[-3:])}")
+        return failed("build", culprits(done.lines) or ("the guest's files cannot be packed",))
     remove_tree(build)
     return Outcome(artifacts={ARCHIVE: ARCHIVE})

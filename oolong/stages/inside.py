@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,11 @@ from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import StageResult, Work
 
 KEPT_LINES = 400
-WORLD_AT_FAULT = ("No space left on device", "Cannot allocate memory", "Killed signal terminated program")
+WORLD_AT_FAULT = re.compile(
+    r"No space left on device|Cannot allocate memory|Killed signal terminated program"
+    # what make, collect2 and the shell say of a program that the kernel killed for want of memory
+    r"|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ def run(
         )
     if not done.ok:
         for line in tail.lines:
-            if any(sign in line for sign in WORLD_AT_FAULT):
+            if WORLD_AT_FAULT.search(line):
                 raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
     return Ran(returncode=done.returncode, timed_out=done.timed_out, lines=tuple(tail.lines))
 

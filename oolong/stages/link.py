@@ -12,7 +12,7 @@ from oolong.model import Cell, StubPass
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed, remove_tree
+from oolong.store import failed, plain_file, remove_tree
 
 TREE = "tree"
 
@@ -84,8 +84,8 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
     artifacts = {"vmlinux": "vmlinux", "System.map": "System.map"}
     if (build / kbuild.STUB_SOURCE).exists():
         artifacts["vmlinux.arch.S"] = "vmlinux.arch.S"
-        (build / kbuild.STUB_SOURCE).rename(work.folder / "vmlinux.arch.S")
+        plain_file(build, kbuild.STUB_SOURCE).rename(work.folder / "vmlinux.arch.S")
     for name in ("vmlinux", "System.map"):
-        (build / name).rename(work.folder / name)
+        plain_file(build, name).rename(work.folder / name)
     remove_tree(build)
     return Outcome(artifacts=artifacts)

@@ -3,7 +3,9 @@
 They need the objects and the symbols of vmlinux.o, not the linked kernel.
 """
 
+import re
 from functools import partial
+from graphlib import TopologicalSorter
 
 from oolong import kbuild
 from oolong.buildlog import culprits
@@ -11,7 +13,7 @@ from oolong.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed, remove_tree
+from oolong.store import failed, plain_file, remove_tree
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage) -> Stage:
@@ -38,10 +40,19 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
     if not done.ok:
         return failed("build", culprits(done.lines))
     artifacts = {}
+    needs: dict[str, list[str]] = {}
     for module in sorted(build.rglob("*.ko")):
-        relative = f"modules/{module.relative_to(build).as_posix()}"
-        (work.folder / relative).parent.mkdir(parents=True, exist_ok=True)
-        module.rename(work.folder / relative)
-        artifacts[module.name] = relative
+        name = module.relative_to(build).as_posix()
+        needs[module.name] = depends(plain_file(build, name).read_bytes())
+        (work.folder / "modules" / name).parent.mkdir(parents=True, exist_ok=True)
+        module.rename(work.folder / "modules" / name)
+        artifacts[module.name] = f"modules/{name}"
     remove_tree(build)
-    return Outcome(artifacts=artifacts, data={"modules": len(artifacts)})
+    order = [artifacts[name] for name in TopologicalSorter(needs).static_order() if name in artifacts]
+    return Outcome(artifacts=artifacts, data={"order": order})
+
+
+def depends(module: bytes) -> list[str]:
+    """The file names of the modules that one needs, as its .modinfo says (scripts/mod/modpost.c, add_depends)."""
+    match = re.search(rb"\0depends=([^\0]*)\0", module)
+    return [f"{name}.ko" for name in match[1].decode().split(",") if name] if match else []

@@ -1,5 +1,6 @@
 """The stage `source`: a kernel's source as a read-only folder with fixed times and modes, unpacked or snapshot once."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from pathlib import Path
 
 from oolong import lock, proc
 from oolong.codeversion import code_digest
-from oolong.digest import file_sha256
 from oolong.errors import BadInput, Infrastructure
 from oolong.layout import Layout
 from oolong.lock import Lock
@@ -66,13 +66,14 @@ def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
 
 
 def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identified:
-    patches = {f"patch{number}": file_sha256(path) for number, path in enumerate(kernel.patches)}
-    recipe = Recipe(stage="source", inputs={"base": base.stage.recipe.digest, **patches}, code=_code())
+    patches = tuple((path.name, path.read_bytes()) for path in kernel.patches)
+    digests = {f"patch{number}": hashlib.sha256(text).hexdigest() for number, (_, text) in enumerate(patches)}
+    recipe = Recipe(stage="source", inputs={"base": base.stage.recipe.digest, **digests}, code=_code())
     stage = Stage(
         subject=kernel.name,
         recipe=recipe,
         needs=(base.stage, rootfs),
-        work=partial(_apply, base.stage.task, kernel.patches),
+        work=partial(_apply, base.stage.task, patches),
     )
     return Identified(stage=stage, configure_digest=recipe.digest, guest_digest=recipe.digest)
 
@@ -115,17 +116,19 @@ def _link_tree(path: Path, entries: Sequence[tree.Entry], work: Work) -> Outcome
     return _finished(work.folder, entries)
 
 
-def _apply(base: str, patches: Sequence[Path], work: Work) -> Outcome:
+def _apply(base: str, patches: Sequence[tuple[str, bytes]], work: Work) -> Outcome:
     target = work.folder / TREE
     origin = work.needs[base].folder / TREE
     proc.check(proc.dying_with_parent(["cp", "--archive", "--link", "--", str(origin), str(target)]))
-    for patch in patches:
-        for name in TOUCHED.findall(patch.read_text(encoding="utf-8", errors="surrogateescape")):
+    for patch, text in patches:
+        change = work.folder / "change.patch"
+        change.write_bytes(text)
+        for name in TOUCHED.findall(text.decode("utf-8", "surrogateescape")):
             if (target / name).resolve().is_relative_to(target.resolve()):
                 tree.unlinked(target / name)
         sandbox = Sandbox(
             rootfs=work.need("rootfs").folder / "root",
-            mounts=(Mount(host=patch, inside="/change.patch"), Mount(host=target, inside="/tree", writable=True)),
+            mounts=(Mount(host=change, inside="/change.patch"), Mount(host=target, inside="/tree", writable=True)),
             chdir="/tree",
         )
         options = ["--strip=1", "--batch", "--forward", "--no-backup-if-mismatch", "--input=/change.patch"]

@@ -4,21 +4,24 @@ A difference between the two is a failure that does not stop the cell: link and 
 """
 
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from oolong import kbuild, kconfig
 from oolong import stubs as counting
 from oolong.codeversion import code_digest
-from oolong.errors import BadInput
+from oolong.errors import BadInput, BadOutput
 from oolong.model import Cell
 from oolong.sandbox import BUILD, SRC, Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages import compile
 from oolong.stages.inside import run
-from oolong.store import failed, plain_file, write_json
+from oolong.store import failed, plain_file, remove_tree, text_of, write_json
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 SOURCE, COUNTS, THEIRS = "vmlinux.arch.S", "stubs.json", "tree-script.S"
+# what reads the ELF and renders the .S beside our own code
+LIBRARIES = ("jinja2", "pyelftools")
 NOTHING = "/* out-of-line ftrace is off in this configuration */\n"
 
 
@@ -30,6 +33,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
             "rootfs": rootfs.recipe.digest,
             "source": source.recipe.digest,
             "compile": compiled.recipe.digest,
+            "libraries": " ".join(f"{name} {version(name)}" for name in LIBRARIES),
         },
         code=code_digest(("oolong.stubs", "oolong.stages.stubs"), files=(template,)),
     )
@@ -37,25 +41,27 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
         subject=cell.name,
         recipe=recipe,
         needs=(rootfs, source, compiled),
-        work=partial(_work, cell, template),
+        work=partial(_work, cell, template.read_text()),
     )
 
 
-def _work(cell: Cell, template: Path, work: Work) -> Outcome:
+def _work(cell: Cell, template: str, work: Work) -> Outcome:
     built = work.need("compile").folder / compile.TREE
-    config = kconfig.parse(plain_file(built, ".config").read_text(), where=".config")
+    config = kconfig.parse(text_of(built, ".config"), where=".config")
     if config.get(OUT_OF_LINE) != "y":
         (work.folder / SOURCE).write_text(NOTHING)
         return Outcome(artifacts={SOURCE: SOURCE}, data={"out_of_line": False})
+    if not config.get(RESERVE, "").isdecimal():
+        return failed("stub-audit", (f".config has no number in CONFIG_{RESERVE}",))
     reserve = int(config[RESERVE])
     try:
-        sites = counting.read_sites(built / "vmlinux.o")
+        sites = counting.read_sites(plain_file(built, "vmlinux.o"))
     except BadInput as error:
         # the build made this file: what is wrong with it is the kernel's fault, not a person's
         return failed("stub-audit", (f"vmlinux.o: {error.what}",))
     planned = counting.plan(sites, reserve)
     counts = counting.document(sites, planned)
-    (work.folder / SOURCE).write_text(counting.render(planned, template.read_text()))
+    (work.folder / SOURCE).write_text(counting.render(planned, template))
     write_json(work.folder / COUNTS, counts)
     artifacts = {SOURCE: SOURCE, COUNTS: COUNTS}
     differences = _compare(cell, planned, work)
@@ -84,6 +90,10 @@ def _compare(cell: Cell, planned: counting.StubPlan, work: Work) -> tuple[str, .
     if not done.ok:
         said = " / ".join(done.lines[-3:]) or "without a word"
         return (f"the tree's script ended with {done.returncode}: {said}",)
-    plain_file(output, SOURCE).rename(work.folder / THEIRS)
-    output.rmdir()
-    return counting.differences(planned, (work.folder / THEIRS).read_text())
+    try:
+        plain_file(output, SOURCE).rename(work.folder / THEIRS)
+    except BadOutput:
+        return ("the tree's script ended well and wrote nothing",)
+    finally:
+        remove_tree(output)
+    return counting.differences(planned, text_of(work.folder, THEIRS))

@@ -8,8 +8,6 @@ from oolong.errors import BadInput
 from oolong.model import Cell
 from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
 
-LINKS = ("link", "crosslink")
-
 
 def stage(cell: Cell, chain: Sequence[Stage]) -> Stage:
     """`chain` are all the other stages of the cell."""
@@ -25,7 +23,7 @@ def _work(work: Work) -> Outcome:
     results = list(work.needs.values())
     areas = {}
     for result in results:
-        if result.stage in LINKS and result.ok and "vmlinux" in result.artifacts:
+        if result.stage in verdict.LINKS and result.ok and "vmlinux" in result.artifacts:
             try:
                 areas[result.stage] = stubs.read_areas(result.path("vmlinux"))
             except BadInput:

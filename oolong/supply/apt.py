@@ -4,10 +4,11 @@ Nothing of the host's packages or settings counts but the way to reach the netwo
 like), and no root is needed.
 """
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from oolong.model import DebianSource, Package, Toolchain
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 NETWORK_SETTING = re.compile(r"Acquire::(?:https?|socks|Retries|Check-|ForceIPv|PrepareTimeout)")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 PRINTED = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
 
 
@@ -72,7 +74,8 @@ class Apt:
 
     def _apt(self, *argv: str) -> bytes:
         path = "/usr/sbin:/usr/bin:/sbin:/bin"
-        environment = {"APT_CONFIG": str(self.root / "apt.conf"), "PATH": path, "LC_ALL": "C"}
+        network = {name: os.environ[name] for name in PROXIES if name in os.environ}
+        environment = {"APT_CONFIG": str(self.root / "apt.conf"), "PATH": path, "LC_ALL": "C", **network}
         return proc.check(proc.dying_with_parent(argv), env=environment).output
 
 
@@ -96,6 +99,21 @@ def private_apt(mirror: str, suites: Sequence[str]) -> Iterator[Apt]:
         (root / "apt.conf").write_text(_configuration(root, architecture))
         apt = Apt(root=root, mirror=mirror, architecture=architecture)
         apt.update()
+        yield apt
+
+
+@contextmanager
+def some_apt(mirrors: Sequence[str], suites: Sequence[str]) -> Iterator[Apt]:
+    """An updated Apt on the first of the mirrors that has the suites; the trouble with the last one, if none has."""
+    with ExitStack() as stack:
+        for mirror in mirrors[:-1]:
+            try:
+                apt = stack.enter_context(private_apt(mirror, suites))
+            except Infrastructure:
+                continue
+            break
+        else:
+            apt = stack.enter_context(private_apt(mirrors[-1], suites))
         yield apt
 
 

@@ -59,13 +59,6 @@ def missing(packages: Sequence[Package], layout: Layout) -> list[Package]:
     return [package for package in packages if not layout.download(package.sha256).exists()]
 
 
-def gone(packages: Sequence[Package], mirrors: Sequence[str]) -> list[Package]:
-    """Those that no mirror has, as far as the mirrors say so."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        there = list(pool.map(lambda package: any(_has(_uri(base, package)) for base in mirrors), packages))
-    return [package for package, found in zip(packages, there, strict=True) if not found]
-
-
 class _Meter:
     """Adds up what all downloads have, and stops them together."""
 
@@ -158,16 +151,6 @@ def _chunks(uri: str, have: int, size: int) -> Iterator[tuple[bool, bytes]]:
         for chunk in answer.iter_content(CHUNK):
             yield restart, chunk
             restart = False
-
-
-def _has(uri: str) -> bool:
-    """False only if the mirror answers that it has no such file."""
-    if uri.startswith("file:"):
-        return Path(unquote(urlsplit(uri).path)).exists()
-    try:
-        return requests.head(uri, timeout=PATIENCE, allow_redirects=True).status_code not in GONE
-    except requests.RequestException:
-        return True
 
 
 def _uri(base: str, package: Package) -> str:

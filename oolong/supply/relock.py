@@ -6,7 +6,7 @@ from oolong import lock
 from oolong.layout import Layout
 from oolong.lock import stand_in
 from oolong.model import DebianSource, KernelSource, PatchedSource, Spec
-from oolong.supply.apt import private_apt
+from oolong.supply.apt import some_apt
 from oolong.supply.mirror import mirrors
 
 
@@ -16,7 +16,7 @@ def relock(layout: Layout, spec: Spec) -> Iterator[str]:
     suites = {suite for toolchain in spec.toolchains for suite in toolchain.suites}
     toolchain_locks = []
     # toolchains must not see a backport that a kernel source needs
-    with private_apt(mirrors()[0], sorted(suites)) as apt:
+    with some_apt(mirrors(), sorted(suites)) as apt:
         for toolchain in spec.toolchains:
             toolchain_locks.append(apt.closure(toolchain))
             packages = toolchain_locks[-1].packages
@@ -24,7 +24,7 @@ def relock(layout: Layout, spec: Spec) -> Iterator[str]:
             yield f"{toolchain.name}: {len(packages)} packages, {size / 1e6:.0f} MB"
     source_locks = []
     for suite in sorted({source.suite for source in sources}):
-        with private_apt(mirrors()[0], [suite]) as apt:
+        with some_apt(mirrors(), [suite]) as apt:
             for source in sources:
                 if source.suite == suite:
                     source_locks.append(apt.source(source))

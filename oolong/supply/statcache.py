@@ -12,11 +12,12 @@ from oolong.digest import file_sha256
 # a file that changed this shortly before it was read may change again without a new time
 SETTLED_NANOSECONDS = 2_000_000_000
 SCHEMA = (
-    "create table if not exists files (tree text, name text, size int, mtime int, ctime int, inode int, sha256 text,"
+    "create table if not exists files (tree blob, name blob, size int, mtime int, ctime int, inode int, sha256 text,"
     " primary key (tree, name)) without rowid"
 )
 
-Signature = tuple[int, int, int, int]
+# size, mtime, ctime, inode
+Signature = tuple[int, ...]
 
 
 class Known:
@@ -54,12 +55,15 @@ class StatCache:
                 connection.execute(SCHEMA)
             query = "select name, size, mtime, ctime, inode, sha256 from files where tree = ?"
             rows = connection.execute(query, (os.fsencode(tree),))
-            known = Known({name: ((size, mtime, ctime, inode), sha) for name, size, mtime, ctime, inode, sha in rows})
+            known = Known({os.fsdecode(name): (tuple(signature), sha) for name, *signature, sha in rows})
             yield known
             with connection:
                 connection.executemany(
                     "insert or replace into files values (?, ?, ?, ?, ?, ?, ?)",
-                    ((os.fsencode(tree), name, *signature, sha) for name, (signature, sha) in known.learnt.items()),
+                    (
+                        (os.fsencode(tree), os.fsencode(name), *signature, sha)
+                        for name, (signature, sha) in known.learnt.items()
+                    ),
                 )
         finally:
             connection.close()

@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from oolong import proc
 from oolong.digest import digest_of, file_sha256
-from oolong.errors import BadInput, Infrastructure
+from oolong.errors import BadInput
 from oolong.stage import Progress
+from oolong.supply import checkout
 from oolong.supply.statcache import Known, StatCache
 
 FILE, PROGRAM, LINK = "file", "program", "link"
@@ -51,8 +52,8 @@ def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
     for mark in MARKS_OF_A_KERNEL:
         if not (tree / mark).is_file():
             raise BadInput(f"no kernel tree: it has no {mark}", where=f"kernel={tree}")
-    if _is_git(tree):
-        names = _git_files(tree)
+    if checkout.is_git(tree):
+        names = checkout.files(tree)
     else:
         for output in BUILD_OUTPUT:
             if (tree / output).exists():
@@ -64,7 +65,9 @@ def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
         names = list(_plain_files(tree))
     with cache.of(tree) as known, ThreadPoolExecutor() as pool:
         entries = [entry for entry in pool.map(lambda name: _entry(tree, name, known), sorted(set(names))) if entry]
-    return tuple(entries)
+    # what git tracks below a folder that is a link now is gone: the link is what stands there
+    links = {entry.path for entry in entries if entry.kind == LINK}
+    return tuple(entry for entry in entries if links.isdisjoint(map(str, PurePosixPath(entry.path).parents)))
 
 
 def manifest_of(folder: Path) -> tuple[Entry, ...]:
@@ -181,7 +184,7 @@ def _described(path: Path, name: str, known: Known | None) -> Entry | None:
     """The entry of a path; None for what is gone or is no file (a submodule's folder, a socket)."""
     try:
         status = os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if stat.S_ISLNK(status.st_mode):
         return Entry(path=name, kind=LINK, content=os.readlink(path))
@@ -190,31 +193,6 @@ def _described(path: Path, name: str, known: Known | None) -> Entry | None:
     kind = PROGRAM if status.st_mode & 0o100 else FILE
     content = known.sha256(path, name, status) if known else file_sha256(path)
     return Entry(path=name, kind=kind, content=content)
-
-
-def _is_git(tree: Path) -> bool:
-    """Whether the tree itself, not a folder around it, is a git checkout."""
-    if not (tree / ".git").exists():
-        return False
-    done = proc.run(_git(tree, "rev-parse", "--is-inside-work-tree"))
-    if not done.ok:
-        said = done.output.decode(errors="replace").strip()
-        raise BadInput(f"git cannot read this checkout: {said}", where=f"kernel={tree}")
-    return True
-
-
-def _git_files(tree: Path) -> list[str]:
-    done = proc.run(_git(tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard"))
-    if not done.ok:
-        raise Infrastructure(f"git ls-files: {done.output.decode(errors='replace')[-600:].strip()}")
-    return [name for name in done.output.decode("utf-8", "surrogateescape").split("\0") if name]
-
-
-def _git(tree: Path, *words: str) -> list[str]:
-    """A git that writes nothing, runs nothing that the tree's settings name, and trusts another owner's checkout."""
-    settings = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.excludesFile=/dev/null")
-    options = [word for setting in settings for word in ("-c", setting)]
-    return proc.dying_with_parent(["git", "--no-optional-locks", *options, "-C", str(tree), *words])
 
 
 def _plain_files(tree: Path) -> Iterator[str]:
@@ -233,6 +211,8 @@ def _matters_to_guest(path: str) -> bool:
 
 
 def _matters_to_kconfig(path: str) -> bool:
+    if path.rpartition("/")[2].startswith("Kconfig"):
+        return True
     top = path.split("/", 1)[0]
     if top in ("Documentation", "tools", "samples", "LICENSES"):
         return False
