@@ -17,11 +17,12 @@ from pathlib import Path
 
 from benchmarks.common import CHECKOUT, Bench, open_bench
 from oolong import kbuild
+from oolong.files import remove_tree
 from oolong.jobserver import makeflags, serving
 from oolong.kbuild import JOBSERVER
 from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import Stage
-from oolong.store import Store, remove_tree
+from oolong.store import Store
 
 STAGES = ("configure", "compile", "stubs", "link")
 
@@ -58,7 +59,8 @@ def _bare_make(bench: Bench, scratch: Path, fifo: Path, jobs: int) -> float:
         Mount(host=fifo, inside=JOBSERVER, writable=True),
         Mount(host=bench.folder("configure"), inside=kbuild.REQUEST),
     )
-    environment = {**requested.recipe.env, "MAKEFLAGS": makeflags(jobs)}
+    tools = bench.store.result(requested.needs[0]).artifacts["manifest"].sha256
+    environment = {**requested.recipe.env, **kbuild.ccache_env(tools), "MAKEFLAGS": makeflags(jobs)}
     sandbox = Sandbox(rootfs=bench.folder("rootfs") / "root", mounts=mounts, env=environment, chdir=SRC)
     started = time.perf_counter()
     for argv in (*kbuild.configure(bench.cell), kbuild.make(bench.cell, "vmlinux")):

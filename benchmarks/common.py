@@ -9,7 +9,7 @@ from oolong.model import Cell
 from oolong.overrides import from_command_line
 from oolong.pipeline import Pipeline
 from oolong.spec import load
-from oolong.stage import Stage
+from oolong.stage import Stage, StageResult
 from oolong.store import Store
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -24,9 +24,13 @@ class Bench:
     store: Store
 
     def folder(self, stage: str) -> Path:
-        """Where a finished stage lies; the first of that name."""
-        found = next(made for made in self.stages if made.name == stage)
-        return self.store.result(found).folder
+        """Where the first stage of a name lies, made now if it has to be."""
+        return self._made(next(made for made in self.stages if made.name == stage)).folder
+
+    def _made(self, stage: Stage) -> StageResult:
+        for need in stage.needs:
+            self._made(need)
+        return self.store.make(stage, lambda text, done=0, total=None: None)
 
 
 def open_bench(glob: str, *, config: str | None = None) -> Bench:

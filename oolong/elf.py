@@ -1,4 +1,4 @@
-"""Reads ELF files: section headers with pyelftools, tables of relocations and symbols as whole arrays.
+"""Reads ELF files: the ELF header with pyelftools, tables (sections, symbols, relocations) whole, as struct and array.
 
 The only module that imports elftools. Files come from anywhere, so every offset and size is checked against the
 file before it is used; what does not hold is BadInput, never a traceback.
@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
-from elftools.elf.enums import ENUM_SH_TYPE_BASE
 from elftools.elf.structs import ELFStructs
 
 from oolong.errors import BadInput
@@ -28,7 +27,7 @@ SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 MACHINE = {32: "EM_PPC", 64: "EM_PPC64"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Section:
     """A section header; `offset` and `size` in bytes, `type` and `flags` as the gABI numbers them."""
 
@@ -47,8 +46,7 @@ class Section:
         return bool(self.flags & SHF_EXECINSTR)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relocations:
+class Relocations(NamedTuple):
     """The entries of one SHT_RELA section as parallel arrays: where, what (symbol and type packed), addend."""
 
     offsets: "array[int]"
@@ -56,8 +54,7 @@ class Relocations:
     addends: "array[int]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A symbol; `section` is the index of the section it lies in, None where it lies in none (undefined, absolute)."""
 
     value: int
@@ -73,7 +70,7 @@ class ElfFile:
         self._data = data
         self._where = where
         ident = data[:16]
-        if ident[:4] != b"\x7fELF":
+        if len(ident) < 16 or ident[:4] != b"\x7fELF":
             raise self._bad("not an ELF file", hint="give it vmlinux.o, as made by `make vmlinux_o`")
         if ident[4] not in (1, 2) or ident[5] not in (1, 2):
             raise self._bad("neither ELF32 nor ELF64, or of no known byte order")
@@ -82,7 +79,6 @@ class ElfFile:
         self._order = "<" if self.little else ">"
         structs = ELFStructs(little_endian=self.little, elfclass=self.bits)
         structs.create_basic_structs()
-        structs.create_advanced_structs()
         header = self._parse(structs.Elf_Ehdr, 0, "the ELF header")
         machine = header["e_machine"]
         if machine != MACHINE[self.bits]:
@@ -90,7 +86,7 @@ class ElfFile:
         if self.bits == 32 and self.little:
             raise self._bad("32-bit little-endian Power: Linux has no such kernel")
         self.relocatable: bool = header["e_type"] == "ET_REL"
-        self.sections = self._read_sections(header, structs.Elf_Shdr)
+        self.sections = self._read_sections(header)
 
     def named(self, name: str) -> list[Section]:
         """All sections of a name, in file order."""
@@ -126,13 +122,14 @@ class ElfFile:
     def symbols_by_name(self, names: Iterable[str]) -> dict[str, Symbol]:
         """The symbols of .symtab that have one of some names; those that are not there are left out."""
         layout, size = self._symbol_layout()
+        searched = tuple(names)
         found: dict[str, Symbol] = {}
         for table in self.sections:
             if table.type != SHT_SYMTAB or not 0 < table.link < len(self.sections):
                 continue
             strings = self.content(self.sections[table.link])
             wanted = {}
-            for name in names:
+            for name in searched:
                 at = strings.find(b"\0" + name.encode() + b"\0")
                 if at >= 0:
                     wanted[at + 1] = name
@@ -193,37 +190,44 @@ class ElfFile:
                     return int(struct.unpack_from(f"{self._order}I", raw, 4 * index)[0])
         return SHN_UNDEF
 
-    def _read_sections(self, header: Any, construct: Any) -> tuple[Section, ...]:
+    def _read_sections(self, header: Any) -> tuple[Section, ...]:
+        layout = struct.Struct(self._order + ("IIQQQQIIQQ" if self.bits == 64 else "10I"))
         start, step, count = header["e_shoff"], header["e_shentsize"], header["e_shnum"]
         names = header["e_shstrndx"]
-        if step != construct.sizeof():
+        if step != layout.size:
             raise self._bad(f"section headers of {step} bytes")
         if count == 0 or names == SHN_XINDEX:
-            first = self._parse(construct, start, "the first section header")
-            count, names = count or first["sh_size"], first["sh_link"] if names == SHN_XINDEX else names
-        if start + count * step > len(self._data):
-            raise self._bad(f"truncated: {count} section headers are not all there")
-        headers = [self._parse(construct, start + step * index, "a section header") for index in range(count)]
+            # more sections than the ELF header can say: the first section header says (gABI, "Sections")
+            _, _, _, _, _, size, link, *_ = next(self._headers(layout, start, 1))
+            count, names = count or size, link if names == SHN_XINDEX else names
+        headers = list(self._headers(layout, start, count))
         if not 0 <= names < count:
             raise self._bad("no section holds the names of the sections")
-        strings = self._data[headers[names]["sh_offset"] :][: headers[names]["sh_size"]]
+        at, size = headers[names][4:6]
+        strings = self._data[at : at + size]
         return tuple(self._section(index, fields, strings) for index, fields in enumerate(headers))
 
-    def _section(self, index: int, fields: Any, strings: bytes) -> Section:
-        end = strings.find(b"\0", fields["sh_name"])
+    def _headers(self, layout: struct.Struct, start: int, count: int) -> Iterator[tuple[int, ...]]:
+        end = start + count * layout.size
+        if end > len(self._data):
+            raise self._bad(f"truncated: {count} section headers are not all there")
+        return layout.iter_unpack(self._data[start:end])
+
+    def _section(self, index: int, fields: tuple[int, ...], strings: bytes) -> Section:
+        name, kind, flags, address, offset, size, link, info, _, _ = fields
+        end = strings.find(b"\0", name)
         if end < 0:
             raise self._bad(f"section {index} has no name")
-        kind = fields["sh_type"]
         return Section(
             index=index,
-            name=strings[fields["sh_name"] : end].decode(errors="replace"),
-            type=ENUM_SH_TYPE_BASE.get(kind, -1) if isinstance(kind, str) else kind,
-            flags=fields["sh_flags"],
-            address=fields["sh_addr"],
-            offset=fields["sh_offset"],
-            size=fields["sh_size"],
-            link=fields["sh_link"],
-            info=fields["sh_info"],
+            name=strings[name:end].decode(errors="replace"),
+            type=kind,
+            flags=flags,
+            address=address,
+            offset=offset,
+            size=size,
+            link=link,
+            info=info,
         )
 
     def _parse(self, construct: Any, at: int, what: str) -> Any:

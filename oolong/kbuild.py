@@ -29,11 +29,12 @@ FIXED_ENV: Mapping[str, str] = {
 FIXED_CONFIG = 'CONFIG_LOCALVERSION=""\n# CONFIG_LOCALVERSION_AUTO is not set\n'
 
 
-def ccache_env(rootfs_digest: str) -> dict[str, str]:
-    """ccache's settings: the rootfs names the compiler, since its own check sees only the gcc driver."""
+def ccache_env(tools: str) -> dict[str, str]:
+    """ccache's settings, which decide no output: `tools`, a digest of all that lies in the rootfs, stands for the
+    compiler, since ccache's own check sees only the gcc driver."""
     return {
         "CCACHE_DIR": CCACHE,
-        "CCACHE_COMPILERCHECK": f"string:{rootfs_digest}",
+        "CCACHE_COMPILERCHECK": f"string:{tools}",
         "CCACHE_MAXSIZE": "10G",
         "CCACHE_NOSTATS": "1",
         "CCACHE_UMASK": "022",

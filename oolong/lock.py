@@ -13,9 +13,9 @@ from typing import Any
 
 from oolong.digest import digest_of, files_digest
 from oolong.errors import BadInput
+from oolong.files import remove_tree, write_atomically
 from oolong.layout import Layout
 from oolong.model import DebianSource, Package, Toolchain
-from oolong.store import remove_tree, write_atomically
 
 RELOCK = "./doit lock resolves all packages again and rewrites the locks"
 INSTEAD_OF = "instead-of"

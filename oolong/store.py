@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from oolong.digest import digest_of, file_sha256
 from oolong.errors import BadOutput, Infrastructure
+from oolong.files import plain_file, remove_tree, write_atomically, write_json
 from oolong.layout import Layout
 from oolong.locking import held, held_if_free, shared
 from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
@@ -182,37 +183,6 @@ class Store:
             folder.rename(place)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, then os.replace: readers see the old bytes or the new ones, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Indented, sorted JSON, written atomically."""
-    write_atomically(path, (json.dumps(value, indent=2, sort_keys=True) + "\n").encode())
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, also where parts of it are read-only; nothing if it is not there."""
-
-    if not folder.exists():
-        return
-    try:
-        shutil.rmtree(folder)
-    except PermissionError:
-        for top, folders, _ in os.walk(folder, onerror=None):
-            for name in folders:
-                if not (path := Path(top, name)).is_symlink():
-                    path.chmod(0o700)
-        shutil.rmtree(folder)
-
-
 def _link_twin(twin: StageResult, folder: Path) -> Outcome:
     """Fill `folder` with hard links to what a twin made; published files are never changed, so sharing is safe."""
     shutil.copytree(twin.folder, folder, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
@@ -262,22 +232,6 @@ def _read_result(folder: Path) -> StageResult | None:
         return StageResult(folder=folder, **read)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def plain_file(folder: Path, relative: str) -> Path:
-    """A file that untrusted code may have made below `folder`, if it is one; BadOutput for a link, a pipe, or nothing.
-
-    Whoever reads or writes what a build left must ask here: a link would lead out of the sandbox after all.
-    """
-    path = folder / relative
-    if path.resolve() != folder.resolve() / relative or not path.is_file():
-        raise BadOutput(f"the build left no plain file {relative}")
-    return path
-
-
-def text_of(folder: Path, relative: str) -> str:
-    """The text of such a file, whatever bytes it holds."""
-    return plain_file(folder, relative).read_text(encoding="utf-8", errors="replace")
 
 
 def as_json(result: StageResult) -> dict[str, Any]:

@@ -7,18 +7,21 @@ Linux 7.3.
 """
 
 import argparse
+import gc
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 from oolong import elf
 from oolong.errors import BadInput, OolongError
-from oolong.store import write_atomically
+from oolong.files import write_atomically
 
 ENTRIES = "__patchable_function_entries"
 # R_PPC64_ADDR64 and R_PPC_ADDR32: the address itself, as one pointer
@@ -170,9 +173,7 @@ def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int
     found = 0
     for table, relocations in file.relocations_of(section):
         found += len(relocations.offsets)
-        grouped: dict[int, list[int]] = {}
-        for info, addend in zip(relocations.infos, relocations.addends, strict=True):
-            grouped.setdefault(info, []).append(addend)
+        grouped = _by_info(relocations)
         if others := sorted({info & mask for info in grouped} - {type_number}):
             raise BadInput(
                 f"{table.name}: relocation type {others[0]}, where each entry needs {type_name}", where=where
@@ -187,7 +188,18 @@ def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int
     return counts
 
 
-def _target(file: elf.ElfFile, symbol: elf.Symbol, addends: list[int], what: str, where: str) -> int:
+def _by_info(relocations: elf.Relocations) -> dict[int, Sequence[int]]:
+    """The addends by symbol and type; as a rule a whole section has but one of those."""
+    kinds = set(relocations.infos)
+    if len(kinds) == 1:
+        return {kinds.pop(): relocations.addends}
+    grouped: dict[int, list[int]] = {}
+    for info, addend in zip(relocations.infos, relocations.addends, strict=True):
+        grouped.setdefault(info, []).append(addend)
+    return dict(grouped)
+
+
+def _target(file: elf.ElfFile, symbol: elf.Symbol, addends: Sequence[int], what: str, where: str) -> int:
     """The section that all of the addresses lie in, each at an instruction."""
     if symbol.section is None:
         raise BadInput(f"{what}: an entry points nowhere: its symbol is in no section", where=where)
@@ -197,7 +209,10 @@ def _target(file: elf.ElfFile, symbol: elf.Symbol, addends: list[int], what: str
     if last >= modulus:
         # a negative addend comes as its two's complement
         last = max((symbol.value + addend) % modulus for addend in addends)
-    aligned = not any((symbol.value + addend) % INSTRUCTION for addend in addends)
+    # one pass in C tells of all addends at once; only where it finds a low bit each is looked at
+    aligned = reduce(or_, addends, symbol.value) % INSTRUCTION == 0 or not any(
+        (symbol.value + addend) % INSTRUCTION for addend in addends
+    )
     if not (target.executable and aligned and last <= target.size - INSTRUCTION):
         raise BadInput(f"{what}: an entry points nowhere: +{last:#x} is no code of {target.name}", where=where)
     return target.index
@@ -246,4 +261,6 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
+    # one file is read, then the process ends: looking for cycles would cost more than it could free
+    gc.disable()
     sys.exit(main(sys.argv[1:]))

@@ -11,8 +11,9 @@ from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
 from oolong.errors import OolongError, as_oolong_error
+from oolong.files import write_json
 from oolong.stage import Stage, StageResult
-from oolong.store import as_json, write_json
+from oolong.store import as_json
 from tasks.session import current
 
 Task = dict[str, Any]

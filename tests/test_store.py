@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import Infrastructure
+from oolong.files import remove_tree, write_atomically
 from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
-from oolong.store import Store, failed, remove_tree, write_atomically
+from oolong.store import Store, failed
 from tests.support import layout_in, silent, stage_of, write_file
 
 

@@ -91,7 +91,7 @@ def test_headers_that_do_not_fit_are_refused(tmp_path: Path, name: str, at: int,
         stubs.read_sites(variant(tmp_path, name, at, data))
 
 
-@pytest.mark.parametrize("size", [0, 3, 16, 40, 200, 900])
+@pytest.mark.parametrize("size", [0, 3, 4, 5, 15, 16, 40, 200, 900])
 def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "cut.o"
     path.write_bytes((OBJECTS / "le64.o").read_bytes()[:size])

@@ -9,11 +9,12 @@ from oolong.codeversion import code_digest
 from oolong.console import Console
 from oolong.digest import digest_of
 from oolong.errors import Infrastructure
+from oolong.files import text_of
 from oolong.model import Cell
 from oolong.sandbox import Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import Ran, run
-from oolong.store import failed, text_of
+from oolong.store import failed
 
 CONSOLE = "console.log"
 # a machine that was silent for so long when its time was up hangs; one that still spoke was too slow

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import culprits
+from oolong.files import text_of, write_json
 from oolong.model import Cell
 from oolong.stage import Outcome, Progress, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed, text_of, write_json
+from oolong.store import failed
 
 TREE = "tree"
 CHANGES_SHOWN = 20
@@ -21,7 +22,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage) -> Stag
     recipe = Recipe(
         stage="compile",
         argv=(kbuild.compile_argv(cell),),
-        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        env=kbuild.FIXED_ENV,
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": source.recipe.digest,
@@ -33,7 +34,11 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage) -> Stag
         recipe=recipe,
         needs=(rootfs, source, configure),
         work=partial(_work, cell, recipe),
-        by_content={"source": ("source", "content"), "configure": ("configure", "config")},
+        by_content={
+            "rootfs": ("rootfs", "manifest"),
+            "source": ("source", "content"),
+            "configure": ("configure", "config"),
+        },
     )
 
 

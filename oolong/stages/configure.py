@@ -7,12 +7,13 @@ from oolong import kbuild, kconfig
 from oolong.buildlog import culprits
 from oolong.digest import digest_of
 from oolong.errors import BadInput
+from oolong.files import text_of, write_atomically
 from oolong.kconfig_deps import explain
 from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, run
-from oolong.store import failed, text_of, write_atomically
+from oolong.store import failed
 
 TREE, DOT_CONFIG = "tree", ".config"
 
@@ -24,7 +25,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) ->
     recipe = Recipe(
         stage="configure",
         argv=kbuild.configure(cell),
-        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        env=kbuild.FIXED_ENV,
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": configure_digest,

@@ -7,11 +7,12 @@ from pathlib import Path
 from oolong import guest, kbuild
 from oolong.buildlog import culprits
 from oolong.codeversion import code_digest
+from oolong.files import remove_tree
 from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, run
-from oolong.store import failed, remove_tree
+from oolong.store import failed
 
 ARCHIVE = "initramfs"
 
@@ -23,7 +24,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
     recipe = Recipe(
         stage="initramfs",
         argv=(*guest.commands(cell), guest.pack()),
-        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        env=kbuild.FIXED_ENV,
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": guest_digest,

@@ -11,7 +11,7 @@ from pathlib import Path
 from oolong import proc
 from oolong.errors import Infrastructure
 from oolong.jobserver import makeflags
-from oolong.kbuild import JOBSERVER
+from oolong.kbuild import JOBSERVER, ccache_env
 from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import StageResult, Work
 
@@ -105,6 +105,7 @@ def build_sandbox(
         Mount(host=build, inside=BUILD, writable=True),
         Mount(host=work.layout.ccache, inside=CCACHE, writable=True),
     )
+    env = {**env, **ccache_env(rootfs.artifacts["manifest"].sha256)}
     if work.jobserver:
         shared += (Mount(host=work.jobserver, inside=JOBSERVER, writable=True),)
         env = {**env, "MAKEFLAGS": makeflags(work.jobs)}

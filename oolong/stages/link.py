@@ -8,11 +8,12 @@ from functools import partial
 
 from oolong import kbuild
 from oolong.buildlog import culprits
+from oolong.files import plain_file, remove_tree
 from oolong.model import Cell, StubPass
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed, plain_file, remove_tree
+from oolong.store import failed
 
 TREE = "tree"
 
@@ -45,6 +46,7 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
         "compile": needs.compile.recipe.digest,
     }
     by_content = {
+        "rootfs": ("rootfs", "manifest"),
         "source": ("source", "content"),
         "configure": ("configure", "config"),
         "compile": ("compile", "vmlinux.o"),
@@ -55,7 +57,7 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
     recipe = Recipe(
         stage=name,
         argv=(kbuild.link(cell, our_stubs=stub_pass is StubPass.OOLONG),),
-        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(needs.rootfs.recipe.digest)},
+        env=kbuild.FIXED_ENV,
         inputs=inputs,
     )
     return Stage(

@@ -9,18 +9,19 @@ from graphlib import TopologicalSorter
 
 from oolong import kbuild
 from oolong.buildlog import culprits
+from oolong.files import plain_file, remove_tree
 from oolong.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed, plain_file, remove_tree
+from oolong.store import failed
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage) -> Stage:
     recipe = Recipe(
         stage="modules",
         argv=(kbuild.modules(cell),),
-        env={**kbuild.FIXED_ENV, **kbuild.ccache_env(rootfs.recipe.digest)},
+        env=kbuild.FIXED_ENV,
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": source.recipe.digest,

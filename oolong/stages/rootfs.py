@@ -5,10 +5,10 @@ from functools import partial
 
 from oolong.codeversion import code_digest
 from oolong.digest import digest_of
+from oolong.files import write_json
 from oolong.lock import Lock, merge
 from oolong.model import Package, Toolchain
 from oolong.stage import Outcome, Recipe, Stage, Work
-from oolong.store import write_json
 from oolong.supply.fetch import fetch
 from oolong.supply.mirror import mirrors
 from oolong.supply.rootfs import build_rootfs, manifest

@@ -10,13 +10,13 @@ from pathlib import Path
 from oolong import lock, proc
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput, Infrastructure
+from oolong.files import remove_tree
 from oolong.layout import Layout
 from oolong.lock import Lock
 from oolong.model import DebianSource, DirSource, KernelSource, Package, PatchedSource
 from oolong.sandbox import Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import run
-from oolong.store import remove_tree
 from oolong.supply import tree
 from oolong.supply.fetch import fetch
 from oolong.supply.mirror import mirrors

@@ -11,7 +11,7 @@ import pytest
 
 from oolong import stubs
 from oolong.digest import file_sha256
-from oolong.store import remove_tree
+from oolong.files import remove_tree
 from tests import schema
 from tests.checkout import cache_with_tools, copied_to
 from tests.e2e.conftest import BE, LE, Smoke, recipes
