@@ -9,6 +9,7 @@ Linux 7.3.
 import argparse
 import gc
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -261,6 +262,9 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    # one file is read, then the process ends: looking for cycles would cost more than it could free
+    # One file is read, then the process ends. Looking for cycles, and taking modules apart at the end, would cost a
+    # fifth of the whole time and free nothing that the end does not free.
     gc.disable()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)
