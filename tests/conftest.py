@@ -29,3 +29,8 @@ def empty_cache(tmp_path: Path) -> Callable[[], Path]:
     """Makes caches that hold nothing but the root file systems."""
     made = iter(range(100))
     return lambda: cache_with_tools(tmp_path / f"cache{next(made)}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is quick comes first, real kernels last."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
