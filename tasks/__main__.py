@@ -69,12 +69,14 @@ def _run_alone(session: Session) -> int:
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()
-        if _resolves_anew(session):
+        outdated = _resolves_anew(session)
+        if outdated:
             relock_temporarily(session.layout, session.spec, say=session.view.say)
-            sys.stderr.flush()
-            os.environ[RESOLVED] = "1"
-            # a new process: what this one knows of locks, recipes and tasks is outdated
-            os.execv(sys.executable, [sys.executable, "-m", "tasks", *sys.argv[1:]])  # noqa: S606
+    if outdated:
+        sys.stderr.flush()
+        os.environ[RESOLVED] = "1"
+        # a new process: what this one knows of locks, recipes and tasks is of no use any more
+        os.execv(sys.executable, [sys.executable, "-m", "tasks", *sys.argv[1:]])  # noqa: S606
     summary.show(session)
     # where nothing of ours explains why doit is unhappy, it was doit or a defect
     return session.collected.exit_code() or (INFRASTRUCTURE if doit_code else 0)
