@@ -75,10 +75,10 @@ def test_nothing_of_this_machine_reaches_a_kernel(smoke: Smoke, cell: str) -> No
 
 
 def test_a_second_run_does_nothing(smoke: Smoke) -> None:
-    again = smoke.checkout.doit("-n", "2")
-    assert again.code == 0
+    first, again = smoke.checkout.doit("-n", "2"), smoke.checkout.doit("-n", "2")
+    assert (first.code, again.code) == (0, 0)
     assert again.err == ""
-    assert again.out == smoke.ran.out
+    assert again.out == first.out
 
 
 def test_another_machine_makes_the_same_bytes(smoke: Smoke, tmp_path: Path) -> None:
