@@ -21,12 +21,13 @@ from oolong.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stub_pass", description=__doc__)
-    parser.add_argument("cell", help="a cell whose compile stage is finished, such as le-minimal-gcc-14")
+    parser.add_argument("cell", help="a cell, such as le-minimal-gcc-14: its tools, its kernel's script, its vmlinux.o")
     parser.add_argument("--config", help="as in ./doit config=")
+    parser.add_argument("--object", type=Path, help="another vmlinux.o than the cell's own")
     parser.add_argument("--repeat", type=int, default=9)
     options = parser.parse_args(argv)
     bench = open_bench(options.cell, config=options.config)
-    tree = bench.folder("compile") / "tree"
+    tree = options.object.absolute().parent if options.object else bench.folder("compile") / "tree"
     reserve = "32768"
     with tempfile.TemporaryDirectory() as scratch:
         ways: dict[str, Callable[[], None]] = {
@@ -38,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         best = {name: min(_seconds(way) for _ in range(options.repeat)) for name, way in ways.items()}
     sites = stubs.plan(stubs.read_sites(tree / "vmlinux.o"), int(reserve)).total
     script = best["script"] - best["sandbox"]
-    print(f"{options.cell}: {sites} sites, {(tree / 'vmlinux.o').stat().st_size / 1e6:.0f} MB")
+    print(f"{bench.cell.name}: {sites} sites, {(tree / 'vmlinux.o').stat().st_size / 1e6:.0f} MB")
     print(f"the tree's script   {script * 1e3:7.1f} ms")
     for name in ("in process", "program"):
         print(f"ours, {name:11}   {best[name] * 1e3:7.1f} ms   {best[name] / script:.3f} x")

@@ -33,7 +33,8 @@ def remove_tree(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except PermissionError:
-        for top, folders, _ in os.walk(folder, onerror=None):
+        folder.chmod(0o700)
+        for top, folders, _ in os.walk(folder):
             for name in folders:
                 if not (path := Path(top, name)).is_symlink():
                     path.chmod(0o700)

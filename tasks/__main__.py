@@ -28,20 +28,11 @@ RESOLVED = "OOLONG_RESOLVED_ANEW"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what was typed; returns the exit code."""
+    """Do what was typed; returns the exit code."""
     try:
-        request = parse(argv)
-        if len(request.words) == 1 and request.words[0] in overview.WORDS:
-            sys.stdout.write(overview.text())
-            return 0
-        session = open_session(request)
-        command = request.words[0] if request.words else "run"
-        if command in Main.commands() and command not in RUNS:
-            # doit's own answers: 1 of `info` says that a task would run
-            doit_code = Main().run(list(request.words))
-            summary.show(session)
-            return session.collected.exit_code() or doit_code
-        return _run_alone(session)
+        code = _do(argv)
+        sys.stdout.flush()
+        return code
     except (BrokenPipeError, ReaderGone):
         # whoever read our output has seen enough; what is still buffered must not raise again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,6 +43,21 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _do(argv: Sequence[str]) -> int:
+    request = parse(argv)
+    if len(request.words) == 1 and request.words[0] in overview.WORDS:
+        sys.stdout.write(overview.text())
+        return 0
+    session = open_session(request)
+    command = request.words[0] if request.words else "run"
+    if command in Main.commands() and command not in RUNS:
+        # doit's own answers: 1 of `info` says that a task would run
+        doit_code = Main().run(list(request.words))
+        summary.show(session)
+        return session.collected.exit_code() or doit_code
+    return _run_alone(session)
 
 
 def _run_alone(session: Session) -> int:
@@ -102,8 +108,7 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 if __name__ == "__main__":
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _stop)
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
+    exit_code = main(sys.argv[1:])
     sys.stderr.flush()
     # worker threads may still wait for a program that was just killed: nothing is left for them to do
-    os._exit(code)
+    os._exit(exit_code)
