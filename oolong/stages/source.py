@@ -35,7 +35,7 @@ class Identified:
     guest_digest: str
 
 
-def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, locked: Lock | None = None) -> Identified:
+def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage) -> Identified:
     """The source stage of a kernel; for a tree of one's own this reads it, to know what it is now.
 
     `rootfs` has the tools that unpack and patch; they have no say in what comes out, so no recipe names it.
@@ -43,8 +43,8 @@ def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, locked: L
     if isinstance(kernel, DirSource):
         return _own_tree(kernel, layout)
     if isinstance(kernel, PatchedSource):
-        return _patched(kernel, identified(kernel.base, layout=layout, rootfs=rootfs, locked=locked), rootfs)
-    return _debian(kernel, locked or lock.read_source(layout, kernel), rootfs)
+        return _patched(kernel, identified(kernel.base, layout=layout, rootfs=rootfs), rootfs)
+    return _debian(kernel, lock.read_source(layout, kernel), rootfs)
 
 
 def _debian(kernel: DebianSource, locked: Lock, rootfs: Stage) -> Identified:
