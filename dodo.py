@@ -1,6 +1,7 @@
 """What doit reads: its settings, and the tasks, one module per stage."""
 
 from tasks.boot import task_boot
+from tasks.bundle import task_bundle
 from tasks.cells import task_cells
 from tasks.compile import task_compile
 from tasks.configure import task_configure
@@ -21,6 +22,7 @@ from tasks.verdict import task_verdict
 __all__ = [
     "DOIT_CONFIG",
     "task_boot",
+    "task_bundle",
     "task_cell",
     "task_cells",
     "task_compile",

@@ -24,6 +24,7 @@ TEST = re.compile(r"^Testing (?P<title>[^:]+): ?(?P<rest>.*)$")
 OUTCOME = re.compile(r"(?:^|[\s.])(PASSED|OK|FAILED!?)$")
 GUEST = re.compile(r"^oolong: (?P<text>.*)$")
 RESULT = re.compile(r"^(?P<not>not )?ok (?P<number>\d+) (?P<what>.*)$")
+SKIP = " # SKIP "
 TOTAL = re.compile(r"^# dyn_ftrace_total_info (\d+)$")
 POWER_OFF = re.compile(r"^reboot: Power down$")
 BEFORE, AFTER = 2, 18
@@ -41,13 +42,15 @@ class Trouble:
 class Console:
     """A console, understood. `startup` are (title, passed) of FTRACE_STARTUP_TEST, passed None where the outcome is
     missing; `planned` the number of the guest's tests, None if it never spoke, `results` (what, ok) of those that
-    ended, `notes` what it said besides; `allocated` and `total` are the kernel's two counts of its patch sites."""
+    ended, `skipped` what did not apply and why, `notes` what it said besides; `allocated` and `total` are the kernel's
+    two counts of its patch sites."""
 
     release: str | None
     troubles: tuple[Trouble, ...]
     startup: tuple[tuple[str, bool | None], ...]
     planned: int | None
     results: tuple[tuple[str, bool], ...]
+    skipped: tuple[str, ...]
     notes: tuple[str, ...]
     allocated: int | None
     total: int | None
@@ -65,12 +68,14 @@ def parse(text: str) -> Console:
     """Understand the whole output of a machine, which may hold anything."""
     lines = [PREFIX.sub("", line.rstrip()) for line in text.splitlines()]
     guest = [match["text"] for line in lines if (match := GUEST.match(line))]
+    ended = [match for line in guest if (match := RESULT.match(line))]
     return Console(
         release=_first(RELEASE, lines),
         troubles=tuple(_troubles(lines)),
         startup=tuple(_startup(lines)),
         planned=_number(re.compile(r"^1\.\.(\d+)$"), guest),
-        results=tuple((match["what"], not match["not"]) for line in guest if (match := RESULT.match(line))),
+        results=tuple((match["what"], not match["not"]) for match in ended if SKIP not in match["what"]),
+        skipped=tuple(match["what"].replace(SKIP, ": ") for match in ended if SKIP in match["what"]),
         notes=tuple(line for line in guest if line.startswith("#")),
         allocated=_number(ALLOCATING, lines),
         total=_number(TOTAL, guest),

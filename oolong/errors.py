@@ -38,7 +38,11 @@ class Infrastructure(OolongError):
 
 
 class Missing(Infrastructure):
-    """No mirror has a locked package any more."""
+    """No mirror has a locked package any more; `path` is where it was below each of them."""
+
+    def __init__(self, what: str, *, path: str, hint: str = "") -> None:
+        self.path = path
+        super().__init__(what, hint=hint)
 
 
 def as_oolong_error(error: Exception) -> OolongError:

@@ -6,14 +6,17 @@ usr/gen_init_cpio, with one time for all files. Paths are those inside the sandb
 
 from collections.abc import Sequence
 
-from oolong.kbuild import make, prefix_of
-from oolong.model import Cell
+from oolong.kbuild import is_clang, make, tool
+from oolong.model import Cell, Endian
 from oolong.sandbox import BUILD, SRC
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
 INIT_SOURCE = "init.c"
+# the module that init loads and unloads while it traces, and the folder of its source
+TEST_MODULE, TEST_MODULE_SOURCE = "oolong_guest.ko", "module"
 NODES = (
     "dir /dev 0755 0 0",
+    "dir /proc 0555 0 0",
     "dir /tracing 0755 0 0",
     "nod /dev/console 0600 0 0 c 5 1",
     "nod /dev/kmsg 0600 0 0 c 1 11",
@@ -23,20 +26,27 @@ NODES = (
 
 def commands(cell: Cell) -> tuple[tuple[str, ...], ...]:
     """Headers, init, and the program that packs them."""
-    compiler = f"{prefix_of(cell.toolchain.prefixes, cell.endian)}gcc"
     return (
         make(cell, "headers"),
         (
-            compiler,
+            *_compiler(cell),
             "-static", "-nostdlib", "-nostdinc", "-Os", "-fno-ident", "-fno-stack-protector",
             "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror",
             "-isystem", f"{BUILD}/usr/include",
             "-include", f"{SRC}/tools/include/nolibc/nolibc.h",
             "-o", f"{OUT}/init", f"{GUEST}/{INIT_SOURCE}",
-            "-lgcc",
+            *(() if is_clang(cell) else ("-lgcc",)),
         ),
         ("gcc", "-O2", "-o", f"{OUT}/gen_init_cpio", f"{SRC}/usr/gen_init_cpio.c"),
     )  # fmt: skip
+
+
+def _compiler(cell: Cell) -> tuple[str, ...]:
+    """The compiler of programs for the guest; clang serves all targets, and its linker knows ELFv2 alone."""
+    if not is_clang(cell):
+        return (tool(cell, "gcc"),)
+    target = "powerpc64le-linux-gnu" if cell.endian is Endian.LE else "powerpc64-linux-gnu"
+    return (tool(cell, "clang"), f"--target={target}", "-mabi=elfv2", f"--ld-path={tool(cell, 'ld.lld')}")
 
 
 def pack() -> tuple[str, ...]:
@@ -45,7 +55,7 @@ def pack() -> tuple[str, ...]:
 
 
 def contents(modules: Sequence[str]) -> str:
-    """The list that gen_init_cpio reads; `modules` are paths below MODULES, in the order in which to load them."""
+    """The list that gen_init_cpio reads; `modules` are paths below MODULES."""
     lines = list(NODES)
     if modules:
         lines += ["dir /lib 0755 0 0", f"file /modules.list {OUT}/modules.list 0644 0 0"]
@@ -54,13 +64,13 @@ def contents(modules: Sequence[str]) -> str:
 
 
 def modules_list(modules: Sequence[str]) -> str:
-    """What init reads to know which modules to load, one path a line."""
-    return "".join(f"{_inside(name)}\n" for name in modules)
+    """What init reads to know which modules to load, one path a line; its own one it loads when it traces."""
+    return "".join(f"{_inside(name)}\n" for name in modules if not name.endswith(f"/{TEST_MODULE}"))
 
 
-def arguments(*, release: str, endian: str) -> str:
+def arguments(*, release: str, endian: str, kprobes: str) -> str:
     """The end of the kernel's command line: every message of init shown, and what it is to expect."""
-    return f"printk.devkmsg=on -- release={release} endian={endian}"
+    return f"printk.devkmsg=on -- release={release} endian={endian} kprobes={kprobes}"
 
 
 def _inside(module: str) -> str:

@@ -6,7 +6,7 @@ no path of the host reaches an object.
 
 from collections.abc import Mapping
 
-from oolong.model import Cell, Endian
+from oolong.model import Cell
 from oolong.sandbox import BUILD, CCACHE, SRC
 
 REQUEST = "/request"
@@ -14,6 +14,8 @@ STUBS = "/stubs"
 STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
 STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 JOBSERVER = "/jobserver"
+# where the source of the guest's module is, and the folder of the object tree that it is built in
+GUEST_MODULE, GUEST_MODULE_TREE = "/module", "oolong"
 
 # What the kernel would otherwise take from the machine, the clock and the person (scripts/mkcompile_h,
 # init/Makefile, Documentation/kbuild/reproducible-builds.rst).
@@ -43,16 +45,12 @@ def ccache_env(tools: str) -> dict[str, str]:
 
 def make(cell: Cell, *words: str) -> tuple[str, ...]:
     """The make command line of a cell; `words` are targets and variables."""
-    prefix = prefix_of(cell.toolchain.prefixes, cell.endian)
     return (
         "make",
         "-C", SRC,
         f"O={BUILD}",
         "ARCH=powerpc",
-        f"CROSS_COMPILE={prefix}",
-        f"CC=ccache {prefix}gcc",
-        "HOSTCC=ccache gcc",
-        "KCFLAGS=-frandom-seed=oolong",
+        *_compilers(cell),
         "LOCALVERSION=",
         *words,
     )  # fmt: skip
@@ -82,17 +80,37 @@ def link(cell: Cell, *, our_stubs: bool) -> tuple[str, ...]:
     return make(cell, *override, "vmlinux")
 
 
-def modules(cell: Cell) -> tuple[str, ...]:
-    """The modules that the configuration asks for, from the tree that vmlinux.o was compiled in."""
-    return make(cell, "modules")
+def modules(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """The modules that the configuration asks for, from the tree that vmlinux.o was compiled in, and the one that the
+    guest traces (M= and MO=: Documentation/kbuild/modules.rst)."""
+    return (make(cell, "modules"), make(cell, f"M={GUEST_MODULE}", f"MO={BUILD}/{GUEST_MODULE_TREE}", "modules"))
 
 
 def tree_script(cell: Cell, *, reserve: str) -> tuple[str, ...]:
     """The tree's own counting script on /build/vmlinux.o, with the arguments its Makefile gives it."""
-    objdump = f"{prefix_of(cell.toolchain.prefixes, cell.endian)}objdump"
+    objdump = tool(cell, "llvm-objdump" if is_clang(cell) else "objdump")
     return (f"{SRC}/{STUB_SCRIPT}", reserve, "y", objdump, f"{BUILD}/vmlinux.o", "/out/vmlinux.arch.S")
 
 
-def prefix_of(prefixes: tuple[tuple[Endian, str], ...], endian: Endian) -> str:
-    """CROSS_COMPILE for an endianness."""
-    return dict(prefixes)[endian]
+def tool(cell: Cell, name: str) -> str:
+    """The program that is the cell's gcc or objdump, or its clang, ld.lld or llvm-objdump."""
+    if not is_clang(cell):
+        return f"{dict(cell.toolchain.prefixes)[cell.endian]}{name}"
+    llvm = cell.toolchain.llvm
+    return f"{llvm}{name}" if llvm.endswith("/") else f"{name}{llvm.removeprefix('1')}"
+
+
+def is_clang(cell: Cell) -> bool:
+    return cell.toolchain.family == "clang"
+
+
+def _compilers(cell: Cell) -> tuple[str, ...]:
+    """What tells Kbuild its compilers, for the kernel and for programs of the build machine.
+
+    clang needs no seed, since no output of it depends on one, and it would warn.
+    """
+    if is_clang(cell):
+        clang = f"ccache {tool(cell, 'clang')}"
+        return (f"LLVM={cell.toolchain.llvm}", f"CC={clang}", f"HOSTCC={clang}")
+    gcc = f"ccache {tool(cell, 'gcc')}"
+    return (f"CROSS_COMPILE={tool(cell, '')}", f"CC={gcc}", "HOSTCC=ccache gcc", "KCFLAGS=-frandom-seed=oolong")

@@ -21,12 +21,14 @@ def default_cache() -> Path:
 class Layout:
     """All paths of one run; `checkout` and `cache` are absolute.
 
-    `temporary_locks` is the folder of the locks that stand in for the checkout's own in this run, if any do.
+    `temporary_locks` is the folder of the locks that stand in for the checkout's own in this run, if any do;
+    `bundle` is the archive that everything from outside is taken from, if there is one.
     """
 
     checkout: Path
     cache: Path
     temporary_locks: Path | None = None
+    bundle: Path | None = None
 
     # the checkout
     @property
@@ -92,6 +94,10 @@ class Layout:
     def hint(self, name: str) -> Path:
         """What was learnt from the last run and only makes the next one nicer to watch."""
         return self.cache / "hints" / f"{name}.json"
+
+    def repository(self, url_digest: str) -> Path:
+        """A bare git repository of ours that holds what was fetched from one URL or path."""
+        return self.cache / "git" / f"{url_digest}.git"
 
     @property
     def ccache(self) -> Path:

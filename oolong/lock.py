@@ -6,7 +6,7 @@ JSON with one package a line, so that a diff shows what changed.
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,22 +15,24 @@ from oolong.digest import digest_of, files_digest
 from oolong.errors import BadInput
 from oolong.files import remove_tree, write_atomically
 from oolong.layout import Layout
-from oolong.model import DebianSource, Package, Toolchain
+from oolong.model import DebianSource, GitSource, Package, Toolchain
 
 RELOCK = "./doit lock resolves all packages again and rewrites the locks"
 INSTEAD_OF = "instead-of"
 SHA256 = re.compile(r"[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 FIELDS = frozenset(field.name for field in dataclasses.fields(Package))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """What a toolchain or a source resolves to. `asked` is the digest of what was asked for, so that a lock that
-    no longer fits its YAML is noticed."""
+    """What a toolchain or a source resolves to: packages, or a commit. `asked` is the digest of what was asked for, so
+    that a lock that no longer fits its YAML is noticed."""
 
     name: str
     asked: str
-    packages: tuple[Package, ...]
+    packages: tuple[Package, ...] = ()
+    commit: str = ""
 
 
 def asked_by_toolchain(toolchain: Toolchain) -> str:
@@ -38,19 +40,24 @@ def asked_by_toolchain(toolchain: Toolchain) -> str:
     return digest_of([list(toolchain.suites), sorted(toolchain.packages), sorted(toolchain.without)])
 
 
-def asked_by_source(source: DebianSource) -> str:
-    """The digest of what a Debian kernel source asks for."""
+def asked_by_source(source: DebianSource | GitSource) -> str:
+    """The digest of what a kernel source asks for."""
+    if isinstance(source, GitSource):
+        return digest_of([source.url, source.ref])
     return digest_of([source.suite, source.package])
 
 
 def read_toolchain(layout: Layout, toolchain: Toolchain) -> Lock:
     """The lock of a toolchain; BadInput if it is missing, malformed, or made for something else."""
+    if toolchain.tarball:
+        # the digest in its YAML is its lock
+        return Lock(name=toolchain.name, asked=asked_by_toolchain(toolchain))
     path = layout.toolchain_lock(toolchain.name)
     return _checked(_load(path), toolchain.name, asked_by_toolchain(toolchain), path)
 
 
-def read_source(layout: Layout, source: DebianSource) -> Lock:
-    """The lock of a Debian kernel source, from pipeline.lock."""
+def read_source(layout: Layout, source: DebianSource | GitSource) -> Lock:
+    """The lock of a kernel source, from pipeline.lock."""
     path = layout.pipeline_lock
     sources = _load(path).get("sources")
     if not isinstance(sources, dict) or source.name not in sources:
@@ -63,9 +70,12 @@ def write_toolchain(layout: Layout, lock: Lock) -> None:
     write_atomically(layout.toolchain_lock(lock.name), _rendered(_fields(lock)))
 
 
-def write_sources(layout: Layout, locks: Sequence[Lock]) -> None:
-    """Write the sources of pipeline.lock."""
-    write_atomically(layout.pipeline_lock, _rendered({"sources": {lock.name: _fields(lock) for lock in locks}}))
+def write_sources(layout: Layout, locks: Sequence[Lock], *, known: Collection[str]) -> None:
+    """Write the sources of pipeline.lock; those that are there already stay, if their names are still `known`."""
+    path = layout.pipeline_lock
+    before = _load(path).get("sources") if path.exists() else {}
+    kept = {name: value for name, value in (before or {}).items() if name in known}
+    write_atomically(path, _rendered({"sources": {**kept, **{lock.name: _fields(lock) for lock in locks}}}))
 
 
 def standing_in(layout: Layout) -> Layout:
@@ -109,6 +119,8 @@ def merge(locks: Sequence[Lock]) -> tuple[Package, ...]:
 
 
 def _fields(lock: Lock) -> dict[str, Any]:
+    if lock.commit:
+        return {"asked": lock.asked, "commit": lock.commit}
     packages = sorted(lock.packages, key=lambda package: (package.name, package.arch))
     return {"asked": lock.asked, "packages": [dataclasses.asdict(package) for package in packages]}
 
@@ -142,10 +154,14 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _checked(value: Any, name: str, asked: str, path: Path) -> Lock:
-    if not isinstance(value, dict) or not isinstance(value.get("packages"), list):
-        raise BadInput(f"the lock of {name!r} holds no list of packages", where=path.name, hint=RELOCK)
+    if not isinstance(value, dict) or isinstance(value.get("packages"), list) == ("commit" in value):
+        raise BadInput(f"the lock of {name!r} holds neither packages nor a commit", where=path.name, hint=RELOCK)
     if value.get("asked") != asked:
         raise BadInput(f"the lock of {name!r} was made for something else", where=path.name, hint=RELOCK)
+    if "commit" in value:
+        if not COMMIT.fullmatch(str(value["commit"])):
+            raise BadInput(f"the lock of {name!r} holds no commit", where=path.name, hint=RELOCK)
+        return Lock(name=name, asked=asked, commit=value["commit"])
     return Lock(name=name, asked=asked, packages=tuple(_package(fields, path) for fields in value["packages"]))
 
 

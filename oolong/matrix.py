@@ -14,6 +14,7 @@ from oolong.model import (
     CellSet,
     Combination,
     Endian,
+    Expect,
     KernelConfig,
     KernelSource,
     Machine,
@@ -24,6 +25,7 @@ from oolong.model import (
 )
 from oolong.nearest import did_you_mean
 
+OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 ENDIAN_SYMBOLS = {Endian.LE: "CPU_LITTLE_ENDIAN", Endian.BE: "CPU_BIG_ENDIAN"}
 
 
@@ -77,13 +79,17 @@ def select(spec: Spec, cells: Iterable[Cell], set_name: str) -> tuple[Cell, ...]
     return tuple(replace(cell, link_both=chosen.link_both) for cell in cells if cell.name in names)
 
 
-def by_glob(cells: Iterable[Cell], pattern: str) -> tuple[Cell, ...]:
+def matching(cells: Iterable[Cell], pattern: str) -> tuple[Cell, ...]:
+    """Those of `cells` whose names match a glob, in their order."""
+    return tuple(cell for cell in cells if fnmatchcase(cell.name, pattern))
+
+
+def by_glob(cells: Sequence[Cell], pattern: str) -> tuple[Cell, ...]:
     """Those of `cells` whose names match `cell=PATTERN`, in their order; none is BadInput."""
-    names = {cell.name: cell for cell in cells}
-    matched = tuple(cell for name, cell in names.items() if fnmatchcase(name, pattern))
-    if not matched:
-        raise BadInput("matches no cell", where=f"cell={pattern}", hint=did_you_mean(pattern, names))
-    return matched
+    if matched := matching(cells, pattern):
+        return matched
+    names = [cell.name for cell in cells]
+    raise BadInput("matches no cell", where=f"cell={pattern}", hint=did_you_mean(pattern, names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +102,7 @@ class _Point:
     kernel: KernelSource
     machine: Machine
     stub_pass: StubPass | None
+    expect: Expect
     where: str
 
     @property
@@ -169,14 +176,19 @@ def _point(spec: Spec, combination: Combination) -> _Point:
         if axis not in values:
             what = f"matrix: a combination has no {axis}"
             raise BadInput(what, where=combination.where, hint="name it here, in matrix.axes or in defaults")
-    stub_pass = values.get("stub_pass")
+    stub_pass, expected = values.get("stub_pass"), values.get("expect.ool")
+    endian, toolchain = Endian(values["endian"]), spec.toolchain(values["toolchain"])
+    if toolchain.prefixes and endian not in dict(toolchain.prefixes):
+        what = f"matrix: {toolchain.name} has no prefix for {endian.value}"
+        raise BadInput(what, where=combination.where, hint=f"add it to toolchains/{toolchain.name}.yaml, or exclude")
     return _Point(
-        endian=Endian(values["endian"]),
+        endian=endian,
         config=next(config for config in spec.configs if config.name == values["config"]),
-        toolchain=spec.toolchain(values["toolchain"]),
+        toolchain=toolchain,
         kernel=next(source for source in spec.sources if source.name == values["kernel"]),
         machine=next(machine for machine in spec.machines if machine.name == values["machine"]),
         stub_pass=None if stub_pass is None else StubPass(stub_pass),
+        expect=Expect(ool=None if expected is None else expected == "on"),
         where=combination.where,
     )
 
@@ -220,23 +232,30 @@ def _cells(spec: Spec, points: Sequence[_Point], *, always_kernel: bool) -> list
         Cell(
             name=name,
             endian=point.endian,
-            config=_for_endian(spec, point),
+            config=_for_cell(spec, point),
             toolchain=point.toolchain,
             kernel=point.kernel,
             machine=point.machine,
             stub_pass=point.stub_pass or fallback,
             link_both=False,
+            expect=point.expect,
         )
         for name, point in zip(_names(points, always_kernel=always_kernel), points, strict=True)
     ]
 
 
-def _for_endian(spec: Spec, point: _Point) -> KernelConfig:
-    """The config with the byte order's fragment before its own, so that its own have the last word on the ABI."""
+def _for_cell(spec: Spec, point: _Point) -> KernelConfig:
+    """The config with the byte order's fragment before its own, so that its own have the last word on the ABI.
+
+    What the cell declares of out-of-line ftrace goes before what the config requires, and is judged at the end: the
+    verdict says more than a drift.
+    """
+    config, declared = point.config, point.expect.ool is not None
+    required = [pair for pair in config.required if not declared or pair[0] != OUT_OF_LINE]
     return replace(
-        point.config,
-        fragments=(dict(spec.endian_fragments)[point.endian], *point.config.fragments),
-        required=(*point.config.required, (ENDIAN_SYMBOLS[point.endian], "y")),
+        config,
+        fragments=(dict(spec.endian_fragments)[point.endian], *config.fragments),
+        required=(*required, (ENDIAN_SYMBOLS[point.endian], "y")),
     )
 
 

@@ -35,11 +35,22 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Toolchain:
-    """toolchains/NAME.yaml: what is asked for. `family` is `gcc`, `host` (kbuild) or `emulator` (qemu).
+class Tarball:
+    """An archive at a URL, known by its SHA-256."""
 
-    `prefixes` maps an endianness to CROSS_COMPILE; `links` are symlinks to add to the rootfs (path below the
-    root -> link text); `without` are packages of the closure that are left out.
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """toolchains/NAME.yaml: what is asked for. `family` is `gcc`, `clang`, `host` (kbuild), `emulator` (qemu) or
+    `verifier` (gpgv).
+
+    It comes as Debian packages, or as a `tarball` (kernel.org's crosstool and LLVM builds) that is unpacked to
+    usr/local/NAME. `prefixes` maps an endianness to CROSS_COMPILE (gcc); `llvm` is what Kbuild's LLVM= is set to
+    (clang); `links` are symlinks to add to the rootfs (path below the root -> link text); `without` are packages of
+    the closure that are left out.
     """
 
     name: str
@@ -49,6 +60,8 @@ class Toolchain:
     without: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     prefixes: tuple[tuple[Endian, str], ...]
+    llvm: str = ""
+    tarball: Tarball | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +82,53 @@ class DirSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GitSource:
+    """A commit of a git repository: `url` is http, https, git, or the absolute path of a folder; `ref` is a branch, a
+    tag or a commit. A full commit name stands for itself, anything else is locked."""
+
+    name: str
+    url: str
+    ref: str
+
+    @property
+    def is_pinned(self) -> bool:
+        return len(self.ref) in (40, 64) and not set(self.ref) - set("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A detached OpenPGP signature of the uncompressed archive, as kernel.org has them, and the keys to trust: a
+    keyring as `gpg --export` writes it."""
+
+    file: Tarball
+    keyring: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarballSource:
+    """A kernel source as an archive with one folder at its top."""
+
+    name: str
+    tarball: Tarball
+    signature: Signature | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchedSource:
     """Another source with patches applied to a copy, in order."""
 
     name: str
-    base: "DebianSource | DirSource"
+    base: "BaseSource"
     patches: tuple[Path, ...]
 
 
-KernelSource = DebianSource | DirSource | PatchedSource
+BaseSource = DebianSource | DirSource | GitSource | TarballSource
+KernelSource = BaseSource | PatchedSource
+
+
+def base_of(source: KernelSource) -> BaseSource:
+    """The source without its patches."""
+    return source.base if isinstance(source, PatchedSource) else source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +137,8 @@ class KernelConfig:
 
     `base` is a make target (`allnoconfig`, `ppc64le_guest_defconfig`) or the path of a whole .config;
     `fragments` are merged over it in order; `required` are (symbol without CONFIG_, value) pairs that must hold
-    in the result besides all that the fragments ask for (value `n` means not set).
+    in the result besides all that the fragments ask for (value `n` means not set), less what is `optional`: symbols
+    that not every kernel has.
     `startup_tests` are the FTRACE_STARTUP_TEST titles that this config must print, in order; None means that
     they are not known, and whatever is printed must pass. A string's value in `required` is without quotes.
     """
@@ -97,6 +149,7 @@ class KernelConfig:
     required: tuple[tuple[str, str], ...]
     startup_tests: tuple[str, ...] | None
     modules: bool
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +168,13 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expect:
+    """What a cell declares to come out. `ool`: whether out-of-line ftrace is on; None leaves it to the config."""
+
+    ool: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One point of the matrix. `name` is unique in a run and safe as a file name and a doit task name."""
 
@@ -126,6 +186,7 @@ class Cell:
     machine: Machine
     stub_pass: StubPass
     link_both: bool
+    expect: Expect = Expect()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

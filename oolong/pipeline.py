@@ -7,7 +7,8 @@ source ─┘                       └─ modules ─ initramfs ─┘
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from oolong import lock
+from oolong import guest, lock
+from oolong.errors import BadInput
 from oolong.layout import Layout
 from oolong.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stage import Stage
@@ -63,7 +64,8 @@ class Pipeline:
             others.append(link.crosslink(cell, to_link))
         built = None
         if cell.config.modules:
-            built = modules.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled)
+            guest_module = self._layout.guest / guest.TEST_MODULE_SOURCE
+            built = modules.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, folder=guest_module)
             others.append(built)
         packed = initramfs.stage(
             cell,
@@ -83,6 +85,14 @@ class Pipeline:
         """The tools of the build machine: make, its own compiler, flex, …"""
         return next(toolchain for toolchain in self._spec.toolchains if toolchain.family == "host")
 
+    def _verifier(self) -> Stage:
+        """What checks the signatures of archives: gpgv beside the host's tar and xz."""
+        verifiers = [toolchain for toolchain in self._spec.toolchains if toolchain.family == "verifier"]
+        if not verifiers:
+            what = "a source has a signature, and no toolchain of the family 'verifier' checks it"
+            raise BadInput(what, where="toolchains", hint="restore toolchains/gpgv.yaml")
+        return self._rootfs_of(self._host, verifiers[0])
+
     def _rootfs_of(self, *toolchains: Toolchain) -> Stage:
         key = "+".join(toolchain.name for toolchain in toolchains)
         if key not in self._rootfs:
@@ -93,7 +103,9 @@ class Pipeline:
 
     def _source_of(self, kernel: KernelSource, tools: Stage) -> "source.Identified":
         if kernel.name not in self._sources:
-            self._sources[kernel.name] = source.identified(kernel, layout=self._layout, rootfs=tools)
+            self._sources[kernel.name] = source.identified(
+                kernel, layout=self._layout, rootfs=tools, verifier=self._verifier
+            )
         return self._sources[kernel.name]
 
 

@@ -14,18 +14,23 @@ from oolong.errors import BadInput
 from oolong.layout import Layout
 from oolong.model import (
     Axis,
+    BaseSource,
     CellSet,
     Combination,
     DebianSource,
     DirSource,
     Endian,
+    GitSource,
     KernelConfig,
     KernelSource,
     Machine,
     Matrix,
     PatchedSource,
+    Signature,
     Spec,
     StubPass,
+    Tarball,
+    TarballSource,
     Toolchain,
 )
 from oolong.nearest import did_you_mean
@@ -33,10 +38,18 @@ from oolong.yamlfile import Value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAKE_TARGET = re.compile(r"allnoconfig|[A-Za-z0-9][A-Za-z0-9_.-]*_defconfig")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://|[^/]+@[^/]+:")
+GIT_SCHEMES = ("http://", "https://", "git://")
+REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@^~{}+-]*")
+SOURCE_KINDS = ("debian", "git", "tarball", "dir")
+URL_SCHEMES = ("http://", "https://", "file:///")
 SYMBOL = re.compile(r"[A-Za-z0-9_]+")
-FAMILIES = ("gcc", "host", "emulator")
+FAMILIES = ("gcc", "clang", "host", "emulator", "verifier")
+COMPILERS = ("gcc", "clang")
 AXES = ("endian", "config", "toolchain", "kernel", "machine")
-SETTINGS = ("stub_pass",)
+SETTINGS = ("stub_pass", "expect")
+EXPECTATIONS = ("ool",)
 
 
 def load(layout: Layout) -> Spec:
@@ -53,7 +66,7 @@ def load(layout: Layout) -> Spec:
     values = {
         "endian": [endian.value for endian in Endian],
         "config": [config.name for config in configs],
-        "toolchain": [toolchain.name for toolchain in toolchains if toolchain.family not in ("host", "emulator")],
+        "toolchain": [toolchain.name for toolchain in toolchains if toolchain.family in COMPILERS],
         "kernel": [source.name for source in sources],
         "machine": [machine.name for machine in machines],
         "stub_pass": [stub_pass.value for stub_pass in StubPass],
@@ -74,24 +87,50 @@ def load(layout: Layout) -> Spec:
 
 def load_toolchain(layout: Layout, path: Path) -> Toolchain:
     """Read one toolchains/NAME.yaml; its name is that of the file."""
-    fields = yamlfile.load(path, file=_shown(layout, path)).fields(
-        required=("family", "suites", "packages"), optional=("without", "links", "prefixes")
-    )
+    top = yamlfile.load(path, file=_shown(layout, path))
+    optional = ("suites", "packages", "tarball", "without", "links", "prefixes", "llvm")
+    fields = top.fields(required=("family",), optional=optional)
+    family = fields["family"].choice(FAMILIES, "family")
+    for name, owner in (("prefixes", "gcc"), ("llvm", "clang")):
+        if (name in fields) != (family == owner):
+            what = f"family {family!r} {'takes no' if name in fields else 'needs'} {name!r}"
+            top.fail(what, f"{name!r} is for {owner!r}: see docs/extending.md")
+    if ("packages" in fields) == ("tarball" in fields) or ("packages" in fields) != ("suites" in fields):
+        top.fail("needs either 'suites' and 'packages', or 'tarball'")
     prefixes: list[tuple[Endian, str]] = []
     if "prefixes" in fields:
         for key, value in fields["prefixes"].entries():
             prefixes.append((Endian(key.choice(Endian, "endianness")), value.text()))
     return Toolchain(
         name=path.stem,
-        family=fields["family"].choice(FAMILIES, "family"),
-        suites=_filled(fields["suites"]),
-        packages=_filled(fields["packages"]),
+        family=family,
+        suites=_filled(fields["suites"]) if "suites" in fields else (),
+        packages=_filled(fields["packages"]) if "packages" in fields else (),
+        tarball=_tarball(fields["tarball"].fields(required=("url", "sha256"))) if "tarball" in fields else None,
         without=_texts(fields["without"]) if "without" in fields else (),
         links=tuple((_link(key), value.text()) for key, value in fields["links"].entries())
         if "links" in fields
         else (),
         prefixes=tuple(prefixes),
+        llvm=_llvm(fields["llvm"]) if "llvm" in fields else "",
     )
+
+
+def _llvm(value: Value) -> str:
+    """What LLVM= may be (Documentation/kbuild/llvm.rst): 1, a suffix like -22, or a folder with a slash at its end."""
+    text = value.text()
+    if not re.fullmatch(r"1|-[0-9]+|/.*/", text):
+        value.fail(f"{text!r} is not what LLVM= takes", "1, a suffix like -22, or a folder like /usr/local/NAME/bin/")
+    return text
+
+
+def _tarball(fields: dict[str, Value]) -> Tarball:
+    url, sha256 = fields["url"].text(), fields["sha256"].text()
+    if not url.startswith(URL_SCHEMES):
+        fields["url"].fail(f"{url!r} is not an http, https or file URL")
+    if not SHA256.fullmatch(sha256):
+        fields["sha256"].fail("must be a SHA-256: 64 hexadecimal digits", "sha256sum FILE prints it")
+    return Tarball(url=url, sha256=sha256)
 
 
 def _toolchains(layout: Layout) -> tuple[Toolchain, ...]:
@@ -106,26 +145,45 @@ def _toolchains(layout: Layout) -> tuple[Toolchain, ...]:
 
 
 def _source(layout: Layout, name: str, value: Value) -> KernelSource:
-    fields = value.fields(optional=("debian", "dir", "patches"))
-    if ("debian" in fields) == ("dir" in fields):
-        value.fail("needs one of 'debian' and 'dir'")
-    base: DebianSource | DirSource
-    if "debian" in fields:
-        debian = fields["debian"].fields(required=("suite", "package"))
-        base = DebianSource(name=name, suite=debian["suite"].text(), package=debian["package"].text())
-    else:
-        path = _path(layout, fields["dir"])
-        if not path.is_dir():
-            fields["dir"].fail(f"no such folder: {path}")
-        base = DirSource(name=name, path=path)
+    fields = value.fields(optional=(*SOURCE_KINDS, "patches"))
+    kinds = [kind for kind in SOURCE_KINDS if kind in fields]
+    if len(kinds) != 1:
+        value.fail(f"needs one of {', '.join(map(repr, SOURCE_KINDS))}")
+    base = _base_source(layout, name, kinds[0], fields[kinds[0]])
     if "patches" not in fields:
         return base
     patches = tuple(_file(layout, item) for item in fields["patches"].items())
     return PatchedSource(name=name, base=base, patches=patches)
 
 
+def _base_source(layout: Layout, name: str, kind: str, value: Value) -> BaseSource:
+    if kind == "dir":
+        return DirSource(name=name, path=_folder(layout, value))
+    if kind == "debian":
+        debian = value.fields(required=("suite", "package"))
+        return DebianSource(name=name, suite=debian["suite"].text(), package=debian["package"].text())
+    if kind == "git":
+        git = value.fields(required=("url", "ref"))
+        url, ref = git["url"].text(), git["ref"].text()
+        if not REF.fullmatch(ref):
+            git["ref"].fail(f"{ref!r} is no branch, tag or commit")
+        if SCHEME.match(url) and not url.startswith(GIT_SCHEMES):
+            git["url"].fail(f"{url!r} is not an http, https or git URL", "or clone it, and give the path of the clone")
+        return GitSource(name=name, url=url if SCHEME.match(url) else str(_folder(layout, git["url"])), ref=ref)
+    fields = value.fields(required=("url", "sha256"), optional=("signature",))
+    signature = _signature(layout, fields["signature"]) if "signature" in fields else None
+    return TarballSource(name=name, tarball=_tarball(fields), signature=signature)
+
+
+def _signature(layout: Layout, value: Value) -> Signature:
+    fields = value.fields(required=("url", "sha256", "keyring"))
+    return Signature(file=_tarball(fields), keyring=_file(layout, fields["keyring"]))
+
+
 def _config(layout: Layout, name: str, value: Value) -> KernelConfig:
-    fields = value.fields(required=("base",), optional=("fragments", "required", "startup_tests", "modules"))
+    fields = value.fields(
+        required=("base",), optional=("fragments", "required", "optional", "startup_tests", "modules")
+    )
     return KernelConfig(
         name=name,
         base=_base(layout, fields["base"]),
@@ -137,6 +195,7 @@ def _config(layout: Layout, name: str, value: Value) -> KernelConfig:
         else (),
         startup_tests=_texts(fields["startup_tests"]) if "startup_tests" in fields else None,
         modules=fields["modules"].flag() if "modules" in fields else False,
+        optional=_texts(fields["optional"]) if "optional" in fields else (),
     )
 
 
@@ -215,9 +274,10 @@ def _combination(value: Value, values: dict[str, list[str]], keys: Iterable[str]
     fields = value.fields(optional=keys)
     if not fields:
         value.fail("must not be empty")
-    return Combination(
-        values=tuple((key, item.choice(values[key], key)) for key, item in fields.items()), where=value.where
-    )
+    expected = fields.pop("expect").fields(optional=EXPECTATIONS) if "expect" in fields else {}
+    named = tuple((key, item.choice(values[key], key)) for key, item in fields.items())
+    switches = tuple((f"expect.{key}", "on" if item.switch() else "off") for key, item in expected.items())
+    return Combination(values=(*named, *switches), where=value.where)
 
 
 def _set(name: str, value: Value) -> CellSet:
@@ -270,6 +330,13 @@ def _link(key: Value) -> str:
 def _path(layout: Layout, value: Value) -> Path:
     """An absolute path, from one that is relative to the checkout, absolute, or begins with `~`."""
     return layout.checkout / os.path.expanduser(value.text())
+
+
+def _folder(layout: Layout, value: Value) -> Path:
+    path = _path(layout, value)
+    if not path.is_dir():
+        value.fail(f"no such folder: {path}")
+    return path
 
 
 def _file(layout: Layout, value: Value) -> Path:

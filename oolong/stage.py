@@ -106,6 +106,14 @@ class StageResult:
         return self.folder / self.artifacts[artifact].path
 
 
+class Supply(Protocol):
+    """Something from outside that a stage is made from."""
+
+    @property
+    def member(self) -> str:
+        """What it is called in a bundle."""
+
+
 class Progress(Protocol):
     """Told how far a piece of work is; `total` is None where nobody knows."""
 
@@ -143,8 +151,8 @@ class Stage:
 
     `by_content` maps a role among the recipe's inputs to the (stage, artifact) that plays it: another recipe whose
     other inputs are the same and whose artifacts turned out equal has made this output already, and the work is
-    not done again. A `tolerant` stage runs although a stage that it needs failed: it is there to say so, and is made
-    anew when one of them came out otherwise.
+    not done again. `supplies` are what it needs from outside. A `tolerant` stage runs although a stage that it needs
+    failed: it is there to say so, and is made anew when one of them came out otherwise.
     """
 
     subject: str
@@ -153,6 +161,7 @@ class Stage:
     work: Callable[[Work], Outcome]
     by_content: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     tolerant: bool = False
+    supplies: tuple[Supply, ...] = ()
 
     @property
     def name(self) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oolong.model import Expect
 from oolong.stage import FAIL, StageResult
 from oolong.stubs import StubAreas
 
 PASS, SKIP = "pass", "skip"
-STUB_AUDIT = "stub-audit"
+STUB_AUDIT, UNEXPECTED = "stub-audit", "unexpected"
+EXPECTED_OOL = "expect.ool"
 LINKS = ("link", "crosslink")
 
 
@@ -38,11 +40,11 @@ class Verdict:
         return {**asdict(self), "checks": [asdict(check) for check in self.checks], "lines": list(self.lines)}
 
 
-def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas]) -> Verdict:
+def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], expect: Expect) -> Verdict:
     """The verdict on a cell; `areas` are the stub areas of its linked kernels, by the stage that linked them;
-    a link without areas has no count words."""
+    a link without areas has no count words. `expect` is what the cell declares to come out."""
     by_name = {stage.stage: stage for stage in stages}
-    checks = tuple(_checks(by_name, areas))
+    checks = (*_expected(by_name, expect), *_checks(by_name, areas))
     if broken := next((stage for stage in stages if stage.status == FAIL), None):
         return Verdict(
             status=FAIL,
@@ -53,8 +55,18 @@ def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas]) -> V
         )
     if wrong := [check for check in checks if check.status == FAIL]:
         lines = tuple(f"{check.name}: {check.evidence}" for check in wrong)
-        return Verdict(status=FAIL, kind=STUB_AUDIT, summary=lines[0], lines=lines, checks=checks)
+        kind = UNEXPECTED if wrong[0].name == EXPECTED_OOL else STUB_AUDIT
+        return Verdict(status=FAIL, kind=kind, summary=lines[0], lines=lines, checks=checks)
     return Verdict(status=PASS, kind=None, summary=_seen(by_name), lines=(), checks=checks)
+
+
+def _expected(stages: Mapping[str, StageResult], expect: Expect) -> Iterator[Check]:
+    on = _data(stages, "stubs").get("out_of_line")
+    if on is None or expect.ool is None:
+        return
+    came = f"out-of-line ftrace is {'on' if on else 'off'}"
+    good = on == expect.ool
+    yield _check(EXPECTED_OOL, good, f"{came}, {'as' if good else 'which is not what'} the cell expects")
 
 
 def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -> Iterator[Check]:
@@ -103,4 +115,6 @@ def _told(areas: StubAreas) -> str:
 
 def _seen(stages: Mapping[str, StageResult]) -> str:
     booted = _data(stages, "boot")
-    return f"booted {booted['release']}, {booted['startup_tests']} startup and {booted['tests']} guest tests passed"
+    skipped = f", {len(booted['skipped'])} skipped" if booted["skipped"] else ""
+    tests = f"{booted['startup_tests']} startup and {booted['tests']} guest tests passed"
+    return f"booted {booted['release']}, {tests}{skipped}"

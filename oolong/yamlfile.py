@@ -109,6 +109,12 @@ class Value:
             self._wrong("true or false")
         return bool(self.node.value == "true")
 
+    def switch(self) -> bool:
+        """`on` or `off`."""
+        if not isinstance(self.node, yaml.ScalarNode) or self.node.value not in ("on", "off"):
+            self._wrong("on or off")
+        return bool(self.node.value == "on")
+
     def choice(self, candidates: Iterable[str], kind: str) -> str:
         """One of the candidates' names; `kind` is what they are, for the error."""
         names = list(candidates)

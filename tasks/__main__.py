@@ -23,7 +23,7 @@ from tasks.session import Session, open_session
 
 # what a shell says of a program that SIGPIPE ended
 READER_GONE = 141
-# set for the process that goes on with temporary locks: what they name was there a moment ago
+# tells the process that goes on with temporary locks what was resolved anew: that was there a moment ago
 RESOLVED = "OOLONG_RESOLVED_ANEW"
 
 
@@ -75,12 +75,9 @@ def _run_alone(session: Session) -> int:
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()
-        outdated = _resolves_anew(session)
-        if outdated:
-            relock_temporarily(session.layout, session.spec, say=session.view.say)
-    if outdated:
+        starts_again = _resolve_anew(session)
+    if starts_again:
         sys.stderr.flush()
-        os.environ[RESOLVED] = "1"
         # a new process: what this one knows of locks, recipes and tasks is of no use any more
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *sys.argv[1:]])  # noqa: S606
     summary.show(session)
@@ -88,15 +85,20 @@ def _run_alone(session: Session) -> int:
     return session.collected.exit_code() or (INFRASTRUCTURE if doit_code else 0)
 
 
-def _resolves_anew(session: Session) -> bool:
-    """Whether the locks name what no mirror has, and the person did not ask to stop there."""
-    asked_to_stop = session.variables.get("locked") == "1"
-    if not session.collected.outdated_locks or asked_to_stop or RESOLVED in os.environ:
+def _resolve_anew(session: Session) -> bool:
+    """Make temporary locks where the locks name what no mirror has, unless the person asked to stop there; says whether
+    the run is to start again with them."""
+    absent = session.collected.absent
+    if not absent or session.variables.get("locked") == "1":
         return False
     for error in session.collected.errors.values():
         session.view.say(error.what)
     session.view.say("THE LOCKS ARE OUTDATED: resolving anew, for this checkout only; every result says `unlocked`")
-    return True
+    resolved = relock_temporarily(session.layout, session.spec, absent, say=session.view.say)
+    before = frozenset(os.environ.get(RESOLVED, "").split())
+    os.environ[RESOLVED] = " ".join(sorted(before | resolved))
+    # what was resolved a moment ago and is absent already will not be there the next time either
+    return bool(resolved - before)
 
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:

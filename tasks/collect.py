@@ -45,9 +45,9 @@ class Collected:
                 self.reported.append(cell)
 
     @property
-    def outdated_locks(self) -> bool:
-        """Whether a mirror no longer has what a lock names."""
-        return any(isinstance(error, Missing) for error in self.errors.values())
+    def absent(self) -> frozenset[str]:
+        """The paths of locked packages that no mirror has any more."""
+        return frozenset(error.path for error in self.errors.values() if isinstance(error, Missing))
 
     def exit_code(self) -> int:
         """0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted; the graver one wins, and

@@ -14,27 +14,31 @@ VARIABLES: Mapping[str, str] = {
     "cell": "CELL or a glob: only these cells",
     "again": "1: make the cells' stages anew, as far as the tasks go, although they are there",
     "locked": "1: stop where a mirror no longer has what the locks name, instead of resolving anew",
+    "bundle": "FILE: take everything from outside from this archive, nothing from the network",
     "jobs": "N: compile with N jobs; the default is the number of CPUs",
     "tier": "full: the long tests too",
     "format": "json, or table: what `cells` prints",
-    "only": "EXPRESSION: run only the tests that match (pytest -k)",
+    "only": "NAME,NAME: lock only these; for test, EXPRESSION: run only the tests that match (pytest -k)",
 }
+BUNDLE = "bundle"
 SHORT = {"-c": "cell"}
 RUNS = ("run", "clean", "forget", "ignore", "reset-dep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a person typed: `variables` by name, and the `words` for doit."""
+    """What a person typed: `variables` by name, and the `words` for doit. `target` is the FILE of `bundle FILE`."""
 
     variables: Mapping[str, str]
     words: tuple[str, ...]
+    target: str = ""
 
 
 def parse(argv: Sequence[str]) -> Request:
     """Split argv; an unknown variable is BadInput with the nearest known one."""
     variables: dict[str, str] = {}
     words: list[str] = []
+    target = ""
     rest = list(argv)
     while rest:
         word = rest.pop(0)
@@ -45,6 +49,8 @@ def parse(argv: Sequence[str]) -> Request:
         name, equals, value = word.partition("=")
         if not equals or word.startswith("-"):
             words.append(word)
+            if word == BUNDLE and words == [BUNDLE]:
+                target = _target(rest)
             continue
         if name not in VARIABLES:
             raise BadInput(f"no task takes the variable {name}=", hint=did_you_mean(name, VARIABLES))
@@ -52,7 +58,18 @@ def parse(argv: Sequence[str]) -> Request:
             raise BadInput(f"{name}= is given twice")
         variables[name] = value
     _check_values(variables)
-    return Request(variables=variables, words=tuple(words))
+    if target and BUNDLE in variables:
+        raise BadInput("a bundle is made from the cache and the mirrors, not from another", where="bundle=")
+    return Request(variables=variables, words=tuple(words), target=target)
+
+
+def _target(rest: list[str]) -> str:
+    """The word after `bundle`."""
+    if not rest or "=" in rest[0] or rest[0].startswith("-"):
+        raise BadInput(
+            "bundle needs the name of a file to write", hint="./doit bundle FILE, ./doit bundle=FILE to use it"
+        )
+    return rest.pop(0)
 
 
 def _check_values(variables: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from tasks.session import current
 
 
 def task_lock() -> Task:
-    """resolve the packages of all toolchains and kernel sources again and rewrite the locks"""
+    """resolve toolchains and kernel sources again and rewrite their locks; only=NAME,NAME for some"""
     return {"actions": [write_locks], "uptodate": [False], "io": {"capture": False}}
 
 
@@ -17,8 +17,8 @@ def write_locks() -> TaskFailed | None:
 
     session = current()
     try:
-        for line in relock(session.layout, session.spec):
-            session.view.say(line)
+        only = [name for name in session.variables.get("only", "").split(",") if name]
+        relock(session.layout, session.spec, only=only, say=session.view.say)
     except OolongError as error:
         session.collected.error("lock", error)
         return TaskFailed(str(error), report=False)

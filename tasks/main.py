@@ -54,7 +54,7 @@ class CheckedRun(checked(Run)):  # type: ignore[misc]
     def _execute(self, outfile: Any, **options: Any) -> int:
         check_globs(self.sel_tasks, [task.name for task in self.task_list])
         session = current()
-        if any(task.name.startswith("report") for task in self.task_list):
+        if any(task.name.startswith("report:") for task in self.task_list):
             session.view.open([cell.name for cell in session.selected], session.pipeline.cell_stage_names)
         return int(super()._execute(outfile, **options))
 

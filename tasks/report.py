@@ -15,7 +15,7 @@ from tasks.session import current
 def task_report() -> Iterator[Task]:
     yield group("report", "put a cell's verdict, kernel and logs into build/results/")
     session = current()
-    for cell in session.cells:
+    for cell in session.cells if session.stages else ():
         stamps = [str(session.layout.stamp(stage.name, stage.subject)) for stage in session.pipeline.of_cell(cell.name)]
         yield {
             "basename": "report",

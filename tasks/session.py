@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,12 +15,15 @@ from oolong.model import Cell, Spec
 from oolong.pipeline import Pipeline
 from oolong.stage import Stage
 from oolong.store import Store
+from oolong.supply import bundle
 from tasks.collect import Collected
 from tasks.commandline import Request
 from tasks.view import View
 
 # the variables that decide what a cell is
-CHANGING_THE_CELL = ("kernel", "config", "patches")
+CHANGING_THE_CELL = ("kernel", "config", "patches", "bundle")
+# tasks that work without the stages of cells, and so without locks or a kernel
+WITHOUT_STAGES = frozenset(("lock", "cells", "test", "doctor"))
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -51,6 +54,10 @@ class Session:
         own = [f"{name}={self.variables[name]}" for name in CHANGING_THE_CELL if name in self.variables]
         return shlex.join(["./doit", "again=1", f"cell:{cell}", *own])
 
+    @property
+    def bundle_to_write(self) -> Path:
+        return caller_directory() / Path(self.request.target).expanduser()
+
     @cached_property
     def spec(self) -> Spec:
         return overrides.from_command_line(
@@ -69,10 +76,12 @@ class Session:
 
     @cached_property
     def selected(self) -> tuple[Cell, ...]:
-        """The cells of `cell=`, else of `set=`; without either, of `smoke`, or of `default` for `matrix`."""
-        if "cell" in self.variables:
-            return matrix.by_glob(self.cells, self.variables["cell"])
-        return self._chosen_set
+        """The cells of `set=`; without it of `smoke`, or of `default` for `matrix`; of those, what `cell=` matches, and
+        where that is none, what it matches among all cells."""
+        pattern = self.variables.get("cell")
+        if pattern is None:
+            return self._chosen_set
+        return matrix.matching(self._chosen_set, pattern) or matrix.by_glob(self.cells, pattern)
 
     @cached_property
     def _chosen_set(self) -> tuple[Cell, ...]:
@@ -85,7 +94,9 @@ class Session:
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Every stage by the name of its task."""
+        """Every stage by the name of its task; none where nobody asks for one."""
+        if self.request.words and WITHOUT_STAGES.issuperset(self.request.words):
+            return {}
         return {stage.task: stage for stage in self.pipeline.stages()}
 
     @cached_property
@@ -105,7 +116,11 @@ def open_session(request: Request) -> Session:
     """Start the session that the tasks of this process belong to."""
     global _current
     layout = Layout(checkout=CHECKOUT, cache=default_cache())
-    if request.variables.get("locked") != "1" and "lock" not in request.words:
+    if "bundle" in request.variables:
+        archive = caller_directory() / Path(request.variables["bundle"]).expanduser()
+        bundle.check(archive)
+        layout = replace(layout, bundle=archive)
+    elif request.variables.get("locked") != "1" and "lock" not in request.words:
         layout = standing_in(layout)
     _current = Session(request=request, layout=layout, view=View(sys.stderr), collected=Collected())
     return _current

@@ -61,14 +61,23 @@ class View:
 
     def progress(self, stage: Stage) -> Progress:
         """The callback that a stage's work reports to."""
+        tell = self.telling(stage.task)
 
         def report(text: str, done: int = 0, total: int | None = None) -> None:
-            share = f"{min(99, 100 * done // total)}%" if total else str(done) if done else ""
             if self._board:
-                self._board.advance(stage.name, stage.subject, share)
-            elif time.monotonic() - self._spoke.get(stage.task, 0.0) > PLAIN_EVERY_SECONDS:
-                self._spoke[stage.task] = time.monotonic()
-                self.say(f"{stage.task}: {share} {printable(text)}".rstrip())
+                self._board.advance(stage.name, stage.subject, _share(done, total))
+            else:
+                tell(text, done, total)
+
+        return report
+
+    def telling(self, task: str) -> Progress:
+        """The callback of what has no place in the table: a line now and then."""
+
+        def report(text: str, done: int = 0, total: int | None = None) -> None:
+            if time.monotonic() - self._spoke.setdefault(task, time.monotonic()) > PLAIN_EVERY_SECONDS:
+                self._spoke[task] = time.monotonic()
+                self.say(f"{task}: {_share(done, total)} {printable(text)}".rstrip())
 
         return report
 
@@ -90,6 +99,10 @@ class View:
         """Nothing was to do."""
         if self._board:
             self._board.finish(stage.name, stage.subject, f"{MARKS[result.status]} [dim]=[/]")
+
+
+def _share(done: int, total: int | None) -> str:
+    return f"{min(99, 100 * done // total)}%" if total else str(done) if done else ""
 
 
 class _Board:

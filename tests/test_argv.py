@@ -32,8 +32,8 @@ def test_a_machine_ends_with_its_guest_and_has_no_network() -> None:
 
 
 def test_the_guest_is_told_what_to_expect_after_the_double_dash() -> None:
-    words = guest.arguments(release="7.3.4", endian="be").split()
-    assert words[words.index("--") + 1 :] == ["release=7.3.4", "endian=be"]
+    words = guest.arguments(release="7.3.4", endian="be", kprobes="trap").split()
+    assert words[words.index("--") + 1 :] == ["release=7.3.4", "endian=be", "kprobes=trap"]
     assert "printk.devkmsg=on" in words[: words.index("--")]
 
 

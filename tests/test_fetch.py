@@ -1,64 +1,33 @@
 """Downloads against a server on loopback that misbehaves as mirrors do."""
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from oolong.errors import Infrastructure, Missing
 from oolong.layout import Layout
 from oolong.model import Package
-from oolong.supply.fetch import fetch
+from oolong.supply import fetch as fetching
+from oolong.supply.fetch import Wanted, fetch, of_package
+from tests import loopback
+from tests.loopback import Mirror
 from tests.support import layout_in, silent
 
 CONTENT = bytes(range(256)) * 4000
 
 
-class Mirror(BaseHTTPRequestHandler):
-    """Serves `files`; a path may be broken off once, or answered with other bytes."""
-
-    files: ClassVar[dict[str, bytes]] = {}
-    broken_off: ClassVar[set[str]] = set()
-    requests: ClassVar[list[tuple[str, str | None]]] = []
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        type(self).requests.append((self.path, wanted))
-        body = self.files.get(self.path)
-        if body is None:
-            self.send_error(404)
-            return
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
-        if self.path in self.broken_off:
-            self.broken_off.discard(self.path)
-            self.wfile.write(body[start : len(body) // 2])
-            self.close_connection = True
-        else:
-            self.wfile.write(body[start:])
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *args: object) -> None:
-        """No log on the screen."""
+@pytest.fixture
+def server() -> Iterator[Mirror]:
+    with loopback.mirror() as running:
+        yield running
 
 
 @pytest.fixture
-def mirror() -> Iterator[str]:
-    Mirror.files, Mirror.broken_off, Mirror.requests = {}, set(), []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/debian"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def mirror(server: Mirror) -> str:
+    """The mirror's URI."""
+    return f"{server.uri}/debian"
 
 
 @pytest.fixture
@@ -77,62 +46,64 @@ def package(name: str, content: bytes = CONTENT, **wrong: int) -> Package:
     )
 
 
-def served(one: Package, content: bytes = CONTENT) -> Package:
-    Mirror.files[f"/debian/{one.path}"] = content
+def served(server: Mirror, one: Package, content: bytes = CONTENT) -> Package:
+    server.serve(f"/debian/{one.path}", content)
     return one
 
 
 def get(layout: Layout, *packages: Package, mirrors: tuple[str, ...]) -> list[Path]:
-    return fetch(packages, layout=layout, mirrors=lambda: mirrors, progress=silent)
+    return fetch([of_package(one) for one in packages], layout=layout, mirrors=lambda: mirrors, progress=silent)
 
 
-def test_packages_come_in_order_and_are_not_asked_for_again(mirror: str, layout: Layout) -> None:
-    packages = [served(package(f"p{number}", content := CONTENT + bytes([number])), content) for number in range(12)]
+def test_packages_come_in_order_and_are_not_asked_for_again(server: Mirror, mirror: str, layout: Layout) -> None:
+    packages = [
+        served(server, package(f"p{number}", content := CONTENT + bytes([number])), content) for number in range(12)
+    ]
     paths = get(layout, *packages, mirrors=(mirror,))
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths] == [one.sha256 for one in packages]
-    asked = len(Mirror.requests)
+    asked = len(server.requests)
     assert asked == 12
     assert get(layout, *packages, mirrors=(mirror,)) == paths
-    assert len(Mirror.requests) == asked
+    assert len(server.requests) == asked
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stopped(mirror: str, layout: Layout) -> None:
-    one = served(package("half"))
-    Mirror.broken_off.add(f"/debian/{one.path}")
+def test_a_download_that_broke_off_goes_on_where_it_stopped(server: Mirror, mirror: str, layout: Layout) -> None:
+    one = served(server, package("half"))
+    server.broken_off.add(f"/debian/{one.path}")
     (path,) = get(layout, one, mirrors=(mirror,))
     assert path.read_bytes() == CONTENT
-    first, second = Mirror.requests
+    first, second = server.requests
     assert first[1] is None
     assert second[1]
     assert 0 < int(second[1].removeprefix("bytes=").rstrip("-")) <= len(CONTENT) // 2
 
 
-def test_what_an_earlier_run_left_is_gone_on_with(mirror: str, layout: Layout) -> None:
-    one = served(package("left"))
+def test_what_an_earlier_run_left_is_gone_on_with(server: Mirror, mirror: str, layout: Layout) -> None:
+    one = served(server, package("left"))
     part = layout.download(one.sha256).with_name(f"{one.sha256}.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(CONTENT[:1000])
     get(layout, one, mirrors=(mirror,))
-    assert Mirror.requests == [(f"/debian/{one.path}", "bytes=1000-")]
+    assert server.requests == [(f"/debian/{one.path}", "bytes=1000-")]
     assert not part.exists()
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"!", CONTENT + b"more", b"<html>captive portal</html>"])
-def test_other_bytes_are_never_moved_into_place(mirror: str, layout: Layout, content: bytes) -> None:
-    one = served(package("other"), content)
+def test_other_bytes_are_never_moved_into_place(server: Mirror, mirror: str, layout: Layout, content: bytes) -> None:
+    one = served(server, package("other"), content)
     with pytest.raises(Infrastructure, match=r"other 1:2\.0"):
         get(layout, one, mirrors=(mirror,))
     assert not layout.download(one.sha256).exists()
 
 
-def test_the_next_mirror_is_asked(mirror: str, layout: Layout) -> None:
-    one = served(package("second"))
+def test_the_next_mirror_is_asked(server: Mirror, mirror: str, layout: Layout) -> None:
+    one = served(server, package("second"))
     (path,) = get(layout, one, mirrors=(f"{mirror}/nothing/here", mirror))
     assert path.read_bytes() == CONTENT
 
 
-def test_a_package_that_no_mirror_has_is_missing(mirror: str, layout: Layout) -> None:
-    there = served(package("there"))
+def test_a_package_that_no_mirror_has_is_missing(server: Mirror, mirror: str, layout: Layout) -> None:
+    there = served(server, package("there"))
     absent = package("absent", b"x")
     with pytest.raises(Missing, match="no mirror has pool/absent"):
         get(layout, there, absent, mirrors=(mirror,))
@@ -150,3 +121,59 @@ def test_a_folder_can_be_a_mirror(tmp_path: Path, layout: Layout) -> None:
     (tmp_path / "mirror" / one.path).write_bytes(CONTENT)
     (path,) = get(layout, one, mirrors=(f"file://{tmp_path}/mirror",))
     assert path.read_bytes() == CONTENT
+
+
+def test_a_flipped_bit_in_a_finished_download_is_noticed_and_mended(
+    server: Mirror, mirror: str, layout: Layout
+) -> None:
+    one = served(server, package("flipped"))
+    (path,) = get(layout, one, mirrors=(mirror,))
+    path.write_bytes(bytes([CONTENT[0] ^ 1]) + CONTENT[1:])
+    assert get(layout, one, mirrors=(mirror,)) == [path]
+    assert path.read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+def test_a_file_swapped_for_another_is_refused(server: Mirror, mirror: str, layout: Layout) -> None:
+    """Both are good files, under each other's names."""
+    one, two = package("one", CONTENT), package("two", CONTENT[::-1])
+    served(server, one, CONTENT[::-1])
+    served(server, two, CONTENT)
+    with pytest.raises(Infrastructure, match="not what was locked"):
+        get(layout, one, two, mirrors=(mirror,))
+    assert not layout.download(one.sha256).exists()
+
+
+@pytest.mark.parametrize("size", [None, 5000])
+def test_a_download_that_never_ends_is_cut_off(
+    server: Mirror, layout: Layout, size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "LARGEST", 100_000)
+    uri = server.serve("/endless.tar.xz", CONTENT)
+    server.endless.add("/endless.tar.xz")
+    wanted = Wanted(label="endless", sha256="0" * 64, size=size, url=uri)
+    with pytest.raises(Infrastructure, match="endless cannot be fetched"):
+        fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent)
+    assert not list(layout.download(wanted.sha256).parent.iterdir())
+
+
+def test_a_server_that_drips_is_given_up(server: Mirror, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came is kept for the next run."""
+    monkeypatch.setattr(fetching, "PATIENCE", (5.0, 0.3))
+    uri = server.serve("/slow.tar.xz", CONTENT)
+    server.dripping.add("/slow.tar.xz")
+    wanted = Wanted(label="slow", sha256=hashlib.sha256(CONTENT).hexdigest(), url=uri)
+    with pytest.raises(Infrastructure, match=r"only \d+ bytes came in"):
+        fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent)
+    server.dripping.clear()
+    (path,) = fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent)
+    assert path.read_bytes() == CONTENT
+    assert server.requests[-1][1], "it began again"
+
+
+def test_a_url_that_is_gone_is_no_outdated_lock(server: Mirror, layout: Layout) -> None:
+    with pytest.raises(Infrastructure, match="not there") as caught:
+        fetch(
+            [Wanted(label="x", sha256="0" * 64, url=f"{server.uri}/x")], layout=layout, mirrors=tuple, progress=silent
+        )
+    assert not isinstance(caught.value, Missing)

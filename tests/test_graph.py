@@ -119,7 +119,7 @@ def test_an_edit_makes_only_what_it_reaches(checkout: Checkout) -> None:
     done = checkout.doit(f"cell:{CELL}", f"kernel={kernel}")
     made = set(re.findall(r"(\w+):\S+: ok, ", done.err))
     assert done.code == 0
-    assert made == {"source", "compile", "stubs", "link", "crosslink", "boot", "verdict"}
+    assert made == {"source", "compile", "modules", "stubs", "link", "crosslink", "initramfs", "boot", "verdict"}
 
 
 def test_equal_content_is_linked_not_built(checkout: Checkout, empty_cache: Callable[[], Path]) -> None:
@@ -134,6 +134,25 @@ def test_equal_content_is_linked_not_built(checkout: Checkout, empty_cache: Call
     logs = list((checkout.cache / "stages" / "crosslink").glob("*/log"))
     assert len(logs) == 2
     assert logs[0].samefile(logs[1]), "the kernel was linked again"
+
+
+def test_an_expectation_that_does_not_come_true_is_a_verdict(checkout: Checkout) -> None:
+    """gcc 12 is expected to leave out-of-line ftrace off; in fakelinux it is on whatever the compiler can do."""
+    done = run_fake(checkout, words=("cell:le-minimal-gcc-12-fakelinux",))
+    assert done.code == 1
+    verdict = checkout.result("le-minimal-gcc-12-fakelinux")["verdict"]
+    assert (verdict["status"], verdict["kind"]) == ("fail", "unexpected")
+    assert "out-of-line ftrace is on, which is not what the cell expects" in done.out
+
+
+def test_an_expectation_that_comes_true_passes(checkout: Checkout) -> None:
+    edits = [
+        ("settled.config", "CONFIG_PPC_FTRACE_OUT_OF_LINE=y", "# CONFIG_PPC_FTRACE_OUT_OF_LINE is not set"),
+        (CONSOLE, "allocating @TOTAL@", "allocating 8"),
+    ]
+    done = run_fake(checkout, *edits, words=("stubs:le-minimal-gcc-12-fakelinux", "stubs:le-minimal-gcc-14-fakelinux"))
+    assert "configure:le-minimal-gcc-12-fakelinux: ok" in done.err
+    assert "configure:le-minimal-gcc-14-fakelinux: fail" in done.err, "where it is required, off is a drift"
 
 
 def test_the_tree_of_a_person_stays_untouched(checkout: Checkout) -> None:
@@ -180,7 +199,7 @@ def test_patches_are_applied_to_a_copy(checkout: Checkout, tmp_path: Path) -> No
         "--- a/text.c\n+++ b/text.c\n@@ -6,2 +6,3 @@\n int five(int x) { return x + 5; }\n"
         " int six(int x) { return x + 6; }\n+int seven(int x) { return x + 7; }\n"
     )
-    done = checkout.doit("cell:le-*", f"kernel={kernel}", f"patches={patch}")
+    done = checkout.doit("cell:le-*-gcc-14-*", f"kernel={kernel}", f"patches={patch}")
     assert done.code == 0, done.err
     result = checkout.result("le-minimal-gcc-14-fakelinux-patched")
     assert json.loads(stage_of(result, "stubs"))["text"] == 7
@@ -197,20 +216,19 @@ def test_a_config_without_stubs_is_built_and_booted(checkout: Checkout, tmp_path
     )
     config = tmp_path / "mine.config"
     config.write_text("CONFIG_SMP=y\n")
-    done = checkout.doit("stubs:le-*", f"kernel={kernel}", f"config={config}")
+    done = checkout.doit("stubs:le-*-gcc-14*", f"kernel={kernel}", f"config={config}")
     assert done.code == 0, done.err
 
 
-def test_modules_are_built_and_packed_where_a_config_wants_them(checkout: Checkout) -> None:
-    pipeline = checkout.folder / "pipeline.yaml"
-    pipeline.write_text(
-        pipeline.read_text().replace("    base: allnoconfig\n", "    base: allnoconfig\n    modules: true\n")
-    )
+def test_modules_are_built_and_packed(checkout: Checkout) -> None:
+    """Those of the configuration, and the one that the guest traces."""
     done = run_fake(checkout)
     assert done.code == 0, done.err
     stages = {stage["stage"]: stage for stage in checkout.result(CELL)["stages"]}
-    assert stages["modules"]["artifacts"].keys() == {"fake.ko"}
+    assert stages["modules"]["artifacts"].keys() == {"fake.ko", "oolong_guest.ko", "content"}
     assert stages["initramfs"]["recipe"]["inputs"]["modules"] == stages["modules"]["digest"]
+    log = (checkout.folder / "build" / "results" / CELL / "logs" / "initramfs.log").read_text()
+    assert "gen_init_cpio" in log
 
 
 @pytest.mark.parametrize(
@@ -239,7 +257,10 @@ def test_bad_input_is_told_and_ends_with_2(
 def test_documents_go_to_stdout_alone(checkout: Checkout) -> None:
     done = checkout.doit("cells", "format=json")
     assert done.code == 0
-    assert [cell["cell"] for cell in json.loads(done.out)] == ["le-minimal-gcc-14", "be-minimal-gcc-14"]
+    cells = {cell["cell"]: cell for cell in json.loads(done.out)}
+    assert {"le-minimal-gcc-14", "be-minimal-gcc-14", "le-minimal-clang-22"} <= cells.keys()
+    assert cells["be-minimal-gcc-12"]["expect"] == {"ool": "off"}
+    assert cells["be-minimal-gcc-14"]["expect"] == {}
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(checkout: Checkout) -> None:

@@ -37,7 +37,7 @@ def test_a_lock_reads_back_with_one_package_a_line(layout: Layout) -> None:
     text = layout.toolchain_lock("tools").read_text()
     assert sum('"sha256"' in line for line in text.splitlines()) == 2
     assert {one.name for one in lock.read_toolchain(layout, TOOLCHAIN).packages} == {"make", "bison"}
-    lock.write_sources(layout, [Lock(name="v7", asked=lock.asked_by_source(SOURCE), packages=(package(),))])
+    lock.write_sources(layout, [Lock(name="v7", asked=lock.asked_by_source(SOURCE), packages=(package(),))], known=())
     assert lock.read_source(layout, SOURCE).packages == (package(),)
 
 

@@ -134,7 +134,7 @@ def test_toolchains(layout: Layout) -> None:
         packages=("gcc-14-powerpc64le-linux-gnu",),
         without=("libcc1-0",),
         links=(),
-        prefixes=((Endian.LE, "powerpc64le-linux-gnu-"),),
+        prefixes=((Endian.LE, "powerpc64le-linux-gnu-"), (Endian.BE, "powerpc64-linux-gnu-")),
     )
     assert (kbuild.family, kbuild.links) == ("host", (("usr/bin/awk", "mawk"),))
     assert qemu.family == "emulator"

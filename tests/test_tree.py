@@ -8,7 +8,8 @@ import pytest
 
 from oolong.digest import file_sha256
 from oolong.errors import BadInput
-from oolong.supply import checkout, statcache, tree
+from oolong.supply import git as git_sandbox
+from oolong.supply import statcache, tree
 from oolong.supply.statcache import StatCache
 from tests.support import silent
 
@@ -99,12 +100,12 @@ def test_git_sees_the_checkout_and_nothing_else(kernel: Path, cache: StatCache, 
     linked = tmp_path / "linked"
     git(kernel, "worktree", "add", "-q", str(linked))
     assert names(tree.snapshot(linked, cache)) == names(tree.snapshot(kernel, cache))
-    argv = checkout._git(linked, "ls-files")
+    argv = git_sandbox.argv(["ls-files"], mounts=git_sandbox.mounts_of(linked), network=False, env={})
     assert argv[0] == "bwrap"
     assert {"--unshare-all", "--clearenv"} <= set(argv)
     assert "--bind" not in argv
     bound = {argv[index + 1] for index, word in enumerate(argv) if word.startswith("--ro-bind")}
-    assert bound == {*checkout.SYSTEM, str(linked), str(kernel / ".git")}
+    assert bound == {*git_sandbox.SYSTEM, str(linked), str(kernel / ".git")}
 
 
 def test_what_stands_on_the_disk_counts_not_what_git_tracks(kernel: Path, cache: StatCache) -> None:

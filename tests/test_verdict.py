@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 
 from oolong import verdict
+from oolong.model import Expect
 from oolong.stage import BLOCKED, FAIL, OK, StageResult
 from oolong.stubs import StubAreas
 
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
-BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "startup_tests": 15}
+BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
 
 
@@ -35,7 +36,7 @@ def passing() -> list[StageResult]:
 
 
 def test_all_in_order_is_a_pass() -> None:
-    judged = verdict.judge(passing(), areas={"link": AREAS, "crosslink": AREAS})
+    judged = verdict.judge(passing(), areas={"link": AREAS, "crosslink": AREAS}, expect=Expect())
     assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
     assert [check.name for check in judged.checks] == [
         "stubs.tree-script",
@@ -50,7 +51,7 @@ def test_all_in_order_is_a_pass() -> None:
 
 def test_the_first_stage_that_failed_names_the_failure() -> None:
     stages = [stage("compile", FAIL, "build", ("x.c: error",)), stage("stubs", BLOCKED), stage("boot", BLOCKED)]
-    judged = verdict.judge(stages, areas={})
+    judged = verdict.judge(stages, areas={}, expect=Expect())
     assert (judged.status, judged.kind, judged.lines) == (FAIL, "build", ("x.c: error",))
     assert judged.summary == "compile: x.c: error"
 
@@ -67,7 +68,7 @@ def test_the_first_stage_that_failed_names_the_failure() -> None:
 def test_counts_that_disagree_are_a_stub_audit(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
-    judged = verdict.judge(stages, areas=areas)
+    judged = verdict.judge(stages, areas=areas, expect=Expect())
     assert (judged.status, judged.kind) == (FAIL, "stub-audit")
     assert any(line.startswith(f"{check}: ") for line in judged.lines)
 
@@ -83,19 +84,19 @@ def test_counts_that_disagree_are_a_stub_audit(
 def test_a_count_that_nobody_told_is_no_pass(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
-    judged = verdict.judge(stages, areas=areas)
+    judged = verdict.judge(stages, areas=areas, expect=Expect())
     assert judged.status == FAIL
     assert [one.name for one in judged.checks if one.status == FAIL] == [check]
 
 
 def test_a_script_that_disagrees_fails_its_check() -> None:
     stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
-    judged = verdict.judge(stages, areas={})
+    judged = verdict.judge(stages, areas={}, expect=Expect())
     assert judged.kind == "stub-audit"
     assert [check.status for check in judged.checks if check.name == "stubs.tree-script"] == ["fail"]
 
 
 def test_out_of_line_off_skips_the_checks() -> None:
-    judged = verdict.judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={})
+    judged = verdict.judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={}, expect=Expect())
     assert judged.status == "pass"
     assert [(check.name, check.status) for check in judged.checks] == [("stubs.out-of-line", "skip")]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from oolong import console, guest, qemu
+from oolong import console, guest, kconfig, qemu
 from oolong.codeversion import code_digest
 from oolong.console import Console
 from oolong.digest import digest_of
@@ -27,10 +27,11 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initra
     expected = cell.config.startup_tests
     recipe = Recipe(
         stage="boot",
-        argv=(qemu.argv(cell.machine, append=_append(cell, release="RELEASE")),),
+        argv=(qemu.argv(cell.machine, append=_append(cell, release="RELEASE", kprobes="KPROBES")),),
         inputs={
             "emulator": emulator.recipe.digest,
             "compile": compiled.recipe.digest,
+            "config": compiled.recipe.digest,
             "link": linked.recipe.digest,
             "initramfs": initramfs.recipe.digest,
             "expected": digest_of(None if expected is None else list(expected)),
@@ -44,19 +45,23 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initra
         work=partial(_work, cell),
         by_content={
             "compile": ("compile", "release"),
+            "config": ("compile", "config"),
             "link": ("link", "vmlinux"),
             "initramfs": ("initramfs", "initramfs"),
         },
     )
 
 
-def _append(cell: Cell, *, release: str) -> str:
-    return f"{cell.machine.cmdline} {guest.arguments(release=release, endian=cell.endian.value)}"
+def _append(cell: Cell, *, release: str, kprobes: str) -> str:
+    arguments = guest.arguments(release=release, endian=cell.endian.value, kprobes=kprobes)
+    return f"{cell.machine.cmdline} {arguments}"
 
 
 def _work(cell: Cell, work: Work) -> Outcome:
     compiled = work.need("compile")
     release = text_of(compiled.folder, compiled.artifacts["release"].path).strip()
+    config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
+    kprobes = "ftrace" if config.get("KPROBES_ON_FTRACE") == "y" else "trap"
     sandbox = Sandbox(
         rootfs=work.need("rootfs").folder / "root",
         mounts=(
@@ -70,7 +75,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         done = run(
             work,
             sandbox,
-            qemu.argv(cell.machine, append=_append(cell, release=release)),
+            qemu.argv(cell.machine, append=_append(cell, release=release, kprobes=kprobes)),
             timeout=cell.machine.timeout,
             on_output=listener.hear,
             until=listener.is_over,
@@ -81,6 +86,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         "allocated": heard.allocated,
         "total": heard.total,
         "tests": len(heard.results),
+        "skipped": list(heard.skipped),
         "startup_tests": len(heard.startup),
         "boot_seconds": round(time.monotonic() - started, 1),
     }
@@ -123,8 +129,9 @@ def _startup(cell: Cell, heard: Console) -> tuple[str, ...]:
 def _tests(heard: Console) -> tuple[str, ...]:
     """The guest's own tests that failed or never ran."""
     lines = [f"guest test failed: {what}" for what, ok in heard.results if not ok]
-    if heard.planned != len(heard.results):
-        lines.append(f"the guest planned {heard.planned} tests and ended {len(heard.results)}")
+    ended = len(heard.results) + len(heard.skipped)
+    if heard.planned != ended:
+        lines.append(f"the guest planned {heard.planned} tests and ended {ended}")
     return (*lines, *(heard.notes if lines else ()))
 
 

@@ -31,7 +31,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) ->
             "source": configure_digest,
             "base": digest_of(base),
             "request": digest_of(list(request.items())),
-            "required": digest_of([list(pair) for pair in cell.config.required]),
+            "required": digest_of([*map(list, cell.config.required), *cell.config.optional]),
         },
     )
     return Stage(
@@ -72,13 +72,14 @@ def _work(cell: Cell, recipe: Recipe, request: dict[str, str], base: str | None,
     except BadInput as error:
         # the tree's own make wrote it
         return failed("build", (str(error),))
-    drifts = kconfig.drift(request, dict(cell.config.required), final)
+    asserted = {symbol: value for symbol, value in request.items() if symbol not in cell.config.optional}
+    drifts = kconfig.drift(asserted, dict(cell.config.required), final)
     artifacts = {"config": f"{TREE}/.config"}
     if drifts:
         explained = explain(source.folder / "tree", drifts, final)
         lines = tuple(line for drift in explained for line in drift.lines())
         return failed("config-drift", lines, artifacts=artifacts)
-    return Outcome(artifacts=artifacts, data={"symbols": len(request) + len(cell.config.required)})
+    return Outcome(artifacts=artifacts, data={"symbols": len(asserted) + len(cell.config.required)})
 
 
 def _write_config(build: Path, text: str) -> None:

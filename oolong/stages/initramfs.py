@@ -12,6 +12,7 @@ from oolong.model import Cell
 from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import build_sandbox, run
+from oolong.stages.modules import CONTENT
 from oolong.store import failed
 
 ARCHIVE = "initramfs"
@@ -38,6 +39,10 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
         recipe=recipe,
         needs=(rootfs, source, *([modules] if modules else [])),
         work=partial(_work, recipe, init),
+        by_content={
+            "rootfs": ("rootfs", "manifest"),
+            **({"modules": ("modules", CONTENT)} if modules else {}),
+        },
     )
 
 

@@ -1,45 +1,68 @@
 """The stage `modules`: what the configuration builds as modules, for cells whose config wants them.
 
-They need the objects and the symbols of vmlinux.o, not the linked kernel.
+They need the objects and the symbols of vmlinux.o, not the linked kernel. The module that the guest traces is built
+with them.
 """
 
+import hashlib
 import re
+from collections.abc import Mapping
 from functools import partial
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import culprits
-from oolong.files import plain_file, remove_tree
+from oolong.digest import digest_of, file_sha256
+from oolong.files import plain_file, remove_tree, write_json
 from oolong.model import Cell
+from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
 from oolong.store import failed
 
+# all modules with their digests: what decides whether they are packed anew
+CONTENT = "content"
 
-def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage) -> Stage:
+
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: Path) -> Stage:
+    """`folder` holds the source of the guest's module."""
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     recipe = Recipe(
         stage="modules",
-        argv=(kbuild.modules(cell),),
+        argv=kbuild.modules(cell),
         env=kbuild.FIXED_ENV,
         inputs={
             "rootfs": rootfs.recipe.digest,
             "source": source.recipe.digest,
             "compile": compiled.recipe.digest,
+            "guest": digest_of({name: hashlib.sha256(text).hexdigest() for name, text in files.items()}),
         },
     )
-    return Stage(subject=cell.name, recipe=recipe, needs=(rootfs, source, compiled), work=partial(_work, recipe))
+    needs = (rootfs, source, compiled)
+    return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, recipe, files))
 
 
-def _work(recipe: Recipe, work: Work) -> Outcome:
+def _work(recipe: Recipe, files: Mapping[str, bytes], work: Work) -> Outcome:
     build = work.folder / compile.TREE
     copy_tree(work.need("compile").folder / compile.TREE, build)
+    guest = work.folder / "guest"
+    guest.mkdir()
+    for name, text in files.items():
+        (guest / name).write_bytes(text)
     sandbox = build_sandbox(
-        work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
+        work,
+        rootfs=work.need("rootfs"),
+        source=work.need("source"),
+        build=build,
+        mounts=(Mount(host=guest, inside=kbuild.GUEST_MODULE),),
+        env=dict(recipe.env),
     )
-    done = run(work, sandbox, recipe.argv[0])
-    if not done.ok:
-        return failed("build", culprits(done.lines))
+    for argv in recipe.argv:
+        done = run(work, sandbox, argv)
+        if not done.ok:
+            return failed("build", culprits(done.lines))
     artifacts = {}
     needs: dict[str, list[str]] = {}
     for module in sorted(build.rglob("*.ko")):
@@ -49,8 +72,10 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
         module.rename(work.folder / "modules" / name)
         artifacts[module.name] = f"modules/{name}"
     remove_tree(build)
+    digests = {name: file_sha256(work.folder / path) for name, path in artifacts.items()}
+    write_json(work.folder / CONTENT, digests)
     order = [artifacts[name] for name in TopologicalSorter(needs).static_order() if name in artifacts]
-    return Outcome(artifacts=artifacts, data={"order": order})
+    return Outcome(artifacts={**artifacts, CONTENT: CONTENT}, data={"order": order})
 
 
 def depends(module: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""The stage `rootfs`: locked packages → verified downloads → a folder with the tools of a sandbox."""
+"""The stage `rootfs`: locked packages and tarballs → verified downloads → a folder with the tools of a sandbox."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,37 +7,58 @@ from oolong.codeversion import code_digest
 from oolong.digest import digest_of
 from oolong.files import write_json
 from oolong.lock import Lock, merge
-from oolong.model import Package, Toolchain
+from oolong.model import Tarball, Toolchain
 from oolong.stage import Outcome, Recipe, Stage, Work
-from oolong.supply.fetch import fetch
+from oolong.stages.unpack import unpack_tarball
+from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
-from oolong.supply.rootfs import build_rootfs, manifest
+from oolong.supply.rootfs import build_rootfs, fix_modes, manifest
 
 ROOT = "root"
+# below it, where toolchains that are no packages are unpacked
+TARBALLS = "usr/local"
 
 
 def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
     """The root file system that holds several toolchains, such as kbuild and a cross compiler."""
     packages = merge(locks)
+    wanted = tuple(map(of_package, packages))
+    tarballs = tuple((toolchain.name, toolchain.tarball) for toolchain in toolchains if toolchain.tarball)
     links = tuple(link for toolchain in toolchains for link in toolchain.links)
     recipe = Recipe(
         stage="rootfs",
         inputs={
             "packages": digest_of([[package.name, package.version, package.sha256] for package in packages]),
             "links": digest_of(sorted(list(link) for link in links)),
+            **{f"tarball {name}": tarball.sha256 for name, tarball in tarballs},
         },
-        code=code_digest(("oolong.supply.rootfs",), follow=False),
+        code=code_digest(("oolong.supply.rootfs", *(("oolong.stages.unpack",) if tarballs else ())), follow=False),
     )
     return Stage(
         subject="+".join(toolchain.name for toolchain in toolchains),
         recipe=recipe,
-        work=partial(_work, packages, links),
+        work=partial(_work, wanted, tarballs, links),
+        supplies=(*wanted, *(of_tarball(tarball) for _, tarball in tarballs)),
     )
 
 
-def _work(packages: tuple[Package, ...], links: tuple[tuple[str, str], ...], work: Work) -> Outcome:
-    downloads = fetch(packages, layout=work.layout, mirrors=mirrors, progress=work.progress)
+def _work(
+    packages: tuple[Wanted, ...],
+    tarballs: tuple[tuple[str, Tarball], ...],
+    links: tuple[tuple[str, str], ...],
+    work: Work,
+) -> Outcome:
+    wanted = (*packages, *(of_tarball(tarball) for _, tarball in tarballs))
+    downloads = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress)
     root = work.folder / ROOT
-    build_rootfs(downloads, links, root, progress=work.progress)
+    build_rootfs(downloads[: len(packages)], links, root, progress=work.progress)
+    for (name, tarball), archive in zip(tarballs, downloads[len(packages) :], strict=True):
+        work.progress(f"unpacking {name}")
+        # the root file system's own tar unpacks what is added to it
+        unpacked = work.folder / name
+        unpack_tarball(work, tarball, root=root, archive=archive, target=unpacked)
+        fix_modes(unpacked)
+        (root / TARBALLS).mkdir(exist_ok=True)
+        unpacked.rename(root / TARBALLS / name)
     write_json(work.folder / "manifest.json", manifest(root))
     return Outcome(artifacts={"manifest": "manifest.json"}, data={"packages": len(packages)})

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,15 @@ from oolong.errors import BadInput, Infrastructure
 from oolong.files import remove_tree
 from oolong.layout import Layout
 from oolong.lock import Lock
-from oolong.model import DebianSource, DirSource, KernelSource, Package, PatchedSource
+from oolong.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
 from oolong.sandbox import Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import run
-from oolong.supply import tree
-from oolong.supply.fetch import fetch
+from oolong.stages.unpack import unpack, unpack_tarball, verified
+from oolong.supply import repository, tree
+from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
+from oolong.supply.repository import Commit
 from oolong.supply.statcache import StatCache
 
 TREE = "tree"
@@ -35,23 +37,68 @@ class Identified:
     guest_digest: str
 
 
-def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage) -> Identified:
+def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier: Callable[[], Stage]) -> Identified:
     """The source stage of a kernel; for a tree of one's own this reads it, to know what it is now.
 
-    `rootfs` has the tools that unpack and patch; they have no say in what comes out, so no recipe names it.
+    `rootfs` has the tools that unpack and patch, `verifier` makes the stage of one that checks signatures; they have no
+    say in what comes out, so no recipe names them.
     """
-    if isinstance(kernel, DirSource):
-        return _own_tree(kernel, layout)
-    if isinstance(kernel, PatchedSource):
-        return _patched(kernel, identified(kernel.base, layout=layout, rootfs=rootfs), rootfs)
-    return _debian(kernel, lock.read_source(layout, kernel), rootfs)
+    match kernel:
+        case DirSource():
+            return _own_tree(kernel, layout)
+        case PatchedSource():
+            base = identified(kernel.base, layout=layout, rootfs=rootfs, verifier=verifier)
+            return _patched(kernel, base, rootfs)
+        case GitSource():
+            commit = kernel.ref if kernel.is_pinned else lock.read_source(layout, kernel).commit
+            return _git(kernel, Commit(url=kernel.url, commit=commit, ref=kernel.ref))
+        case TarballSource():
+            return _tarball(kernel, verifier() if kernel.signature else rootfs)
+        case DebianSource():
+            return _debian(kernel, lock.read_source(layout, kernel), rootfs)
 
 
 def _debian(kernel: DebianSource, locked: Lock, rootfs: Stage) -> Identified:
-    (package,) = locked.packages
-    recipe = Recipe(stage="source", inputs={"package": package.sha256}, code=_code())
-    stage = Stage(subject=kernel.name, recipe=recipe, needs=(rootfs,), work=partial(_unpack_debian, package))
-    return Identified(stage=stage, configure_digest=recipe.digest, guest_digest=recipe.digest)
+    wanted = of_package(locked.packages[0])
+    recipe = Recipe(stage="source", inputs={"package": wanted.sha256}, code=_code())
+    return _unchanging(
+        Stage(
+            subject=kernel.name,
+            recipe=recipe,
+            needs=(rootfs,),
+            work=partial(_unpack_debian, wanted),
+            supplies=(wanted,),
+        )
+    )
+
+
+def _tarball(kernel: TarballSource, rootfs: Stage) -> Identified:
+    recipe = Recipe(stage="source", inputs={"tarball": kernel.tarball.sha256}, code=_code())
+    signature = kernel.signature
+    if signature:
+        keys = hashlib.sha256(signature.keyring.read_bytes()).hexdigest()
+        recipe = recipe.with_inputs({"signature": signature.file.sha256, "keys": keys})
+    supplies = (kernel.tarball, *([signature.file] if signature else []))
+    return _unchanging(
+        Stage(
+            subject=kernel.name,
+            recipe=recipe,
+            needs=(rootfs,),
+            work=partial(_unpack_tarball, kernel),
+            supplies=tuple(map(of_tarball, supplies)),
+        )
+    )
+
+
+def _git(kernel: GitSource, commit: Commit) -> Identified:
+    recipe = Recipe(stage="source", inputs={"commit": commit.commit}, code=_code())
+    return _unchanging(Stage(subject=kernel.name, recipe=recipe, work=partial(_check_out, commit), supplies=(commit,)))
+
+
+def _unchanging(stage: Stage) -> Identified:
+    """A source that is known as a whole by its recipe, and never half changed."""
+    digest = stage.recipe.digest
+    return Identified(stage=stage, configure_digest=digest, guest_digest=digest)
 
 
 def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
@@ -82,31 +129,44 @@ def _code() -> str:
     return code_digest(("oolong.supply.tree",), follow=False)
 
 
-def _unpack_debian(package: Package, work: Work) -> Outcome:
-    (download,) = fetch((package,), layout=work.layout, mirrors=mirrors, progress=work.progress)
+def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
+    (download,) = fetch((wanted,), layout=work.layout, mirrors=mirrors, progress=work.progress)
     work.progress("unpacking")
     opened = work.folder / "package"
     proc.check(proc.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]))
     archives = sorted((opened / "usr" / "src").glob("*.tar.*"))
     if len(archives) != 1:
-        raise Infrastructure(f"{package.name} {package.version} holds {len(archives)} tarballs, not one kernel")
+        raise Infrastructure(f"{wanted.label} holds {len(archives)} tarballs, not one kernel")
+    target = work.folder / TREE
+    root = work.need("rootfs").folder / "root"
+    if wrong := unpack(work, root=root, archive=archives[0], target=target):
+        raise Infrastructure(f"{archives[0].name} does not unpack: {wrong}")
+    remove_tree(opened)
+    return _settled(work.folder, where=wanted.label)
+
+
+def _unpack_tarball(kernel: TarballSource, work: Work) -> Outcome:
+    signature, tarball = kernel.signature, kernel.tarball
+    wanted = [of_tarball(one) for one in (tarball, *([signature.file] if signature else []))]
+    archive, *rest = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress)
+    root = work.need("rootfs").folder / "root"
+    if signature:
+        work.progress("checking the signature")
+        archive = verified(work, tarball, signature, root=root, archive=archive, file=rest[0])
+    work.progress("unpacking")
+    unpack_tarball(work, tarball, root=root, archive=archive, target=work.folder / TREE)
+    if signature:
+        archive.unlink()
+    return _settled(work.folder, where=tarball.url)
+
+
+def _check_out(commit: Commit, work: Work) -> Outcome:
+    ours = repository.bring(commit, layout=work.layout, progress=work.progress)
+    work.progress("checking out")
     target = work.folder / TREE
     target.mkdir()
-    sandbox = Sandbox(
-        rootfs=work.need("rootfs").folder / "root",
-        mounts=(
-            Mount(host=archives[0].parent, inside="/package"),
-            Mount(host=target, inside="/tree", writable=True),
-        ),
-        env={"XZ_DEFAULTS": "--threads=0"},
-    )
-    options = ["--extract", "--no-same-owner", "--no-same-permissions", "--strip-components=1"]
-    done = run(work, sandbox, ["tar", *options, f"--file=/package/{archives[0].name}", "--directory=/tree"])
-    if not done.ok:
-        raise Infrastructure(f"{archives[0].name} does not unpack: {' '.join(done.lines[-3:])}")
-    remove_tree(opened)
-    tree.normalise(target)
-    return _finished(work.folder, tree.manifest_of(target))
+    repository.check_out(ours, commit, target)
+    return _settled(work.folder, where=commit.url)
 
 
 def _link_tree(path: Path, entries: Sequence[tree.Entry], work: Work) -> Outcome:
@@ -135,8 +195,15 @@ def _apply(base: str, patches: Sequence[tuple[str, bytes]], work: Work) -> Outco
         done = run(work, sandbox, ["patch", *options])
         if not done.ok:
             raise BadInput(f"does not apply: {' / '.join(done.lines[-6:])}", where=f"patches={patch}")
+    return _settled(work.folder, where=f"patches={patches[-1][0]}")
+
+
+def _settled(folder: Path, *, where: str) -> Outcome:
+    """What was unpacked, with fixed times and modes; BadInput if it is no kernel."""
+    target = folder / TREE
+    tree.check_kernel(target, where=where)
     tree.normalise(target)
-    return _finished(work.folder, tree.manifest_of(target))
+    return _finished(folder, tree.manifest_of(target))
 
 
 def _finished(folder: Path, entries: Sequence[tree.Entry]) -> Outcome:

@@ -40,7 +40,7 @@ def build_rootfs(packages: Sequence[Path], links: Sequence[tuple[str, str]], roo
         if link.is_symlink() or link.exists():
             raise Infrastructure(f"the link {path} would hide what a package brings", hint="drop it from `links`")
         link.symlink_to(text)
-    _fix_modes(root)
+    fix_modes(root)
 
 
 def manifest(root: Path) -> list[list[str]]:
@@ -54,7 +54,7 @@ def _unpack(package: Path, root: Path) -> None:
     )
 
 
-def _fix_modes(root: Path) -> None:
+def fix_modes(root: Path) -> None:
     """One mode for folders, one for programs, one for other files; no setuid, and nothing that is none of them."""
     for folder, folders, files in os.walk(root):
         Path(folder).chmod(FOLDER_MODE)

@@ -49,9 +49,7 @@ def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
     A git checkout gives what it tracks and what it does not ignore; a plain tree gives all, and must not have been
     built in. BadInput if it is no kernel tree or cannot be read.
     """
-    for mark in MARKS_OF_A_KERNEL:
-        if not (tree / mark).is_file():
-            raise BadInput(f"no kernel tree: it has no {mark}", where=f"kernel={tree}")
+    check_kernel(tree, where=f"kernel={tree}")
     if checkout.is_git(tree):
         names = checkout.files(tree)
     else:
@@ -68,6 +66,13 @@ def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
     # what git tracks below a folder that is a link now is gone: the link is what stands there
     links = {entry.path for entry in entries if entry.kind == LINK}
     return tuple(entry for entry in entries if links.isdisjoint(map(str, PurePosixPath(entry.path).parents)))
+
+
+def check_kernel(tree: Path, *, where: str) -> None:
+    """BadInput if a folder holds no kernel with a powerpc architecture."""
+    for mark in MARKS_OF_A_KERNEL:
+        if not (tree / mark).is_file():
+            raise BadInput(f"no kernel tree: it has no {mark}", where=where)
 
 
 def manifest_of(folder: Path) -> tuple[Entry, ...]:

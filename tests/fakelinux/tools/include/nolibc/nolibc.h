@@ -6,8 +6,12 @@ typedef __builtin_va_list va_list;
 #define O_RDONLY 0
 #define O_WRONLY 1
 #define O_TRUNC 512
+#define O_NONBLOCK 2048
+#define WNOHANG 1
+#define SIGKILL 9
 #define RB_POWER_OFF 0
 #define __NR_finit_module 0
+#define __NR_delete_module 1
 struct utsname { char release[65]; };
 static int errno;
 #define NOTHING { return 0; }
@@ -26,6 +30,10 @@ static inline int read(int fd, void *to, int size) { *(char *)to = fd; return si
 static inline int write(int fd, const void *from, int size) { return fd + size + *(const char *)from; }
 static inline int getpid(void) NOTHING
 static inline int getppid(void) NOTHING
+static inline int fork(void) NOTHING
+static inline int sched_yield(void) NOTHING
+static inline int waitpid(int pid, int *status, int how) { return pid + how + !status; }
+static inline int kill(int pid, int signal) { return pid + signal; }
 static inline int uname(struct utsname *name) { name->release[0] = 0; return errno; }
 static inline int reboot(int how) { return how; }
 static inline int mount(const char *a, const char *b, const char *c, int d, void *e)

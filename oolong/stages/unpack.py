@@ -1,0 +1,68 @@
+"""Unpacks archives for the stages that bring things in: in the sandbox, so that no name leads out of a folder."""
+
+from pathlib import Path
+
+from oolong.errors import BadInput, Infrastructure
+from oolong.model import Signature, Tarball
+from oolong.sandbox import Mount, Sandbox
+from oolong.stage import Work
+from oolong.stages.inside import run
+
+# who owned a file, setuid bits and the like stay in the archive
+OPTIONS = ("--extract", "--no-same-owner", "--no-same-permissions", "--strip-components=1")
+DECOMPRESSORS = {".xz": "xz", ".gz": "gzip"}
+ARMOR = b"-----BEGIN PGP"
+
+
+def unpack(work: Work, *, root: Path, archive: Path, target: Path) -> str:
+    """Unpack what is below the one folder at an archive's top into `target`, which is made, with the tar of the root
+    file system `root`; returns what was wrong with the archive, nothing if all went well."""
+    target.mkdir(parents=True)
+    sandbox = Sandbox(
+        rootfs=root,
+        mounts=(Mount(host=archive, inside="/archive"), Mount(host=target, inside="/tree", writable=True)),
+        env={"XZ_DEFAULTS": "--threads=0"},
+    )
+    done = run(work, sandbox, ["tar", *OPTIONS, "--file=/archive", "--directory=/tree"])
+    if not done.ok:
+        return " / ".join(done.lines[-3:]) or f"tar ended with {done.returncode}"
+    return "" if any(target.iterdir()) else "there is nothing below a folder at its top"
+
+
+def unpack_tarball(work: Work, tarball: Tarball, *, root: Path, archive: Path, target: Path) -> None:
+    """The same for an archive that a person named: BadInput if it does not unpack."""
+    if wrong := unpack(work, root=root, archive=archive, target=target):
+        raise BadInput(f"does not unpack: {wrong}", where=tarball.url, hint="a tarball with one folder at its top")
+
+
+def verified(work: Work, tarball: Tarball, signature: Signature, *, root: Path, archive: Path, file: Path) -> Path:
+    """The uncompressed archive, after its signature was checked; `root` has gpgv, `file` is the signature.
+
+    BadInput if no key of the keyring made it.
+    """
+    name = tarball.url.rpartition("/")[2]
+    if signature.keyring.read_bytes().startswith(ARMOR):
+        raise BadInput("an armored keyring", where=str(signature.keyring), hint="gpg --dearmor makes it a plain one")
+    plain = work.folder / "archive.tar"
+    sandbox = Sandbox(rootfs=root, mounts=(Mount(host=archive, inside="/archive"),))
+    decompressor = DECOMPRESSORS.get(f".{name.rpartition('.')[2]}")
+    if decompressor:
+        with plain.open("wb") as sink:
+            done = run(work, sandbox, [decompressor, "--decompress", "--stdout", "/archive"], on_output=sink.write)
+        if not done.ok:
+            raise BadInput(f"does not decompress with {decompressor}", where=tarball.url)
+    else:
+        plain.symlink_to(archive)
+    mounts = (
+        Mount(host=plain, inside="/archive.tar"),
+        Mount(host=file, inside="/archive.sign"),
+        Mount(host=signature.keyring, inside="/keyring.gpg"),
+    )
+    checking = ["gpgv", "--homedir", "/tmp", "--keyring", "/keyring.gpg", "/archive.sign", "/archive.tar"]
+    done = run(work, Sandbox(rootfs=root, mounts=mounts), checking)
+    if not done.ok:
+        said = " / ".join(done.lines[-3:])
+        if done.returncode not in (1, 2):
+            raise Infrastructure(f"gpgv ended with {done.returncode}: {said}")
+        raise BadInput(f"the signature is not good: {said}", where=tarball.url, hint="do not use this archive")
+    return plain

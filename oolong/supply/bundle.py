@@ -1,0 +1,79 @@
+"""One archive with everything that a set of cells needs from outside, to run from it without a network.
+
+A plain tar, since what is in it is compressed already: `downloads/SHA256` (packages and archives), `git/COMMIT.pack`,
+`wheels/` (the Python packages of requirements.lock) and `oolong/` (the checkout itself). What is taken out is verified
+like what comes from a mirror; nothing of it is unpacked anywhere by the names that it gives.
+"""
+
+import shutil
+import tarfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from uuid import uuid4
+
+from oolong import proc
+from oolong.errors import BadInput
+from oolong.stage import Progress
+
+
+def download_name(sha256: str) -> str:
+    return f"downloads/{sha256}"
+
+
+def pack_name(commit: str) -> str:
+    return f"git/{commit}.pack"
+
+
+def write(target: Path, members: Mapping[str, Path], *, progress: Progress) -> None:
+    """Make the archive of files by their names in it, whole or not at all; nothing of the host but bytes is in it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+    try:
+        with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as archive:
+            for number, (name, path) in enumerate(sorted(members.items())):
+                proc.check_interrupted()
+                progress("files", number, len(members))
+                archive.add(path, name, recursive=False, filter=_without_host)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def extract(bundle: Path, name: str, target: Path, *, label: str) -> None:
+    """Copy one file of a bundle to `target`; BadInput if the bundle cannot be read or lacks it. The caller verifies."""
+    member = _members(bundle).get(name)
+    if member is None:
+        what = f"the bundle lacks {label}"
+        raise BadInput(what, where=f"bundle={bundle}", hint="it was made for another set, or by other locks")
+    with tarfile.open(bundle) as archive:
+        stream = archive.extractfile(member)
+        assert stream, "_members lists plain files only"
+        with stream, target.open("wb") as sink:
+            shutil.copyfileobj(stream, sink, 1 << 20)
+
+
+def check(bundle: Path) -> None:
+    """BadInput if the file is no bundle."""
+    if not any(name.startswith("downloads/") for name in _members(bundle)):
+        raise BadInput("no bundle: it has no downloads/", where=f"bundle={bundle}", hint="./doit bundle FILE makes one")
+
+
+def damaged(bundle: Path, label: str) -> BadInput:
+    return BadInput(f"{label} in the bundle is not what was locked", where=f"bundle={bundle}", hint="copy it again")
+
+
+@lru_cache(maxsize=2)
+def _members(bundle: Path) -> Mapping[str, tarfile.TarInfo]:
+    try:
+        with tarfile.open(bundle) as archive:
+            return {member.name: member for member in archive if member.isreg()}
+    except (OSError, tarfile.TarError) as error:
+        raise BadInput(f"cannot be read: {error}", where=f"bundle={bundle}", hint="is it whole?") from error
+
+
+def _without_host(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member

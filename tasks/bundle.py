@@ -1,0 +1,28 @@
+"""The task `bundle`: everything that a set of cells needs from outside, in one archive."""
+
+from doit.exceptions import TaskFailed
+
+from oolong.errors import OolongError, as_oolong_error
+from tasks.declare import Task
+from tasks.session import current
+
+
+def task_bundle() -> Task:
+    """write all that the cells need from outside into one archive: ./doit bundle FILE [set=NAME]"""
+    return {"actions": [write_bundle], "uptodate": [False], "io": {"capture": False}}
+
+
+def write_bundle() -> TaskFailed | None:
+    from oolong.supply.gather import gather
+
+    session = current()
+    target = session.bundle_to_write
+    stages = [stage for cell in session.selected for stage in session.pipeline.of_cell(cell.name)]
+    try:
+        files = gather(stages, target, layout=session.layout, progress=session.view.telling("bundle"))
+    except (OolongError, OSError) as caught:
+        error = as_oolong_error(caught)
+        session.collected.error("bundle", error)
+        return TaskFailed(str(error), report=False)
+    session.view.say(f"{target}: {files} files, {target.stat().st_size / 1e6:.0f} MB; ./doit bundle=FILE runs from it")
+    return None
