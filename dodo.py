@@ -5,6 +5,7 @@ from tasks.bundle import task_bundle
 from tasks.cells import task_cells
 from tasks.compile import task_compile
 from tasks.configure import task_configure
+from tasks.doctor import task_doctor
 from tasks.initramfs import task_initramfs
 from tasks.link import task_crosslink, task_link
 from tasks.lock import task_lock
@@ -28,6 +29,7 @@ __all__ = [
     "task_compile",
     "task_configure",
     "task_crosslink",
+    "task_doctor",
     "task_initramfs",
     "task_link",
     "task_lock",

@@ -3,6 +3,8 @@
 A kernel that does not build or boot is neither: it is a verdict, a value.
 """
 
+import sqlite3
+
 
 class OolongError(Exception):
     """Something a person has to act on; `exit_code` is what `./doit` then ends with."""
@@ -45,8 +47,19 @@ class Missing(Infrastructure):
         super().__init__(what, hint=hint)
 
 
+class Damaged(Infrastructure):
+    """Something in the cache is not what was put there; it was removed, to be made anew."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is not what it was", hint="its stage was removed from the cache: start again")
+
+
+# what the system says when a disk is full or cannot be written, also through a database
+SYSTEM_ERRORS = (OSError, sqlite3.Error)
+
+
 def as_oolong_error(error: Exception) -> OolongError:
-    """An error of the system (a full disk, a cache that cannot be written) as Infrastructure; ours as they are."""
+    """One of SYSTEM_ERRORS as Infrastructure; ours as they are."""
     if isinstance(error, OolongError):
         return error
     return Infrastructure(str(error), hint="is there room, and can the cache and build/ be written?")

@@ -155,7 +155,7 @@ class KernelConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """A QEMU machine. `emulator` is the name of a toolchain of that family; `cpus` are virtual CPUs, `memory` is in
-    MiB, `timeout` in seconds of wall clock."""
+    MiB, `timeout` in seconds of QEMU's CPU time."""
 
     name: str
     emulator: str

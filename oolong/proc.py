@@ -53,7 +53,7 @@ def run(
     stdin: bytes | None = None,
     timeout: float | None = None,
     on_output: Callable[[bytes], None] | None = None,
-    until: Callable[[], bool] | None = None,
+    until: Callable[[int], bool] | None = None,
     pass_fds: Sequence[int] = (),
     log_as: Sequence[str] | None = None,
     log_output: bool = True,
@@ -63,8 +63,9 @@ def run(
     With `log`, the stream is appended there below a line that repeats the command, and is not kept in memory;
     without, it comes back as `output`. `log_as` is what the log says where the real command holds what only this
     process has, such as an open file descriptor; with `log_output` False the log gets no more than that line.
-    `on_output` sees each chunk. `until` is asked about twice a second; when it answers True the program is killed as
-    if its time were up. Raises Infrastructure if the program cannot be started, Interrupted if `stop_all` was called.
+    `on_output` sees each chunk. `until` is asked about twice a second, with the program's process id; when it answers
+    True the program is killed as if its time were up. Raises Infrastructure if the program cannot be started,
+    Interrupted if `stop_all` was called.
     """
     check_interrupted()
     kept: list[bytes] = []
@@ -185,7 +186,7 @@ def _feed(pipe: IO[bytes], data: bytes) -> None:
 
 
 def _chunks(
-    child: subprocess.Popen[bytes], started: float, timeout: float | None, until: Callable[[], bool] | None
+    child: subprocess.Popen[bytes], started: float, timeout: float | None, until: Callable[[int], bool] | None
 ) -> Iterator[bytes | None]:
     """The output as it comes; None once, when the time is up or `until` says so."""
     assert child.stdout
@@ -202,7 +203,7 @@ def _chunks(
             elif child.poll() is not None:
                 return  # a grandchild of a dead program may hold the pipe open: do not wait for it
             late = timeout is not None and time.monotonic() - started > timeout
-            if not over and (late or (until is not None and until())):
+            if not over and (late or (until is not None and until(child.pid))):
                 over = True
                 yield None
 

@@ -123,13 +123,15 @@ class Progress(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What the work of a stage is given: an empty `folder` to fill, the results of the stages it needs by task
-    name, the `log` to write to, and somebody to tell the progress. `jobserver` is the FIFO that all makes of a run
+    name, the `log` to write to, somebody to tell the progress, and, if somebody wants them, a `listener` for the lines
+    that programs write. `jobserver` is the FIFO that all makes of a run
     share and `jobs` the number of jobs it was filled for."""
 
     folder: Path
     needs: Mapping[str, StageResult]
     log: Path
     progress: Progress
+    listener: Callable[[str], None] | None
     layout: Layout
     jobserver: Path | None
     jobs: int

@@ -10,16 +10,18 @@ import dataclasses
 import json
 import os
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from oolong.digest import digest_of, file_sha256
-from oolong.errors import BadOutput, Infrastructure
+from oolong.errors import BadOutput, Damaged, Infrastructure
 from oolong.files import plain_file, remove_tree, write_atomically, write_json
+from oolong.intact import TREES, damage
 from oolong.layout import Layout
 from oolong.locking import held, held_if_free, shared
 from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
@@ -39,6 +41,8 @@ class Store:
         self._jobserver = jobserver
         self._jobs = jobs
         self._made_again: set[str] = set()
+        self._intact: set[Path] = set()
+        self._checking = threading.Lock()
 
     def find(self, stage: Stage) -> StageResult | None:
         """The result of a stage, or None if it has not been made (or was made half and never published)."""
@@ -47,7 +51,14 @@ class Store:
             return None
         return result
 
-    def make(self, stage: Stage, progress: Progress, *, again: bool = False) -> StageResult:
+    def make(
+        self,
+        stage: Stage,
+        progress: Progress,
+        *,
+        listener: Callable[[str], None] | None = None,
+        again: bool = False,
+    ) -> StageResult:
         """The result of a stage: as found if it was kept, else made now and published.
 
         With `again`, made anew even so, and put in the place of what was found. Two processes that want the
@@ -61,11 +72,13 @@ class Store:
                 return found
             with self._reading(stage.needs) as needs, self._scratch(label) as folder:
                 started = time.monotonic()
+                self._check(needs.values(), trees=not stage.tolerant)
                 twin = None if again else self._twin(stage, needs)
                 if twin:
                     outcome = _link_twin(twin, folder)
                 else:
-                    outcome = self._outcome(stage, folder, needs, progress)
+                    work = self._work(folder, needs, progress, listener)
+                    outcome = self._outcome(stage, work)
                 _write_result(
                     folder,
                     stage,
@@ -76,20 +89,22 @@ class Store:
                 self._publish(folder, self.layout.stage(stage.name, stage.recipe.digest))
             result = self.find(stage)
             assert result
+            self._intact.add(result.folder)
             if again:
                 self._made_again.add(stage.recipe.digest)
             if result.ok and result.keep and stage.by_content:
                 write_atomically(self._twin_file(stage, needs), stage.recipe.digest.encode())
             return result
 
-    def _outcome(self, stage: Stage, folder: Path, needs: Mapping[str, StageResult], progress: Progress) -> Outcome:
-        blockers = [] if stage.tolerant else [task for task, result in needs.items() if not result.ok and result.blocks]
+    def _outcome(self, stage: Stage, work: Work) -> Outcome:
+        failed = [task for task, result in work.needs.items() if not result.ok and result.blocks]
+        blockers = [] if stage.tolerant else failed
         if blockers:
             return Outcome(status=BLOCKED, lines=(f"{blockers[0]} did not succeed",), keep=False)
         try:
-            outcome = stage.work(self._work(folder, needs, progress))
+            outcome = stage.work(work)
             for relative in outcome.artifacts.values():
-                plain_file(folder, relative)
+                plain_file(work.folder, relative)
         except BadOutput as error:
             return Outcome(status=FAIL, kind="build", lines=(error.what,))
         return outcome
@@ -127,7 +142,31 @@ class Store:
         except FileNotFoundError:
             return None
         result = _read_result(self.layout.stage(stage.name, digest))
-        return result if result and result.ok and result.keep else None
+        good = result and result.ok and result.keep and not damage(result, self.layout, trees=False)
+        return result if good else None
+
+    def check_artifacts(self, results: Iterable[StageResult]) -> None:
+        """Damaged if an artifact of one of them is not what it was."""
+        self._check(results, trees=False)
+
+    def _check(self, results: Iterable[StageResult], *, trees: bool) -> None:
+        """Damaged if one of them is not what it was; what was made or checked in this run is not looked at again."""
+        with self._checking:
+            for result in results:
+                if result.folder in self._intact:
+                    continue
+                if path := damage(result, self.layout, trees=trees):
+                    self._discard(result.folder)
+                    raise Damaged(path)
+                if trees or result.stage not in TREES:
+                    self._intact.add(result.folder)
+
+    def _discard(self, folder: Path) -> None:
+        """Take a stage out of the store; it vanishes at once, so that nobody sees a part of it."""
+        self.layout.scratch.mkdir(parents=True, exist_ok=True)
+        aside = self.layout.scratch / f"{folder.parent.name}-{folder.name}.{uuid4().hex[:8]}.damaged"
+        folder.rename(aside)
+        remove_tree(aside)
 
     def _twin_file(self, stage: Stage, needs: Mapping[str, StageResult]) -> Path:
         content = {
@@ -135,12 +174,19 @@ class Store:
         }
         return self.layout.twin(stage.name, stage.recipe.with_inputs(content).digest)
 
-    def _work(self, folder: Path, needs: Mapping[str, StageResult], progress: Progress) -> Work:
+    def _work(
+        self,
+        folder: Path,
+        needs: Mapping[str, StageResult],
+        progress: Progress,
+        listener: Callable[[str], None] | None,
+    ) -> Work:
         return Work(
             folder=folder,
             needs=needs,
             log=folder / LOG,
             progress=progress,
+            listener=listener,
             layout=self.layout,
             jobserver=self._jobserver,
             jobs=self._jobs,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from oolong import proc
-from oolong.errors import OolongError, as_oolong_error
+from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from oolong.jobserver import serving
 from oolong.locking import held
 from oolong.supply.relock import relock_temporarily
@@ -23,8 +23,11 @@ from tasks.session import Session, open_session
 
 # what a shell says of a program that SIGPIPE ended
 READER_GONE = 141
+STDOUT, STDERR = 1, 2
 # tells the process that goes on with temporary locks what was resolved anew: that was there a moment ago
 RESOLVED = "OOLONG_RESOLVED_ANEW"
+# tells the process that makes anew what was damaged
+MENDED = "OOLONG_MENDED"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         # whoever read our output has seen enough; what is still buffered must not raise again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except (OolongError, OSError) as caught:
+    except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)
         print(f"oolong: {error}", file=sys.stderr)
         return error.exit_code
@@ -75,7 +78,7 @@ def _run_alone(session: Session) -> int:
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()
-        starts_again = _resolve_anew(session)
+        starts_again = _resolve_anew(session) or _mend(session)
     if starts_again:
         sys.stderr.flush()
         # a new process: what this one knows of locks, recipes and tasks is of no use any more
@@ -101,13 +104,35 @@ def _resolve_anew(session: Session) -> bool:
     return bool(resolved - before)
 
 
+def _mend(session: Session) -> bool:
+    """Whether the run is to start again because something damaged was taken out of the cache: once, or the disk itself
+    is broken."""
+    if not session.collected.damaged or MENDED in os.environ:
+        return False
+    for error in session.collected.errors.values():
+        session.view.say(error.what)
+    session.view.say("SOMETHING IN THE CACHE WAS DAMAGED: making it anew")
+    os.environ[MENDED] = "1"
+    return True
+
+
 def _stop(_signum: int, _frame: FrameType | None) -> None:
     """Kill what runs, then end as by Ctrl-C: doit saves what was finished."""
     proc.stop_all()
     raise KeyboardInterrupt
 
 
+def _open_what_is_closed() -> None:
+    """Where we were started without a standard stream, the next file to be opened must not become it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(STDOUT, "w")
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w")
+
+
 if __name__ == "__main__":
+    _open_what_is_closed()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _stop)
     exit_code = main(sys.argv[1:])

@@ -2,7 +2,7 @@
 
 from doit.exceptions import TaskFailed
 
-from oolong.errors import OolongError, as_oolong_error
+from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from tasks.declare import Task
 from tasks.session import current
 
@@ -20,7 +20,7 @@ def write_bundle() -> TaskFailed | None:
     stages = [stage for cell in session.selected for stage in session.pipeline.of_cell(cell.name)]
     try:
         files = gather(stages, target, layout=session.layout, progress=session.view.telling("bundle"))
-    except (OolongError, OSError) as caught:
+    except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)
         session.collected.error("bundle", error)
         return TaskFailed(str(error), report=False)

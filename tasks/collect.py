@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from oolong.errors import BadInput, Interrupted, Missing, OolongError
+from oolong.errors import BadInput, Damaged, Interrupted, Missing, OolongError
 from oolong.stage import FAIL, StageResult
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -48,6 +48,11 @@ class Collected:
     def absent(self) -> frozenset[str]:
         """The paths of locked packages that no mirror has any more."""
         return frozenset(error.path for error in self.errors.values() if isinstance(error, Missing))
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something in the cache was not what it was, and is gone now."""
+        return any(isinstance(error, Damaged) for error in self.errors.values())
 
     def exit_code(self) -> int:
         """0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted; the graver one wins, and

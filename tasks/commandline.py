@@ -16,8 +16,10 @@ VARIABLES: Mapping[str, str] = {
     "locked": "1: stop where a mirror no longer has what the locks name, instead of resolving anew",
     "bundle": "FILE: take everything from outside from this archive, nothing from the network",
     "jobs": "N: compile with N jobs; the default is the number of CPUs",
+    "quiet": "1: say nothing on the way, only how it ended",
+    "verbose": "1: show what every build and machine says, as it says it",
     "tier": "full: the long tests too",
-    "format": "json, or table: what `cells` prints",
+    "format": "json, or table: what is printed",
     "only": "NAME,NAME: lock only these; for test, EXPRESSION: run only the tests that match (pytest -k)",
 }
 BUNDLE = "bundle"
@@ -73,9 +75,11 @@ def _target(rest: list[str]) -> str:
 
 
 def _check_values(variables: Mapping[str, str]) -> None:
-    for switch in ("again", "locked"):
+    for switch in ("again", "locked", "quiet", "verbose"):
         if (value := variables.get(switch, "0")) not in ("0", "1"):
             raise BadInput(f"{switch}={value}: it is 0 or 1")
+    if variables.get("quiet") == variables.get("verbose") == "1":
+        raise BadInput("quiet=1 and verbose=1: it is one of them")
     if (tier := variables.get("tier", "full")) != "full":
         raise BadInput(f"tier={tier}: the only tier besides the usual tests is full", hint="./doit test tier=full")
     if (shape := variables.get("format", "json")) not in ("json", "table"):

@@ -10,7 +10,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
-from oolong.errors import OolongError, as_oolong_error
+from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from oolong.files import write_json
 from oolong.stage import Stage, StageResult
 from oolong.store import as_json
@@ -61,9 +61,14 @@ def run_stage(stage: Stage) -> TaskFailed | None:
     session.view.started(stage)
     found = is_finished(stage)
     try:
-        result = session.store.make(stage, session.view.progress(stage), again=session.anew(stage))
+        result = session.store.make(
+            stage,
+            session.view.progress(stage),
+            listener=session.view.listener(stage),
+            again=session.anew(stage),
+        )
         write_json(session.layout.stamp(stage.name, stage.subject), stamp_of(result))
-    except (OolongError, OSError) as caught:
+    except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)
         session.collected.error(stage.task, error)
         session.view.stopped(stage)

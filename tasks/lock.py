@@ -2,7 +2,7 @@
 
 from doit.exceptions import TaskFailed
 
-from oolong.errors import OolongError
+from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from tasks.declare import Task
 from tasks.session import current
 
@@ -19,7 +19,8 @@ def write_locks() -> TaskFailed | None:
     try:
         only = [name for name in session.variables.get("only", "").split(",") if name]
         relock(session.layout, session.spec, only=only, say=session.view.say)
-    except OolongError as error:
+    except (OolongError, *SYSTEM_ERRORS) as caught:
+        error = as_oolong_error(caught)
         session.collected.error("lock", error)
         return TaskFailed(str(error), report=False)
     return None

@@ -2,17 +2,21 @@
 
 import fnmatch
 import functools
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from doit.cmd_base import Command, DodoTaskLoader
+from doit.cmd_help import Help
 from doit.cmd_run import Run
 from doit.cmdparse import CmdParseError
+from doit.dependency import DatabaseException
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 
-from oolong.errors import BadInput, OolongError, as_oolong_error
+from oolong.errors import SYSTEM_ERRORS, BadInput, Infrastructure, OolongError, as_oolong_error
 from oolong.nearest import did_you_mean
+from tasks.overview import task_text
 from tasks.session import current
 
 COMMAND_LINE = "command line"
@@ -35,8 +39,12 @@ def checked(command: type[Command]) -> type[Command]:
                 return int(super().parse_execute(words) or 0)
             except BrokenPipeError:
                 raise ReaderGone from None
-            except (OolongError, OSError) as error:
+            except (OolongError, *SYSTEM_ERRORS) as error:
                 collected.error(COMMAND_LINE, as_oolong_error(error))
+            except DatabaseException as error:
+                said = str(error).rpartition("Original error: ")[2]
+                hint = "is there room? if so, remove build/doit.sqlite3: it only remembers what was up to date"
+                collected.error(COMMAND_LINE, Infrastructure(f"what doit remembers cannot be read: {said}", hint=hint))
             except InvalidCommand as error:
                 known = [task.name for task in getattr(self, "task_list", ())]
                 collected.error(COMMAND_LINE, _unknown(error, known))
@@ -59,11 +67,28 @@ class CheckedRun(checked(Run)):  # type: ignore[misc]
         return int(super()._execute(outfile, **options))
 
 
+class CheckedHelp(checked(Help)):  # type: ignore[misc]
+    """`doit help TASK` with our variables beside doit's options; `help COMMAND` is doit's own."""
+
+    def _execute(self, pos_args: list[str]) -> bool:
+        (name,) = pos_args
+        docs = {task.name: task.doc for task in self.task_list}
+        # the tasks of single cells are not made for help: their group tells as much
+        group = name if name in docs else name.partition(":")[0]
+        if group not in docs:
+            raise InvalidCommand(not_found=name)
+        sys.stdout.write(task_text(group, docs[group] or ""))
+        return True
+
+
+OURS: dict[type[Command], type[Command]] = {Run: CheckedRun, Help: CheckedHelp}
+
+
 class Main(DoitMain):  # type: ignore[misc]
     """One invocation of doit."""
 
     BIN_NAME = "./doit"
-    DOIT_CMDS = tuple(CheckedRun if command is Run else checked(command) for command in DoitMain.DOIT_CMDS)
+    DOIT_CMDS = tuple(OURS.get(command) or checked(command) for command in DoitMain.DOIT_CMDS)
 
     def __init__(self) -> None:
         super().__init__(task_loader=DodoTaskLoader(), config_filenames=())

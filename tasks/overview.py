@@ -1,4 +1,9 @@
-"""What `./doit help` says: the tasks and variables of oolong, and where doit's own help is."""
+"""What `./doit help` says: the tasks and variables of oolong, and one task with both kinds of parameter."""
+
+from collections.abc import Iterable
+
+from doit.cmd_run import Run
+from doit.cmdparse import CmdOption
 
 from tasks.commandline import SHORT, VARIABLES
 
@@ -7,29 +12,66 @@ WORDS = ("help", "--help", "-h")
 TASKS = {
     "(nothing)": "the set smoke: both endians built, counted, linked, booted and judged",
     "matrix set=NAME": "a set of pipeline.yaml: smoke, default, full",
-    "cell:NAME, -c GLOB": "one cell, or those that a glob matches",
+    "cell:NAME, -c GLOB": "one cell; those of the set that a glob matches, or of all where none of the set does",
     "STAGE:CELL": "one stage with all that it needs, also as a glob: 'boot:*-gcc-14'",
     "cells [format=json]": "the cells, without running anything",
-    "bundle FILE [set=NAME]": "everything that a set needs from outside, in one archive; bundle=FILE runs from it",
+    "doctor [format=json]": "what this machine lacks, and how to get it",
     "lock [only=NAME,NAME]": "resolve toolchains and kernels again and rewrite the locks",
+    "bundle FILE [set=NAME]": "everything that a set needs from outside, in one archive; bundle=FILE runs from it",
     "test [tier=full] [only=EXPRESSION]": "the project's own tests",
     "list [--all] | info TASK | clean": "doit's own: what tasks there are, why one would run, remove results",
-    "help run | help TASK": "options of doit's commands, such as -n (workers); one task",
+    "help TASK | help run": "one task with its variables and options; a command of doit",
 }
+CELLS = ("kernel", "config", "patches", "set", "cell", "again", "locked", "bundle", "jobs", "quiet", "verbose")
+# the variables that a task takes, where they are not those of everything that works on cells
+TAKES = {
+    "cells": ("set", "cell", "kernel", "config", "patches", "format"),
+    "doctor": ("format",),
+    "lock": ("only",),
+    "bundle": ("set", "cell", "kernel", "config", "patches"),
+    "test": ("tier", "only"),
+}
+# doit's, less what makes no sense here: another dodo file, another reporter
+LEFT_OUT = frozenset(("reporter", "outfile", "par_type", "pdb", "failure_verbosity", "auto_delayed_regex"))
 
 
 def text() -> str:
     """The overview, for stdout."""
-    short = {name: f", short {option}" for option, name in SHORT.items()}
-    lines = ["./doit [TASK...] [NAME=VALUE...]", "", "tasks"]
-    width = max(len(name) for name in TASKS)
-    lines += [f"  {name:{width}}  {what}" for name, what in TASKS.items()]
-    lines += ["", "variables"]
-    width = max(len(name) for name in VARIABLES) + 1
-    lines += [f"  {name + '=':{width}}  {what}{short.get(name, '')}" for name, what in VARIABLES.items()]
+    lines = ["./doit [TASK...] [NAME=VALUE...]", "", "tasks", *_columns(TASKS.items())]
+    lines += ["", "variables", *_variables(VARIABLES)]
     lines += [
         "",
-        "environment: OOLONG_CACHE (where downloads and finished stages lie), OOLONG_MIRROR (Debian mirrors to use)",
+        "environment: OOLONG_CACHE (where downloads and finished stages lie), OOLONG_MIRROR (Debian mirrors to use,",
+        "the preferred one first), NO_COLOR",
         "exit codes: 0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure",
     ]
     return "\n".join(lines) + "\n"
+
+
+def task_text(name: str, doc: str) -> str:
+    """One task: what it does, the variables that it takes, and the options of doit that go with any task."""
+    takes = TAKES.get(name.partition(":")[0], CELLS)
+    lines = [f"{name}: {doc}", "", "variables (NAME=VALUE)", *_variables(takes)]
+    lines += ["", "options of doit", *_columns(_options(Run.cmd_options))]
+    return "\n".join(lines) + "\n"
+
+
+def _variables(names: Iterable[str]) -> list[str]:
+    short = {name: f", short {option}" for option, name in SHORT.items()}
+    return _columns((f"{name}=", f"{VARIABLES[name]}{short.get(name, '')}") for name in names)
+
+
+def _options(options: Iterable[dict[str, object]]) -> Iterable[tuple[str, str]]:
+    taken = {option.lstrip("-") for option in SHORT}
+    for option in map(CmdOption, options):
+        if option.name in LEFT_OUT:
+            continue
+        names = [f"-{option.short}"] if option.short and option.short not in taken else []
+        names += [f"--{option.long}"] if option.long else []
+        yield ", ".join(names), str(option.help).partition("\n")[0].replace("%(default)s", str(option.default))
+
+
+def _columns(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    rows = list(pairs)
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:{width}}  {what}" for name, what in rows]

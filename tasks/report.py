@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from doit.exceptions import TaskFailed
 
-from oolong.errors import OolongError, as_oolong_error
+from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from oolong.model import Cell
 from oolong.report.results import Account, document, publish
 from tasks.declare import Task, group
@@ -33,8 +33,10 @@ def task_report() -> Iterator[Task]:
 def write_results(cell: Cell) -> TaskFailed | None:
     session = current()
     try:
-        publish(_account(cell), session.layout.cell_results(cell.name))
-    except (OolongError, OSError) as caught:
+        account = _account(cell)
+        session.store.check_artifacts(result for _, result in account.stages)
+        publish(account, session.layout.cell_results(cell.name))
+    except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)
         session.collected.error(f"report:{cell.name}", error)
         return TaskFailed(str(error), report=False)
@@ -48,7 +50,7 @@ def is_told(cell: Cell) -> bool:
     try:
         there = json.loads((session.layout.cell_results(cell.name) / "result.json").read_bytes())
         same = there == json.loads(json.dumps(document(_account(cell))))
-    except (OolongError, OSError, ValueError):
+    except (OolongError, *SYSTEM_ERRORS, ValueError):
         return False
     if same:
         session.collected.told(cell.name)

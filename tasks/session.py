@@ -95,7 +95,8 @@ class Session:
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Every stage by the name of its task; none where nobody asks for one."""
-        if self.request.words and WITHOUT_STAGES.issuperset(self.request.words):
+        words = self.request.words
+        if words and (words[0] == "help" or WITHOUT_STAGES.issuperset(words)):
             return {}
         return {stage.task: stage for stage in self.pipeline.stages()}
 
@@ -122,7 +123,12 @@ def open_session(request: Request) -> Session:
         layout = replace(layout, bundle=archive)
     elif request.variables.get("locked") != "1" and "lock" not in request.words:
         layout = standing_in(layout)
-    _current = Session(request=request, layout=layout, view=View(sys.stderr), collected=Collected())
+    view = View(
+        sys.stderr,
+        quiet=request.variables.get("quiet") == "1",
+        verbose=request.variables.get("verbose") == "1",
+    )
+    _current = Session(request=request, layout=layout, view=view, collected=Collected())
     return _current
 
 

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from oolong.report.tables import printable
@@ -18,10 +18,13 @@ MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]"}
 
 
 class View:
-    """Told by the tasks what starts and what ends, from any thread."""
+    """Told by the tasks what starts and what ends, from any thread. With `quiet` nothing of it is shown, with `verbose`
+    also every line that the work's programs write."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, quiet: bool = False, verbose: bool = False) -> None:
         self._stream = stream
+        self._quiet = quiet
+        self._verbose = verbose
         self._guard = threading.Lock()
         self._begun = time.monotonic()
         self._board: _Board | None = None
@@ -30,7 +33,7 @@ class View:
 
     def open(self, rows: Sequence[str], columns: Sequence[str]) -> None:
         """Start the live table where there is a terminal to show it on."""
-        if not self._stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        if self._quiet or self._verbose or not self._stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
             return
         from rich.console import Console
         from rich.live import Live
@@ -47,6 +50,8 @@ class View:
 
     def say(self, line: str) -> None:
         """One line for the person, above the table."""
+        if self._quiet:
+            return
         with self._guard:
             if self._live:
                 self._live.console.print(line, markup=False, highlight=False)
@@ -71,11 +76,18 @@ class View:
 
         return report
 
+    def listener(self, stage: Stage) -> Callable[[str], None] | None:
+        """What takes the lines of a stage's programs, if somebody wants them."""
+        return (lambda line: self.say(f"{stage.task} | {printable(line)}")) if self._verbose else None
+
     def telling(self, task: str) -> Progress:
         """The callback of what has no place in the table: a line now and then."""
 
         def report(text: str, done: int = 0, total: int | None = None) -> None:
-            if time.monotonic() - self._spoke.setdefault(task, time.monotonic()) > PLAIN_EVERY_SECONDS:
+            if (
+                not self._verbose
+                and time.monotonic() - self._spoke.setdefault(task, time.monotonic()) > PLAIN_EVERY_SECONDS
+            ):
                 self._spoke[task] = time.monotonic()
                 self.say(f"{task}: {_share(done, total)} {printable(text)}".rstrip())
 

@@ -84,14 +84,27 @@ def test_a_fault_gets_its_verdict(checkout: Checkout, fault: str) -> None:
     assert f"./doit again=1 cell:{CELL} kernel=" in done.out or f"./doit again=1 cell:{CELL} 'kernel=" in done.out
 
 
-def test_a_hang_is_told_and_never_kept(checkout: Checkout) -> None:
+def impatient(checkout: Checkout) -> None:
+    """Let the machine have little time."""
     pipeline = checkout.folder / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("timeout: 180", "timeout: 3"))
     boot = checkout.folder / "oolong" / "stages" / "boot.py"
-    boot.write_text(boot.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 1.0"))
-    done = run_fake(checkout, (CONSOLE, POWER_OFF, "\x01"))
+    text = boot.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 1.0")
+    boot.write_text(text.replace("IDLE_SECONDS = 60.0", "IDLE_SECONDS = 2.0"))
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "why"),
+    [("\x01", "hang", "not over after"), ("\x03", "hang", "idle for"), ("\x04", "timeout", "not over after")],
+    ids=["loop", "idle", "babble"],
+)
+def test_a_hang_is_told_and_never_kept(checkout: Checkout, how: str, kind: str, why: str) -> None:
+    impatient(checkout)
+    done = run_fake(checkout, (CONSOLE, POWER_OFF, how))
     assert done.code == 1
-    assert checkout.result(CELL)["verdict"]["kind"] == "hang"
+    verdict = checkout.result(CELL)["verdict"]
+    assert verdict["kind"] == kind
+    assert why in verdict["summary"]
     again = checkout.doit(f"cell:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
     assert f"boot:{CELL}: fail" in again.err, "a hang was taken from the cache"
 

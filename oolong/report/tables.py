@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from oolong.doctor import Finding
 from oolong.model import Cell
 
 
@@ -25,6 +26,13 @@ def cells(documents: Sequence[Mapping[str, Any]]) -> str:
     """The cells as a table, one a line."""
     columns = ("cell", "endian", "config", "toolchain", "kernel", "machine", "stub_pass")
     return _table(columns, [[str(document[column]) for column in columns] for document in documents])
+
+
+def findings(findings: Sequence[Finding]) -> str:
+    """What was looked at on a machine, one a line, with what to do below what is not well."""
+    lines = _table(("", "status", "found"), [[one.name, one.status, printable(one.found)] for one in findings])
+    hints = [f"{one.name}: {one.hint}" for one in findings if one.hint]
+    return lines + "".join(f"\n{hint}" for hint in hints) + ("\n" if hints else "")
 
 
 def verdicts(results: Sequence[Mapping[str, Any]]) -> str:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from oolong import console, guest, kconfig, qemu
 from oolong.codeversion import code_digest
 from oolong.console import Console
+from oolong.cputime import Share, Stopwatch, share_of
 from oolong.digest import digest_of
 from oolong.errors import Infrastructure
 from oolong.files import text_of
@@ -17,8 +19,15 @@ from oolong.stages.inside import Ran, run
 from oolong.store import failed
 
 CONSOLE = "console.log"
-# a machine that was silent for so long when its time was up hangs; one that still spoke was too slow
+# all times but the last one here are QEMU's CPU time, so that a loaded machine makes no hangs;
+# a machine that was silent for so long when its time was up hangs, one that still spoke was too slow
 SILENCE_SECONDS = 20.0
+# a machine in which nothing has run for so long waits for something that will not come
+IDLE_SECONDS = 60.0
+READ_SECONDS = 0.4
+# a healthy boot says a thousandth of it
+LARGEST_CONSOLE = 16 << 20
+COUNTED = Path("/proc/self/schedstat")
 # what a panic prints after its first line
 LAST_WORDS_SECONDS = 5.0
 
@@ -36,7 +45,7 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initra
             "initramfs": initramfs.recipe.digest,
             "expected": digest_of(None if expected is None else list(expected)),
         },
-        code=code_digest(("oolong.stages.boot", "oolong.console"), follow=False),
+        code=code_digest(("oolong.stages.boot", "oolong.console", "oolong.cputime"), follow=False),
     )
     return Stage(
         subject=cell.name,
@@ -71,14 +80,13 @@ def _work(cell: Cell, work: Work) -> Outcome:
     )
     started = time.monotonic()
     with (work.folder / CONSOLE).open("wb") as sink:
-        listener = _Listener(work, sink.write)
+        watch = _Watch(work, sink.write, timeout=cell.machine.timeout)
         done = run(
             work,
             sandbox,
             qemu.argv(cell.machine, append=_append(cell, release=release, kprobes=kprobes)),
-            timeout=cell.machine.timeout,
-            on_output=listener.hear,
-            until=listener.is_over,
+            on_output=watch.hear,
+            until=watch.is_over,
         )
     heard = console.parse((work.folder / CONSOLE).read_text(encoding="utf-8", errors="replace"))
     data = {
@@ -89,20 +97,22 @@ def _work(cell: Cell, work: Work) -> Outcome:
         "skipped": list(heard.skipped),
         "startup_tests": len(heard.startup),
         "boot_seconds": round(time.monotonic() - started, 1),
+        "cpu_seconds": watch.cpu_seconds,
     }
-    return _judge(cell, heard, done, silence=listener.silence(), data=data)
+    return _judge(cell, heard, done, stopped=watch.why(), data=data)
 
 
-def _judge(cell: Cell, heard: Console, done: Ran, *, silence: float, data: Mapping[str, object]) -> Outcome:
+def _judge(
+    cell: Cell, heard: Console, done: Ran, *, stopped: tuple[str, str] | None, data: Mapping[str, object]
+) -> Outcome:
     artifacts = {CONSOLE: CONSOLE}
     if trouble := heard.gravest:
         # a stall may be the machine's: it had no time for its guest
         kept = trouble.kind != console.STALL
         return failed(trouble.kind, trouble.lines, artifacts=artifacts, data=data, keep=kept)
-    if done.timed_out:
-        kind = "hang" if silence > SILENCE_SECONDS else "timeout"
-        why = f"{kind}: not over after {cell.machine.timeout} s, silent for the last {silence:.0f} s"
-        return failed(kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=False)
+    if done.timed_out and stopped:
+        kind, why = stopped
+        return failed(kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=kind == "flood")
     if heard.release is None and done.returncode != 0:
         raise Infrastructure(f"QEMU did not start: {' '.join(done.lines[-3:])}")
     if done.returncode != 0:
@@ -135,28 +145,51 @@ def _tests(heard: Console) -> tuple[str, ...]:
     return (*lines, *(heard.notes if lines else ()))
 
 
-class _Listener:
-    """Writes what the machine says, and knows when it spoke last and whether it panicked."""
+class _Watch:
+    """Writes what the machine says, and knows when nothing more is to be waited for."""
 
-    def __init__(self, work: Work, sink: Callable[[bytes], object]) -> None:
-        self._sink = sink
+    def __init__(self, work: Work, sink: Callable[[bytes], object], *, timeout: float) -> None:
         self._work = work
-        self._last = time.monotonic()
+        self._sink = sink
+        self._timeout = timeout
+        self._started = self._read = time.monotonic()
+        self._time = Stopwatch()
+        self._spoke = 0.0
+        self._said = 0
         self._panicked: float | None = None
         self._recent = b""
 
     def hear(self, chunk: bytes) -> None:
         self._sink(chunk)
-        self._last = time.monotonic()
+        self._said += len(chunk)
+        self._spoke = self._time.ran
         self._recent = (self._recent + chunk)[-4096:]
         if self._panicked is None and b"Kernel panic - not syncing" in self._recent:
-            self._panicked = self._last
+            self._panicked = time.monotonic()
         self._work.progress(chunk.decode(errors="replace").strip().rpartition("\n")[2])
 
-    def silence(self) -> float:
-        """Seconds since the machine spoke last."""
-        return time.monotonic() - self._last
+    def is_over(self, pid: int) -> bool:
+        """Whether the time of the machine with this process id is up, or what it says shows the end."""
+        now = time.monotonic()
+        if now - self._read >= READ_SECONDS:
+            share = share_of(pid) if COUNTED.exists() else Share(ran=now - self._started)
+            self._time.read(share, now - self._read)
+            self._read = now
+        panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
+        return panicked or self.why() is not None
 
-    def is_over(self) -> bool:
-        """Whether nothing more is to come after a panic."""
-        return self._panicked is not None and time.monotonic() - self._panicked > LAST_WORDS_SECONDS
+    def why(self) -> tuple[str, str] | None:
+        """The kind of failure and its reason, if the machine had to be stopped."""
+        ran, silence = self._time.ran, self._time.ran - self._spoke
+        if self._said > LARGEST_CONSOLE:
+            return "flood", f"flood: more than {LARGEST_CONSOLE >> 20} MiB on the console"
+        if self._time.idle > IDLE_SECONDS:
+            return "hang", f"hang: idle for {self._time.idle:.0f} s: nothing runs, nothing is said"
+        if ran > self._timeout:
+            kind = "hang" if silence > SILENCE_SECONDS else "timeout"
+            return kind, f"{kind}: not over after {ran:.0f} s of CPU time, silent for the last {silence:.0f} s of it"
+        return None
+
+    @property
+    def cpu_seconds(self) -> float:
+        return round(self._time.ran, 1)

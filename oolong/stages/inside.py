@@ -16,6 +16,9 @@ from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import StageResult, Work
 
 KEPT_LINES = 400
+# a whole kernel's build says a few hundred KiB
+LARGEST_LOG = 64 << 20
+LONGEST_LINE = 1 << 16
 WORLD_AT_FAULT = re.compile(
     r"No space left on device|Cannot allocate memory|Killed signal terminated program"
     # what make, collect2 and the shell say of a program that the kernel killed for want of memory
@@ -44,7 +47,7 @@ def run(
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
     on_output: Callable[[bytes], object] | None = None,
-    until: Callable[[], bool] | None = None,
+    until: Callable[[int], bool] | None = None,
 ) -> Ran:
     """Run one command inside; its output goes to the stage's log, as bytes to `on_output` instead where that is
     given. `until` ends it early, as in proc.run.
@@ -52,12 +55,18 @@ def run(
     Raises Infrastructure if bwrap could not start the command, and if the command failed for want of disk or
     memory: neither says anything about the kernel.
     """
-    tail = _Tail(on_line)
+    tail = _Tail([heard for heard in (on_line, work.listener) if heard])
+    said = 0
 
     def hear(chunk: bytes) -> None:
+        nonlocal said
+        said += len(chunk)
         tail.feed(chunk)
         if on_output:
             on_output(chunk)
+
+    def is_over(pid: int) -> bool:
+        return (on_output is None and said > LARGEST_LOG) or (until is not None and until(pid))
 
     command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
@@ -69,7 +78,7 @@ def run(
             log_output=on_output is None,
             timeout=timeout,
             on_output=hear,
-            until=until,
+            until=is_over,
             pass_fds=(writer,),
         )
     finally:
@@ -77,6 +86,8 @@ def run(
         with os.fdopen(reader, "rb") as stream:
             status = stream.read()
     tail.close()
+    if on_output is None and said > LARGEST_LOG:
+        tail.lines.append(f"*** stopped: it wrote more than {LARGEST_LOG >> 20} MiB")
     if not done.timed_out and not _command_ended(status):
         raise Infrastructure(
             "the sandbox did not start: " + " ".join(tail.lines),
@@ -125,15 +136,18 @@ def _command_ended(status: bytes) -> bool:
 class _Tail:
     """Cuts a stream of bytes into lines and keeps the last ones."""
 
-    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+    def __init__(self, listeners: Sequence[Callable[[str], None]]) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._on_line = on_line
+        self._listeners = listeners
         self._rest = b""
 
     def feed(self, chunk: bytes) -> None:
         *whole, self._rest = (self._rest + chunk).split(b"\n")
         for line in whole:
             self._add(line)
+        if len(self._rest) > LONGEST_LINE:
+            self.close()
+            self._rest = b""
 
     def close(self) -> None:
         if self._rest:
@@ -142,5 +156,5 @@ class _Tail:
     def _add(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip("\r")
         self.lines.append(line)
-        if self._on_line:
-            self._on_line(line)
+        for listener in self._listeners:
+            listener(line)

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oolong.digest import file_sha256
@@ -47,23 +47,38 @@ class StatCache:
 
     @contextmanager
     def of(self, tree: Path) -> Iterator[Known]:
-        """What is known of a tree; what is learnt is written at the end."""
+        """What is known of a tree; what is learnt is written at the end. Where that cannot be done, on a full or
+        read-only disk, files are read instead."""
+        try:
+            rows = self._rows(tree)
+        except (OSError, sqlite3.Error):
+            rows = {}
+        known = Known(rows)
+        yield known
+        if known.learnt:
+            with suppress(OSError, sqlite3.Error):
+                self._learn(tree, known.learnt)
+
+    def _rows(self, tree: Path) -> dict[str, tuple[Signature, str]]:
+        query = "select name, size, mtime, ctime, inode, sha256 from files where tree = ?"
+        with self._opened() as connection:
+            rows = connection.execute(query, (os.fsencode(tree),))
+            return {os.fsdecode(name): (tuple(signature), sha) for name, *signature, sha in rows}
+
+    def _learn(self, tree: Path, learnt: dict[str, tuple[Signature, str]]) -> None:
+        with self._opened() as connection:
+            connection.executemany(
+                "insert or replace into files values (?, ?, ?, ?, ?, ?, ?)",
+                ((os.fsencode(tree), os.fsencode(name), *signature, sha) for name, (signature, sha) in learnt.items()),
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=60)
         try:
             with connection:
                 connection.execute(SCHEMA)
-            query = "select name, size, mtime, ctime, inode, sha256 from files where tree = ?"
-            rows = connection.execute(query, (os.fsencode(tree),))
-            known = Known({os.fsdecode(name): (tuple(signature), sha) for name, *signature, sha in rows})
-            yield known
-            with connection:
-                connection.executemany(
-                    "insert or replace into files values (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        (os.fsencode(tree), os.fsencode(name), *signature, sha)
-                        for name, (signature, sha) in known.learnt.items()
-                    ),
-                )
+                yield connection
         finally:
             connection.close()
