@@ -25,6 +25,8 @@ PROJECT = (
     "templates",
     "toolchains",
     "dodo.py",
+    "doit",
+    "requirements.lock",
 )
 
 

@@ -330,7 +330,6 @@ def test_a_bundle_runs_without_a_network(
     pipeline.write_text(
         text.replace("sources:\n", f'sources:\n  mine:\n    git: {{url: "{repository}", ref: {commit}}}\n')
     )
-    shutil.copy(Path(__file__).parents[1] / "requirements.lock", checkout.folder)
     made = checkout.doit("bundle", str(tmp_path / "all.tar"), "cell=le-*")
     assert made.code == 0, made.err
     server.files.clear()
