@@ -11,6 +11,7 @@ from tasks.link import task_crosslink, task_link
 from tasks.lock import task_lock
 from tasks.matrix import task_cell, task_matrix
 from tasks.modules import task_modules
+from tasks.record import task_record
 from tasks.report import task_report
 from tasks.reporter import Reporter
 from tasks.rootfs import task_rootfs
@@ -35,6 +36,7 @@ __all__ = [
     "task_lock",
     "task_matrix",
     "task_modules",
+    "task_record",
     "task_report",
     "task_rootfs",
     "task_source",

@@ -17,6 +17,12 @@ def default_cache() -> Path:
     return Path(base).absolute() / "oolong"
 
 
+def settings_file() -> Path:
+    """What a person sets once for all checkouts: XDG_CONFIG_HOME/oolong/settings.yaml, else in ~/.config."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(base).absolute() / "oolong" / "settings.yaml"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """All paths of one run; `checkout` and `cache` are absolute.
@@ -79,6 +85,11 @@ class Layout:
 
     def stamp(self, stage: str, name: str) -> Path:
         return self.build / "stamps" / stage / f"{name}.json"
+
+    @property
+    def recorded(self) -> Path:
+        """Where the digests of artifacts are: the checkout's own lock, whatever stands in for it."""
+        return self.checkout / "pipeline.lock"
 
     # the cache
     def download(self, sha256: str) -> Path:

@@ -35,6 +35,15 @@ class Lock:
     commit: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a cell once came to, for every machine to compare with: the SHA-256 of `artifacts` by name, and `inputs`,
+    the digest of the recipe that its objects were compiled by."""
+
+    inputs: str
+    artifacts: Mapping[str, str]
+
+
 def asked_by_toolchain(toolchain: Toolchain) -> str:
     """The digest of the part of a toolchain that decides its packages."""
     return digest_of([list(toolchain.suites), sorted(toolchain.packages), sorted(toolchain.without)])
@@ -73,9 +82,31 @@ def write_toolchain(layout: Layout, lock: Lock) -> None:
 def write_sources(layout: Layout, locks: Sequence[Lock], *, known: Collection[str]) -> None:
     """Write the sources of pipeline.lock; those that are there already stay, if their names are still `known`."""
     path = layout.pipeline_lock
-    before = _load(path).get("sources") if path.exists() else {}
-    kept = {name: value for name, value in (before or {}).items() if name in known}
-    write_atomically(path, _rendered({"sources": {**kept, **{lock.name: _fields(lock) for lock in locks}}}))
+    before = _load(path) if path.exists() else {}
+    kept = {name: value for name, value in (before.get("sources") or {}).items() if name in known}
+    sources = {**kept, **{lock.name: _fields(lock) for lock in locks}}
+    write_atomically(path, _rendered({**before, "sources": sources}))
+
+
+def read_recorded(layout: Layout) -> dict[str, Recorded]:
+    """What pipeline.lock says of the artifacts of cells, by name."""
+    if not layout.recorded.exists():
+        return {}
+    found = _load(layout.recorded).get("artifacts", {})
+    try:
+        return {
+            name: Recorded(inputs=value["inputs"], artifacts=dict(value["sha256"])) for name, value in found.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        what = "its `artifacts` are malformed"
+        raise BadInput(what, where=layout.recorded.name, hint="./doit record writes them anew") from None
+
+
+def write_recorded(layout: Layout, recorded: Mapping[str, Recorded]) -> None:
+    """Write down the artifacts of some cells; what is there of others stays."""
+    before = _load(layout.recorded) if layout.recorded.exists() else {}
+    fields = {name: {"inputs": one.inputs, "sha256": dict(one.artifacts)} for name, one in recorded.items()}
+    write_atomically(layout.recorded, _rendered({**before, "artifacts": {**before.get("artifacts", {}), **fields}}))
 
 
 def standing_in(layout: Layout) -> Layout:

@@ -78,7 +78,12 @@ class Pipeline:
         booted = boot.stage(cell, emulator=emulator, compiled=compiled, linked=linked, initramfs=packed)
         chain += [*others, packed, booted]
         yield from chain
-        yield verdict.stage(cell, tuple(chain))
+        unlocked = self._layout.temporary_locks is not None
+        yield verdict.stage(cell, tuple(chain), recorded=self._recorded.get(cell.name), unlocked=unlocked)
+
+    @cached_property
+    def _recorded(self) -> dict[str, lock.Recorded]:
+        return lock.read_recorded(self._layout)
 
     @property
     def _host(self) -> Toolchain:

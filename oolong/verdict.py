@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oolong.lock import Recorded
 from oolong.model import Expect
 from oolong.stage import FAIL, StageResult
 from oolong.stubs import StubAreas
 
 PASS, SKIP = "pass", "skip"
-STUB_AUDIT, UNEXPECTED = "stub-audit", "unexpected"
-EXPECTED_OOL = "expect.ool"
+STUB_AUDIT = "stub-audit"
+EXPECTED_OOL, REPRODUCED = "expect.ool", "artifacts.digest"
+# what a failed check makes of a cell, where it is no finding about stubs
+KINDS = {EXPECTED_OOL: "unexpected", REPRODUCED: "digest"}
 LINKS = ("link", "crosslink")
 
 
@@ -40,11 +43,21 @@ class Verdict:
         return {**asdict(self), "checks": [asdict(check) for check in self.checks], "lines": list(self.lines)}
 
 
-def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], expect: Expect) -> Verdict:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What is known of a cell before it is built: what it expects, and what it once came to, if that was recorded;
+    `unlocked` says that temporary locks stand in, with which it may come to something else."""
+
+    expect: Expect
+    recorded: Recorded | None = None
+    unlocked: bool = False
+
+
+def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], declared: Declared) -> Verdict:
     """The verdict on a cell; `areas` are the stub areas of its linked kernels, by the stage that linked them;
-    a link without areas has no count words. `expect` is what the cell declares to come out."""
+    a link without areas has no count words."""
     by_name = {stage.stage: stage for stage in stages}
-    checks = (*_expected(by_name, expect), *_checks(by_name, areas))
+    checks = (*_expected(by_name, declared.expect), *_checks(by_name, areas), *_reproduced(by_name, declared))
     if broken := next((stage for stage in stages if stage.status == FAIL), None):
         return Verdict(
             status=FAIL,
@@ -55,7 +68,7 @@ def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], expe
         )
     if wrong := [check for check in checks if check.status == FAIL]:
         lines = tuple(f"{check.name}: {check.evidence}" for check in wrong)
-        kind = UNEXPECTED if wrong[0].name == EXPECTED_OOL else STUB_AUDIT
+        kind = KINDS.get(wrong[0].name, STUB_AUDIT)
         return Verdict(status=FAIL, kind=kind, summary=lines[0], lines=lines, checks=checks)
     return Verdict(status=PASS, kind=None, summary=_seen(by_name), lines=(), checks=checks)
 
@@ -93,6 +106,25 @@ def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -
     if "boot" in stages and stages["boot"].ok:
         yield _equal("boot.sites", booted["allocated"], counts["total"], "the kernel allocated records for")
         yield _equal("guest.total", booted["total"], counts["text"], "with init text freed, the guest lists")
+
+
+def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterator[Check]:
+    """Whether the same inputs gave the same bytes as where they were recorded."""
+    recorded = declared.recorded
+    if recorded is None or "link" not in stages or not stages["link"].ok:
+        return
+    if declared.unlocked:
+        yield Check(
+            name=REPRODUCED, status=SKIP, evidence="not compared: temporary locks stand in for the recorded ones"
+        )
+    elif stages["compile"].digest != recorded.inputs:
+        yield Check(name=REPRODUCED, status=SKIP, evidence="not compared: it was recorded for other inputs")
+    else:
+        made = {name: artifact.sha256 for stage in stages.values() for name, artifact in stage.artifacts.items()}
+        unlike = [name for name, sha256 in recorded.artifacts.items() if made.get(name) != sha256]
+        told = ", ".join(f"{name} is {made.get(name, 'missing')}" for name in unlike)
+        evidence = f"not as recorded in pipeline.lock: {told}" if unlike else "as recorded in pipeline.lock"
+        yield _check(REPRODUCED, not unlike, evidence)
 
 
 def _check(name: str, good: bool, evidence: str) -> Check:

@@ -17,6 +17,7 @@ TASKS = {
     "cells [format=json]": "the cells, without running anything",
     "doctor [format=json]": "what this machine lacks, and how to get it",
     "lock [only=NAME,NAME]": "resolve toolchains and kernels again and rewrite the locks",
+    "record [set=NAME]": "write down the digests of what a set came to, for every machine to compare with",
     "bundle FILE [set=NAME]": "everything that a set needs from outside, in one archive; bundle=FILE runs from it",
     "test [tier=full] [only=EXPRESSION]": "the project's own tests",
     "list [--all] | info TASK | clean": "doit's own: what tasks there are, why one would run, remove results",
@@ -29,6 +30,7 @@ TAKES = {
     "doctor": ("format",),
     "lock": ("only",),
     "bundle": ("set", "cell", "kernel", "config", "patches"),
+    "record": ("set", "cell"),
     "test": ("tier", "only"),
 }
 # doit's, less what makes no sense here: another dodo file, another reporter

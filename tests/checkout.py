@@ -95,6 +95,13 @@ def cache_with_tools(folder: Path) -> Path:
     return folder
 
 
+def made_own(folder: Path) -> None:
+    """Put a copy of its own, by hard links, in the place of a folder that a cache shares with the usual one."""
+    shared = folder.resolve()
+    folder.unlink()
+    subprocess.run(["cp", "--archive", "--link", str(shared), str(folder)], check=True)
+
+
 def fake_kernel(folder: Path, edits: Sequence[tuple[str, str, str]] = ()) -> Path:
     """A copy of tests/fakelinux with faults: (file, what stands there, what stands there instead)."""
     shutil.copytree(FAKELINUX, folder)

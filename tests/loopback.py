@@ -16,13 +16,14 @@ class Mirror:
     """What is served, by path; the ways in which it is not; and what was asked for, as (path, Range).
 
     `broken_off` are paths whose body ends half-way, once; `endless` whose body never ends, `dripping` whose body comes
-    a few bytes at a time.
+    a few bytes at a time. After `dies_after` bytes of one answer nothing is served any more.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     broken_off: set[str] = field(default_factory=set)
     endless: set[str] = field(default_factory=set)
     dripping: set[str] = field(default_factory=set)
+    dies_after: int | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     uri: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -68,6 +69,9 @@ def mirror() -> Iterator[Mirror]:
             if path in state.broken_off:
                 state.broken_off.discard(path)
                 self.wfile.write(body[start : len(body) // 2])
+                self.close_connection = True
+            elif state.dies_after is not None:
+                self.wfile.write(body[start : state.dies_after])
                 self.close_connection = True
             elif path in state.endless:
                 while not state.stopped.is_set():

@@ -3,21 +3,26 @@
 docs/reliability.md is the table of these.
 """
 
+import hashlib
+import io
 import json
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests import full_disk
-from tests.checkout import Checkout, fake_kernel
+from tests import full_disk, loopback
+from tests.checkout import Checkout, copied_to, fake_kernel, made_own
+from tests.loopback import Mirror
 from tests.support import CHECKOUT
 from tests.test_stopping import PATIENCE_SECONDS, descendants, wait_for
 
@@ -66,6 +71,37 @@ def test_a_full_disk_is_infrastructure_and_what_was_finished_is_kept(tmp_path: P
     assert outcome["left"] == []
 
 
+def test_a_full_disk_while_fetching_is_infrastructure(alone: Checkout, server: Mirror, tmp_path: Path) -> None:
+    """The downloads lie on a small file system of their own."""
+    data = packed_kernel(tmp_path / "linux", padding=8 << 20)
+    use_tarball(alone, server.serve("/linux.tar", data), data)
+    downloads = alone.cache / "downloads"
+    downloads.unlink()
+    downloads.mkdir()
+    mounts = ["--dev-bind", "/", "/", "--size", str(2 << 20), "--tmpfs", str(downloads)]
+    argv = ["bwrap", *mounts, "--chdir", str(alone.folder), "--", *alone.argv("source:fake")]
+    done = subprocess.run(argv, env=alone.env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "No space left on device" in done.stderr
+    assert "make room, then start again" in done.stderr
+    assert alone.doit("source:fake").code == 0
+
+
+def test_no_room_for_the_python_packages_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    """The real wrapper, the real pip, and a disk that holds neither."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    script = (
+        f"cp '{CHECKOUT}/doit' '{CHECKOUT}/requirements.lock' '{folder}' && cd '{folder}' && ./doit list; code=$?;"
+        f" test -e .venv && echo left; exit $code"
+    )
+    argv = ["bwrap", "--dev-bind", "/", "/", "--size", str(4 << 20), "--tmpfs", str(folder), "--", "bash", "-c", script]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "the Python packages could not be installed" in done.stderr
+    assert "left" not in done.stdout
+
+
 # something in the cache is not what it was
 
 
@@ -94,7 +130,7 @@ DAMAGED = {
 def test_a_flipped_bit_is_noticed_and_made_anew(alone: Checkout, what: str) -> None:
     pattern, stage = DAMAGED[what]
     if what == "tool":
-        own_rootfs(alone)
+        made_own(alone.cache / "stages" / "rootfs")
     kernel = kernel_of(alone)
     assert alone.doit(f"cell:{CELL}", kernel).code == 0
     first = alone.result(CELL)["files"]
@@ -110,14 +146,6 @@ def test_a_flipped_bit_is_noticed_and_made_anew(alone: Checkout, what: str) -> N
     assert {name: alone.result(CELL)["files"][name] for name in first if name != "console.log"} == {
         name: first[name] for name in first if name != "console.log"
     }
-
-
-def own_rootfs(checkout: Checkout) -> None:
-    """Root file systems that no other test uses: all files by hard links."""
-    folder = checkout.cache / "stages" / "rootfs"
-    shared = folder.resolve()
-    folder.unlink()
-    subprocess.run(["cp", "--archive", "--link", str(shared), str(folder)], check=True)
 
 
 def test_a_flipped_bit_is_not_published(alone: Checkout) -> None:
@@ -216,6 +244,103 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(checkout: Checkout, stage: s
     assert list((checkout.cache / "scratch").iterdir()) == []
 
 
+@pytest.fixture
+def server() -> Iterator[Mirror]:
+    with loopback.mirror() as running:
+        yield running
+
+
+def use_tarball(checkout: Checkout, uri: str, data: bytes) -> None:
+    """Put an archive in the place of the pipeline's kernel."""
+    path = checkout.folder / "pipeline.yaml"
+    text = path.read_text().replace("kernel: [v7.3.4]", "kernel: [fake]")
+    source = f'  fake:\n    tarball: {{url: "{uri}", sha256: {hashlib.sha256(data).hexdigest()}}}\n'
+    path.write_text(text.replace("sources:\n", f"sources:\n{source}"))
+
+
+def packed_kernel(folder: Path, *, padding: int = 0) -> bytes:
+    """fakelinux as a tarball; some bytes of padding make it large."""
+    kernel = fake_kernel(folder)
+    (kernel / "padding").write_bytes(random.Random(0).randbytes(padding))
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.add(kernel, "linux")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_download_that_is_stopped_goes_on_where_it_was(
+    alone: Checkout, server: Mirror, tmp_path: Path, signum: signal.Signals
+) -> None:
+    made_own(alone.cache / "downloads")
+    data = packed_kernel(tmp_path / "linux", padding=1 << 20)
+    use_tarball(alone, server.serve("/linux.tar", data), data)
+    server.dripping.add("/linux.tar")
+    doit = subprocess.Popen(
+        alone.argv("source:fake"), cwd=alone.folder, env=alone.env(), stderr=subprocess.PIPE, start_new_session=True
+    )
+    part = alone.cache / "downloads" / hashlib.sha256(data).hexdigest()[:2] / f"{hashlib.sha256(data).hexdigest()}.part"
+    wait_for(lambda: part.exists() and part.stat().st_size > 1000)
+    os.kill(doit.pid, signum)
+    assert doit.wait(PATIENCE_SECONDS) == (-signal.SIGKILL if signum == signal.SIGKILL else 130)
+    assert doit.stderr
+    doit.stderr.close()
+    assert 0 < part.stat().st_size < len(data)
+    server.dripping.clear()
+    done = alone.doit("cell:le-minimal-gcc-14")
+    assert done.code == 0, done.err
+    assert server.requests[-1][1], "it began again"
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_unpacking_that_is_stopped_begins_anew(
+    alone: Checkout, server: Mirror, tmp_path: Path, signum: signal.Signals
+) -> None:
+    made_own(alone.cache / "downloads")
+    data = packed_kernel(tmp_path / "linux")
+    use_tarball(alone, server.serve("/linux.tar", data), data)
+    unpacking = alone.folder / "oolong" / "stages" / "unpack.py"
+    text = unpacking.read_text()
+    slow = text.replace(
+        '["tar", *OPTIONS,', '["tar", *OPTIONS, "--checkpoint=1", "--checkpoint-action=exec=sleep 600",'
+    )
+    assert slow != text
+    unpacking.write_text(slow)
+    doit = subprocess.Popen(
+        alone.argv("source:fake"), cwd=alone.folder, env=alone.env(), stderr=subprocess.PIPE, start_new_session=True
+    )
+    wait_for(lambda: "sleep" in descendants(doit.pid).values())
+    children = descendants(doit.pid)
+    os.kill(doit.pid, signum)
+    assert doit.wait(PATIENCE_SECONDS) == (-signal.SIGKILL if signum == signal.SIGKILL else 130)
+    assert doit.stderr
+    doit.stderr.close()
+    wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+    assert not list((alone.cache / "stages").glob("source/*"))
+    unpacking.write_text(text)
+    done = alone.doit("cell:le-minimal-gcc-14")
+    assert done.code == 0, done.err
+    assert list((alone.cache / "scratch").iterdir()) == []
+
+
+def test_a_mirror_that_goes_down_in_mid_fetch_is_infrastructure(
+    alone: Checkout, server: Mirror, tmp_path: Path
+) -> None:
+    """What came is kept; the next run goes on from there."""
+    made_own(alone.cache / "downloads")
+    data = packed_kernel(tmp_path / "linux", padding=1 << 16)
+    uri = server.serve("/linux.tar", data)
+    use_tarball(alone, uri, data)
+    server.dies_after = 30_000
+    done = alone.doit("source:fake")
+    assert done.code == 3
+    assert "linux.tar cannot be fetched" in done.err
+    server.dies_after = None
+    assert alone.doit("source:fake").code == 0
+    assert server.requests[-1][1], "it began again"
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_while_it_reports_goes_on(checkout: Checkout, signum: signal.Signals) -> None:
     """Stopped by itself in the middle of its results: half of them are there, result.json is not."""
@@ -239,8 +364,6 @@ def test_a_run_that_is_stopped_while_it_reports_goes_on(checkout: Checkout, sign
 
 def test_two_checkouts_on_one_cache_take_turns(checkout: Checkout, tmp_path: Path) -> None:
     """Both want the same stages at the same time; each is made once."""
-    from tests.checkout import copied_to
-
     other = copied_to(tmp_path / "another", cache=checkout.cache)
     kernel = kernel_of(checkout)
     runs = [

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from oolong.errors import BadInput, Infrastructure
@@ -56,3 +58,23 @@ def test_uris_become_packages() -> None:
 def test_answers_that_make_no_sense_are_refused(printed: str) -> None:
     with pytest.raises(Infrastructure):
         parse_uris(printed, "http://m.example/debian")
+
+
+def test_settings_are_for_all_checkouts_and_the_environment_goes_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "oolong").mkdir()
+    settings = tmp_path / "oolong" / "settings.yaml"
+    settings.write_text("mirrors:\n  - http://one.example/debian/\n  - file:///srv/debian\n")
+    assert mirror.mirrors({}) == ("http://one.example/debian", "file:///srv/debian")
+    assert mirror.mirrors({mirror.SETTING: "http://other.example/debian"}) == ("http://other.example/debian",)
+    settings.write_text("mirors: []\n")
+    with pytest.raises(BadInput, match="did you mean 'mirrors'"):
+        mirror.mirrors({})
+
+
+def test_a_snapshot_is_told_by_its_time() -> None:
+    assert mirror.is_snapshot("http://mirror.example/archive/debian/20251101T023456Z")
+    assert mirror.is_snapshot("http://mirror.example/archive/debian/20251101T023456Z/")
+    assert not mirror.is_snapshot("http://mirror.example/debian")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout
+from tests.checkout import Checkout, fake_kernel
 
 
 @pytest.fixture
@@ -29,6 +29,33 @@ def test_the_run_resolves_anew_says_so_and_goes_on(outdated: Checkout) -> None:
     assert all(package["sha256"] != "0" * 64 for package in temporary["packages"])
     again = outdated.doit("rootfs:qemu")
     assert (again.code, "OUTDATED" in again.err) == (0, False)
+
+
+def test_only_what_is_outdated_is_resolved_anew(outdated: Checkout) -> None:
+    """The other locks stay in force, byte for byte, and so do their root file systems and digests."""
+    done = outdated.doit("rootfs:qemu")
+    assert done.code == 0, done.err
+    assert "qemu: " in done.err
+    assert "gcc-14: " not in done.err
+    for path in (outdated.folder / "toolchains").glob("*.lock"):
+        temporary = json.loads((outdated.folder / "build" / "unlocked" / path.name).read_text())
+        assert (temporary == json.loads(path.read_text())) == (path.name != "qemu.lock"), path.name
+
+
+def test_results_with_temporary_locks_say_so_and_are_not_compared(outdated: Checkout) -> None:
+    """Digests that were recorded with the locks mean nothing for what is built without them."""
+    kernel = fake_kernel(outdated.folder.parent / "fakelinux")
+    cell = "le-minimal-gcc-14-fakelinux"
+    path = outdated.folder / "pipeline.lock"
+    artifacts = {cell: {"inputs": "0" * 64, "sha256": {"vmlinux": "0" * 64}}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "artifacts": artifacts}))
+    done = outdated.doit(f"cell:{cell}", f"kernel={kernel}")
+    assert done.code == 0, done.err
+    result = outdated.result(cell)
+    assert result["unlocked"] is True
+    checks = {check["name"]: check for check in result["verdict"]["checks"]}
+    assert checks["artifacts.digest"]["status"] == "skip"
+    assert "temporary locks" in checks["artifacts.digest"]["evidence"]
 
 
 def test_locked_stops_and_says_what_to_type(outdated: Checkout) -> None:

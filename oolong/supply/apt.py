@@ -17,6 +17,7 @@ from oolong import proc
 from oolong.errors import BadInput, Infrastructure
 from oolong.lock import Lock, asked_by_source, asked_by_toolchain
 from oolong.model import DebianSource, Package, Toolchain
+from oolong.supply.mirror import is_snapshot
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 NETWORK_SETTING = re.compile(r"Acquire::(?:https?|socks|Retries|Check-|ForceIPv|PrepareTimeout)")
@@ -92,7 +93,9 @@ def private_apt(mirror: str, suites: Sequence[str]) -> Iterator[Apt]:
         for needed in ("etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "cache/archives/partial"):
             (root / needed).mkdir(parents=True)
         (root / "status").touch()
-        options = f"[arch={architecture} signed-by={KEYRING}]"
+        # a snapshot's lists are signed like any other, and say that they have run out
+        lasting = " check-valid-until=no" if is_snapshot(mirror) else ""
+        options = f"[arch={architecture} signed-by={KEYRING}{lasting}]"
         (root / "etc" / "sources.list").write_text(
             "".join(f"deb {options} {mirror} {suite} main\n" for suite in suites)
         )

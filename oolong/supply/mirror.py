@@ -1,21 +1,28 @@
-"""Which Debian mirrors there are: the person's setting, else what the host's apt is set up with."""
+"""Which Debian mirrors there are: the person's settings, else what the host's apt is set up with."""
 
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
-from oolong import proc
+from oolong import proc, yamlfile
 from oolong.errors import BadInput, Infrastructure
+from oolong.layout import settings_file
 
 SETTING = "OOLONG_MIRROR"
+# the time that snapshot archives have in their paths
+SNAPSHOT = re.compile(r"/\d{8}T\d{6}Z(?:/|$)")
 SCHEMES = ("http://", "https://", "file:/")
 HINT = f"set {SETTING} to the URI of a Debian mirror, such as the one your site runs, e.g. http://mirror.example/debian"
 
 
 def mirrors(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Base URIs without a slash at the end, the preferred one first; Infrastructure if there is none."""
+    """Base URIs without a slash at the end, the preferred one first: those of OOLONG_MIRROR, else of settings.yaml,
+    else of apt; Infrastructure if there is none."""
     if setting := environment.get(SETTING, "").strip():
-        return tuple(_checked(word) for word in re.split(r"[\s,]+", setting))
+        return tuple(_checked(word, SETTING) for word in re.split(r"[\s,]+", setting))
+    if set_once := _settings(settings_file()):
+        return set_once
     found = parse_index_targets(_index_targets())
     if not found:
         raise Infrastructure("apt on this machine has no mirror of Debian", hint=HINT)
@@ -47,7 +54,20 @@ def _index_targets() -> str:
     return done.output.decode(errors="replace")
 
 
-def _checked(uri: str) -> str:
+def is_snapshot(mirror: str) -> bool:
+    """Whether a mirror is an archive as it was at some time, whose lists have run out by now."""
+    return bool(SNAPSHOT.search(mirror))
+
+
+def _settings(file: Path) -> tuple[str, ...]:
+    if not file.exists():
+        return ()
+    top = yamlfile.load(file, file=str(file)).fields(optional=("mirrors",))
+    items = top["mirrors"].items() if "mirrors" in top else []
+    return tuple(_checked(item.text(), item.where) for item in items)
+
+
+def _checked(uri: str, where: str) -> str:
     if not uri.startswith(SCHEMES):
-        raise BadInput(f"{uri!r} is not an http, https or file URI", where=SETTING, hint=HINT)
+        raise BadInput(f"{uri!r} is not an http, https or file URI", where=where, hint=HINT)
     return uri.rstrip("/")

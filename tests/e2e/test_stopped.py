@@ -42,7 +42,7 @@ def test_a_kernel_killed_in_mid_link_is_linked_by_the_next_run(smoke: Smoke) -> 
 
 
 def test_a_bundle_is_all_that_a_machine_without_a_network_needs(smoke: Smoke, tmp_path: Path) -> None:
-    """The checkout itself comes out of it; .venv, root file systems, sources and kernel are made from it. Only ccache is
+    """The checkout itself comes out of it; .venv, root file systems, source and kernel are made from it. Only ccache is
     the usual one, for speed."""
     archive = tmp_path / "smoke.tar"
     made = smoke.checkout.doit("bundle", str(archive))

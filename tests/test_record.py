@@ -1,0 +1,72 @@
+"""Digests of artifacts, recorded once and compared on every machine."""
+
+import json
+
+from tests.checkout import Checkout, fake_kernel
+
+CELL = "le-minimal-gcc-14"
+
+
+def with_fakelinux(checkout: Checkout) -> Checkout:
+    """fakelinux as the pipeline's own kernel."""
+    fake_kernel(checkout.folder / "linux")
+    path = checkout.folder / "pipeline.yaml"
+    text = path.read_text().replace("kernel: [v7.3.4]", "kernel: [fake]")
+    path.write_text(text.replace("sources:\n", "sources:\n  fake:\n    dir: linux\n"))
+    return checkout
+
+
+def digest_check(checkout: Checkout) -> tuple[str, str]:
+    checks = {check["name"]: check for check in checkout.result(CELL)["verdict"]["checks"]}
+    return checks["artifacts.digest"]["status"], checks["artifacts.digest"]["evidence"]
+
+
+def test_what_was_recorded_is_compared_with_what_is_built(checkout: Checkout) -> None:
+    with_fakelinux(checkout)
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    done = checkout.doit(f"cell:{CELL}")
+    assert done.code == 0, done.err
+    assert digest_check(checkout) == ("pass", "as recorded in pipeline.lock")
+    path = checkout.folder / "pipeline.lock"
+    lock = json.loads(path.read_text())
+    lock["artifacts"][CELL]["sha256"]["vmlinux"] = "0" * 64
+    path.write_text(json.dumps(lock))
+    other = checkout.doit(f"cell:{CELL}")
+    assert other.code == 1
+    assert checkout.result(CELL)["verdict"]["kind"] == "digest"
+    assert "not as recorded in pipeline.lock: vmlinux is" in other.out
+
+
+def test_other_inputs_are_not_compared(checkout: Checkout) -> None:
+    with_fakelinux(checkout)
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    text = checkout.folder / "linux" / "text.c"
+    text.write_text(text.read_text().replace("x + 1", "x + 11"))
+    done = checkout.doit(f"cell:{CELL}")
+    assert done.code == 0, done.err
+    assert digest_check(checkout) == ("skip", "not compared: it was recorded for other inputs")
+
+
+def test_locks_and_records_keep_each_other(checkout: Checkout) -> None:
+    with_fakelinux(checkout)
+    path = checkout.folder / "pipeline.lock"
+    before = json.loads(path.read_text())
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    after = json.loads(path.read_text())
+    assert after["sources"] == before["sources"]
+    assert after["artifacts"][CELL]["sha256"].keys() == {"vmlinux.o", "vmlinux"}
+
+
+def test_a_kernel_of_ones_own_is_not_recorded(checkout: Checkout) -> None:
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    before = (checkout.folder / "pipeline.lock").read_text()
+    done = checkout.doit("record", f"kernel={kernel}")
+    assert (done.code, "only the pipeline's own cells" in done.err) == (2, True)
+    assert (checkout.folder / "pipeline.lock").read_text() == before
+
+
+def test_a_malformed_record_is_bad_input(checkout: Checkout) -> None:
+    path = checkout.folder / "pipeline.lock"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "artifacts": {CELL: 5}}))
+    done = checkout.doit("list", "--all")
+    assert (done.code, "its `artifacts` are malformed" in done.err) == (2, True)
