@@ -6,6 +6,7 @@ from tasks.cells import task_cells
 from tasks.compile import task_compile
 from tasks.configure import task_configure
 from tasks.doctor import task_doctor
+from tasks.explain import task_explain
 from tasks.initramfs import task_initramfs
 from tasks.link import task_crosslink, task_link
 from tasks.lock import task_lock
@@ -31,6 +32,7 @@ __all__ = [
     "task_configure",
     "task_crosslink",
     "task_doctor",
+    "task_explain",
     "task_initramfs",
     "task_link",
     "task_lock",

@@ -23,6 +23,7 @@ from oolong.errors import BadInput
 
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 4, 8, 9, 18
 SHF_EXECINSTR = 4
+STT_MASK, STT_FUNC = 15, 2
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 MACHINE = {32: "EM_PPC", 64: "EM_PPC64"}
 
@@ -55,11 +56,13 @@ class Relocations(NamedTuple):
 
 
 class Symbol(NamedTuple):
-    """A symbol; `section` is the index of the section it lies in, None where it lies in none (undefined, absolute)."""
+    """A symbol; `section` is the index of the section it lies in, None where it lies in none (undefined, absolute),
+    `other` its st_other."""
 
     value: int
     size: int
     section: int | None
+    other: int
 
 
 class ElfFile:
@@ -139,6 +142,41 @@ class ElfFile:
                     found[wanted[fields[0]]] = self._symbol(table, index, fields)
         return found
 
+    def labels(self, name: str) -> list[Symbol]:
+        """Every symbol of .symtab that has a name, which several may have."""
+        wanted = name.encode()
+        return [
+            self._symbol(table, index, fields)
+            for table, strings, index, fields in self._symbols()
+            if strings.startswith(wanted + b"\0", fields[0])
+        ]
+
+    def function_names(self) -> set[str]:
+        """The names of all functions of .symtab."""
+        info = 1 if self.bits == 64 else 3
+        return {
+            strings[fields[0] : strings.find(b"\0", fields[0])].decode(errors="replace")
+            for _, strings, _, fields in self._symbols()
+            if fields[info] & STT_MASK == STT_FUNC
+        }
+
+    def instruction(self, section: Section, at: int) -> int:
+        """The 32-bit word at an offset of a section; BadInput if the section does not reach so far."""
+        if section.type == SHT_NOBITS or not 0 <= at <= section.size - 4:
+            raise self._bad(f"{section.name}: has no word at {at:#x}")
+        start = section.offset + at
+        return int(struct.unpack(f"{self._order}I", self._data[start : start + 4])[0])
+
+    def _symbols(self) -> Iterator[tuple[Section, bytes, int, tuple[int, ...]]]:
+        """(table, its strings, index, fields) of every symbol of .symtab."""
+        layout, size = self._symbol_layout()
+        for table in self.sections:
+            if table.type == SHT_SYMTAB and 0 < table.link < len(self.sections):
+                strings = self.content(self.sections[table.link])
+                raw = self.content(table)
+                for index, fields in enumerate(layout.iter_unpack(raw[: len(raw) // size * size])):
+                    yield table, strings, index, fields
+
     def word(self, symbol: Symbol) -> int:
         """The 32-bit word that a symbol of a linked file labels."""
         if symbol.section is not None:
@@ -171,15 +209,15 @@ class ElfFile:
 
     def _symbol(self, table: Section, index: int, fields: tuple[int, ...]) -> Symbol:
         if self.bits == 64:
-            _, _, _, section, value, size = fields
+            _, _, other, section, value, size = fields
         else:
-            _, value, size, _, _, section = fields
+            _, value, size, _, other, section = fields
         if section == SHN_XINDEX:
             section = self._extended_index(table, index)
         elif section >= SHN_LORESERVE:
             section = SHN_UNDEF
         inside = SHN_UNDEF < section < len(self.sections)
-        return Symbol(value=value, size=size, section=section if inside else None)
+        return Symbol(value=value, size=size, section=section if inside else None, other=other)
 
     def _extended_index(self, table: Section, index: int) -> int:
         """The section of a symbol where there are more than 65,279 sections."""

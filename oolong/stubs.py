@@ -103,6 +103,29 @@ def read_sites(path: Path) -> Sites:
         return Sites(sections=dict(sorted(by_name.items())), bits=file.bits, little=file.little)
 
 
+def site_places(file: elf.ElfFile, where: str) -> dict[int, list[int]]:
+    """Section index → the offsets of the patch sites in it."""
+    shift = 32 if file.bits == 64 else 8
+    places: dict[int, list[int]] = {}
+    for section in file.named(ENTRIES):
+        _targets(file, section, where)
+        for table, relocations in file.relocations_of(section):
+            grouped = _by_info(relocations)
+            symbols = file.symbols(file.symbol_table(table), (info >> shift for info in grouped))
+            for info, addends in grouped.items():
+                symbol = symbols[info >> shift]
+                if symbol.section is not None:
+                    modulus = 1 << file.bits
+                    offsets = [(symbol.value + addend) % modulus for addend in addends]
+                    places.setdefault(symbol.section, []).extend(offsets)
+    return places
+
+
+def area_of(section: str) -> str:
+    """Which stubs serve the patch sites of a section: those for `text`, or those for `inittext`."""
+    return "inittext" if _lies_in(section, INIT) else "text"
+
+
 def plan(sites: Sites, reserve: int) -> StubPlan:
     """The stubs that the sites need when `reserve` stubs are there already."""
     inittext = sum(count for name, count in sites.sections.items() if _lies_in(name, INIT))

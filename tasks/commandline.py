@@ -12,6 +12,7 @@ VARIABLES: Mapping[str, str] = {
     "patches": "FILE,FILE: apply these patches to a copy of the kernel",
     "set": "the set of cells: smoke, default, full, or one of pipeline.yaml",
     "cell": "CELL or a glob: only these cells",
+    "function": "NAME: the function to explain",
     "again": "1: make the cells' stages anew, as far as the tasks go, although they are there",
     "locked": "1: stop where a mirror no longer has what the locks name, instead of resolving anew",
     "bundle": "FILE: take everything from outside from this archive, nothing from the network",
@@ -23,7 +24,7 @@ VARIABLES: Mapping[str, str] = {
     "only": "NAME,NAME: lock only these; for test, EXPRESSION: run only the tests that match (pytest -k)",
 }
 BUNDLE = "bundle"
-SHORT = {"-c": "cell"}
+SHORT = {"-c": "cell", "-f": "function"}
 RUNS = ("run", "clean", "forget", "ignore", "reset-dep")
 
 

@@ -16,6 +16,7 @@ TASKS = {
     "STAGE:CELL": "one stage with all that it needs, also as a glob: 'boot:*-gcc-14'",
     "cells [format=json]": "the cells, without running anything",
     "doctor [format=json]": "what this machine lacks, and how to get it",
+    "explain -c CELL -f FUNCTION": "where a function's patch site is and which stubs serve it; format=json",
     "lock [only=NAME,NAME]": "resolve toolchains and kernels again and rewrite the locks",
     "record [set=NAME]": "write down the digests of what a set came to, for every machine to compare with",
     "bundle FILE [set=NAME]": "everything that a set needs from outside, in one archive; bundle=FILE runs from it",
@@ -28,6 +29,7 @@ CELLS = ("kernel", "config", "patches", "set", "cell", "again", "locked", "bundl
 TAKES = {
     "cells": ("set", "cell", "kernel", "config", "patches", "format"),
     "doctor": ("format",),
+    "explain": ("cell", "function", "set", "kernel", "config", "patches", "format"),
     "lock": ("only",),
     "bundle": ("set", "cell", "kernel", "config", "patches"),
     "record": ("set", "cell"),
