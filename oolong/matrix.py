@@ -25,6 +25,8 @@ from oolong.model import (
 )
 from oolong.nearest import did_you_mean
 
+# what FTRACE_STARTUP_TEST adds to this test's title where the architecture hands over no registers
+REGS_TEST, UNSUPPORTED = "ftrace regs", "(no arch support)"
 OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 ENDIAN_SYMBOLS = {Endian.LE: "CPU_LITTLE_ENDIAN", Endian.BE: "CPU_BIG_ENDIAN"}
 
@@ -176,7 +178,7 @@ def _point(spec: Spec, combination: Combination) -> _Point:
         if axis not in values:
             what = f"matrix: a combination has no {axis}"
             raise BadInput(what, where=combination.where, hint="name it here, in matrix.axes or in defaults")
-    stub_pass, expected = values.get("stub_pass"), values.get("expect.ool")
+    stub_pass = values.get("stub_pass")
     endian, toolchain = Endian(values["endian"]), spec.toolchain(values["toolchain"])
     if toolchain.prefixes and endian not in dict(toolchain.prefixes):
         what = f"matrix: {toolchain.name} has no prefix for {endian.value}"
@@ -188,9 +190,13 @@ def _point(spec: Spec, combination: Combination) -> _Point:
         kernel=next(source for source in spec.sources if source.name == values["kernel"]),
         machine=next(machine for machine in spec.machines if machine.name == values["machine"]),
         stub_pass=None if stub_pass is None else StubPass(stub_pass),
-        expect=Expect(ool=None if expected is None else expected == "on"),
+        expect=Expect(ool=_switch(values.get("expect.ool")), regs=_switch(values.get("expect.regs"))),
         where=combination.where,
     )
+
+
+def _switch(value: str | None) -> bool | None:
+    return None if value is None else value == "on"
 
 
 def _override(spec: Spec, point: _Point) -> _Point:
@@ -252,10 +258,14 @@ def _for_cell(spec: Spec, point: _Point) -> KernelConfig:
     """
     config, declared = point.config, point.expect.ool is not None
     required = [pair for pair in config.required if not declared or pair[0] != OUT_OF_LINE]
+    tests = config.startup_tests
+    if tests and point.expect.regs is False:
+        tests = tuple(f"{test}{UNSUPPORTED}" if test == REGS_TEST else test for test in tests)
     return replace(
         config,
         fragments=(dict(spec.endian_fragments)[point.endian], *config.fragments),
         required=(*required, (ENDIAN_SYMBOLS[point.endian], "y")),
+        startup_tests=tests,
     )
 
 

@@ -169,9 +169,16 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expect:
-    """What a cell declares to come out. `ool`: whether out-of-line ftrace is on; None leaves it to the config."""
+    """What a cell declares to come out; None leaves it to the config. `ool`: whether out-of-line ftrace is on; `regs`:
+    whether ftrace hands registers to who asks for them, which the startup test `ftrace regs` tries."""
 
     ool: bool | None = None
+    regs: bool | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """What is declared, `on` or `off`."""
+        switches = {"ool": self.ool, "regs": self.regs}
+        return {name: "on" if on else "off" for name, on in switches.items() if on is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

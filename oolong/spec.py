@@ -49,7 +49,7 @@ FAMILIES = ("gcc", "clang", "host", "emulator", "verifier")
 COMPILERS = ("gcc", "clang")
 AXES = ("endian", "config", "toolchain", "kernel", "machine")
 SETTINGS = ("stub_pass", "expect")
-EXPECTATIONS = ("ool",)
+EXPECTATIONS = ("ool", "regs")
 
 
 def load(layout: Layout) -> Spec:

@@ -14,7 +14,7 @@ from oolong import spec
 from oolong.errors import BadInput
 from oolong.layout import Layout
 from oolong.matrix import by_glob, combine, expand, select
-from oolong.model import Axis, CellSet, Combination, Spec, StubPass
+from oolong.model import Axis, CellSet, Combination, Expect, Spec, StubPass
 
 DATA = Path(__file__).parent / "data" / "spec" / "checkout"
 Row = Mapping[str, str]
@@ -273,3 +273,25 @@ def test_glob_that_matches_no_cell(loaded: Spec) -> None:
     with pytest.raises(BadInput) as caught:
         by_glob(expand(loaded), "le-minimal-gcc-15")
     assert str(caught.value) == "cell=le-minimal-gcc-15: matches no cell\n  did you mean 'le-minimal-gcc-14'?"
+
+
+def test_an_expectation_changes_what_is_required_and_tested(loaded: Spec) -> None:
+    """Out-of-line ftrace is judged at the end, not as a drift; a startup test has another title."""
+    config = replace(
+        loaded.configs[0],
+        required=(("PPC_FTRACE_OUT_OF_LINE", "y"), ("NR_CPUS", "4")),
+        startup_tests=("dynamic ftrace", "ftrace regs"),
+    )
+    declared = (("endian", "be"), ("expect.ool", "off"), ("expect.regs", "off"))
+    matrix = replace(loaded.matrix, include=(Combination(values=declared, where="here"),))
+    cells = expand(replace(loaded, configs=(config, *loaded.configs[1:]), matrix=matrix))
+    expecting = next(cell for cell in cells if cell.name == "be-minimal-gcc-14")
+    plain = next(cell for cell in cells if cell.name == "le-minimal-gcc-14")
+    assert expecting.expect == Expect(ool=False, regs=False)
+    assert expecting.expect.as_json() == {"ool": "off", "regs": "off"}
+    assert ("PPC_FTRACE_OUT_OF_LINE", "y") not in expecting.config.required
+    assert ("NR_CPUS", "4") in expecting.config.required
+    assert expecting.config.startup_tests == ("dynamic ftrace", "ftrace regs(no arch support)")
+    assert plain.expect == Expect()
+    assert ("PPC_FTRACE_OUT_OF_LINE", "y") in plain.config.required
+    assert plain.config.startup_tests == ("dynamic ftrace", "ftrace regs")

@@ -18,7 +18,7 @@ def cell_document(cell: Cell) -> dict[str, Any]:
         "machine": cell.machine.name,
         "stub_pass": cell.stub_pass.value,
         "link_both": cell.link_both,
-        "expect": {} if cell.expect.ool is None else {"ool": "on" if cell.expect.ool else "off"},
+        "expect": cell.expect.as_json(),
     }
 
 
