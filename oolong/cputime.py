@@ -4,11 +4,13 @@ The kernel counts for each thread the time on a CPU and the time in the queue fo
 sched-stats.rst, /proc/PID/schedstat, both in nanoseconds).
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+STATISTICS, CHILDREN = "schedstat", "children"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,11 +21,17 @@ class Share:
     waited: float = 0.0
 
 
+def is_counted() -> bool:
+    """Whether this kernel tells all that is needed (CONFIG_SCHED_INFO and CONFIG_PROC_CHILDREN, as distributions have)."""
+    own = PROC / "self" / "task" / str(os.getpid())
+    return all((own / file).exists() for file in (STATISTICS, CHILDREN))
+
+
 def share_of(pid: int) -> Share:
     """The share of a process and its descendants until now; nothing for those that have ended."""
     ran = waited = 0
     for process in _family(pid):
-        for statistics in _texts(process, "schedstat"):
+        for statistics in _texts(process, STATISTICS):
             fields = statistics.split()
             ran, waited = ran + int(fields[0]), waited + int(fields[1])
     return Share(ran=ran / 1e9, waited=waited / 1e9)
@@ -53,7 +61,7 @@ class Stopwatch:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    for children in _texts(pid, "children"):
+    for children in _texts(pid, CHILDREN):
         for child in children.split():
             yield from _family(int(child))
 

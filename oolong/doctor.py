@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from oolong import proc
+from oolong.cputime import is_counted
 from oolong.errors import OolongError
 from oolong.layout import Layout
-from oolong.stages.boot import COUNTED
 from oolong.supply.apt import KEYRING
 from oolong.supply.mirror import mirrors
 
@@ -63,11 +63,11 @@ def _findings(layout: Layout) -> Iterator[Finding]:
     yield _writable("build", layout.build, room=1)
     yield _mirrors(layout)
     yield _memory()
-    if not COUNTED.exists():
+    if not is_counted():
         yield Finding(
-            name="schedstat",
+            name="cputime",
             status=NOTE,
-            found=f"no {COUNTED}: this kernel does not count how long a program waits for a CPU",
+            found="this kernel does not tell how long a program waits for a CPU (schedstat, children in /proc)",
             hint="a machine under load may take a slow boot for a hang",
         )
     yield Finding(name="cpus", status=GOOD, found=str(os.cpu_count()))

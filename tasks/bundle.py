@@ -1,28 +1,19 @@
 """The task `bundle`: everything that a set of cells needs from outside, in one archive."""
 
-from doit.exceptions import TaskFailed
-
-from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
-from tasks.declare import Task
+from tasks.declare import Task, collecting
 from tasks.session import current
 
 
 def task_bundle() -> Task:
     """write all that the cells need from outside into one archive: ./doit bundle FILE [set=NAME]"""
-    return {"actions": [write_bundle], "uptodate": [False], "io": {"capture": False}}
+    return {"actions": [(collecting, ["bundle", write_bundle])], "uptodate": [False], "io": {"capture": False}}
 
 
-def write_bundle() -> TaskFailed | None:
+def write_bundle() -> None:
     from oolong.supply.gather import gather
 
     session = current()
     target = session.bundle_to_write
     stages = [stage for cell in session.selected for stage in session.pipeline.of_cell(cell.name)]
-    try:
-        files = gather(stages, target, layout=session.layout, progress=session.view.telling("bundle"))
-    except (OolongError, *SYSTEM_ERRORS) as caught:
-        error = as_oolong_error(caught)
-        session.collected.error("bundle", error)
-        return TaskFailed(str(error), report=False)
+    files = gather(stages, target, layout=session.layout, progress=session.view.telling("bundle"))
     session.view.say(f"{target}: {files} files, {target.stat().st_size / 1e6:.0f} MB; ./doit bundle=FILE runs from it")
-    return None

@@ -4,7 +4,7 @@ A stamp is a small file in the checkout that says which finished stage of the ca
 stamps, never kernels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from doit.exceptions import TaskFailed
@@ -78,6 +78,17 @@ def run_stage(stage: Stage) -> TaskFailed | None:
         session.view.unchanged(stage, result)
     else:
         session.view.finished(stage, result)
+    return None
+
+
+def collecting(task: str, work: Callable[[], None]) -> TaskFailed | None:
+    """Do the work of a task that is no stage; what goes wrong with it is collected for the exit code."""
+    try:
+        work()
+    except (OolongError, *SYSTEM_ERRORS) as caught:
+        error = as_oolong_error(caught)
+        current().collected.error(task, error)
+        return TaskFailed(str(error), report=False)
     return None
 
 

@@ -4,8 +4,8 @@ import json
 import sys
 
 from oolong import explain
-from oolong.errors import BadInput, BadOutput, OolongError
-from tasks.declare import Task
+from oolong.errors import BadInput, BadOutput
+from tasks.declare import Task, collecting
 from tasks.session import current
 
 
@@ -14,16 +14,17 @@ def task_explain() -> Task:
     session = current()
     asked = "explain" in session.request.words and session.stages
     compiled = [f"compile:{cell.name}" for cell in session.selected] if asked else []
-    return {"actions": [show_function], "task_dep": compiled, "uptodate": [False], "io": {"capture": False}}
+    return {
+        "actions": [(collecting, ["explain", show_function])],
+        "task_dep": compiled,
+        "uptodate": [False],
+        "io": {"capture": False},
+    }
 
 
 def show_function() -> None:
     session = current()
-    try:
-        documents = [_explained(cell.name) for cell in session.selected]
-    except OolongError as error:
-        session.collected.error("explain", error)
-        return
+    documents = [_explained(cell.name) for cell in session.selected]
     if session.variables.get("format") == "json":
         told = [{"cell": cell, "functions": [one.as_json() for one in found]} for cell, found in documents]
         sys.stdout.write(json.dumps(told, indent=2) + "\n")

@@ -1,10 +1,8 @@
 """The task `record`: the digests of what cells came to, for every machine to compare with."""
 
-from doit.exceptions import TaskFailed
-
-from oolong.errors import SYSTEM_ERRORS, BadInput, OolongError, as_oolong_error
+from oolong.errors import BadInput
 from oolong.lock import Recorded, write_recorded
-from tasks.declare import Task
+from tasks.declare import Task, collecting
 from tasks.session import CHANGING_THE_CELL, current
 
 # what is compared: the objects, and the kernel that was linked from them
@@ -16,25 +14,24 @@ def task_record() -> Task:
     session = current()
     cells = session.selected if session.stages else ()
     stages = [f"{stage}:{cell.name}" for cell in cells for stage in ARTIFACTS]
-    return {"actions": [write_digests], "task_dep": stages, "uptodate": [False], "io": {"capture": False}}
+    return {
+        "actions": [(collecting, ["record", write_digests])],
+        "task_dep": stages,
+        "uptodate": [False],
+        "io": {"capture": False},
+    }
 
 
-def write_digests() -> TaskFailed | None:
+def write_digests() -> None:
     session = current()
-    try:
-        if given := sorted(set(CHANGING_THE_CELL) & session.variables.keys()):
-            raise BadInput("only the pipeline's own cells are recorded", where=f"{given[0]}=")
-        if session.layout.temporary_locks:
-            hint = "./doit lock resolves them again; then record"
-            raise BadInput("temporary locks stand in for outdated ones: what they give is not recorded", hint=hint)
-        recorded = {cell.name: _recorded(cell.name) for cell in session.selected}
-        write_recorded(session.layout, recorded)
-    except (OolongError, *SYSTEM_ERRORS) as caught:
-        error = as_oolong_error(caught)
-        session.collected.error("record", error)
-        return TaskFailed(str(error), report=False)
+    if given := sorted(set(CHANGING_THE_CELL) & session.variables.keys()):
+        raise BadInput("only the pipeline's own cells are recorded", where=f"{given[0]}=")
+    if session.layout.temporary_locks:
+        hint = "./doit lock resolves them again; then record"
+        raise BadInput("temporary locks stand in for outdated ones: what they give is not recorded", hint=hint)
+    recorded = {cell.name: _recorded(cell.name) for cell in session.selected}
+    write_recorded(session.layout, recorded)
     session.view.say(f"{session.layout.recorded.name}: {', '.join(recorded)}")
-    return None
 
 
 def _recorded(cell: str) -> Recorded:

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
-from doit.exceptions import TaskFailed
-
-from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
+from oolong.errors import SYSTEM_ERRORS, OolongError
 from oolong.model import Cell
 from oolong.report.results import Account, document, publish
-from tasks.declare import Task, group
+from tasks.declare import Task, collecting, group
 from tasks.session import current
 
 
@@ -21,7 +20,7 @@ def task_report() -> Iterator[Task]:
             "basename": "report",
             "name": cell.name,
             "doc": f"the results of {cell.name}",
-            "actions": [(write_results, [cell])],
+            "actions": [(collecting, [f"report:{cell.name}", partial(write_results, cell)])],
             "file_dep": stamps,
             "uptodate": [(is_told, [cell])],
             "targets": [str(session.layout.cell_results(cell.name) / "result.json")],
@@ -30,18 +29,12 @@ def task_report() -> Iterator[Task]:
         }
 
 
-def write_results(cell: Cell) -> TaskFailed | None:
+def write_results(cell: Cell) -> None:
     session = current()
-    try:
-        account = _account(cell)
-        session.store.check_artifacts(result for _, result in account.stages)
-        publish(account, session.layout.cell_results(cell.name))
-    except (OolongError, *SYSTEM_ERRORS) as caught:
-        error = as_oolong_error(caught)
-        session.collected.error(f"report:{cell.name}", error)
-        return TaskFailed(str(error), report=False)
+    account = _account(cell)
+    session.store.check_artifacts(result for _, result in account.stages)
+    publish(account, session.layout.cell_results(cell.name))
     session.collected.told(cell.name)
-    return None
 
 
 def is_told(cell: Cell) -> bool:

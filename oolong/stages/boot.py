@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 from oolong import console, guest, kconfig, qemu
 from oolong.codeversion import code_digest
 from oolong.console import Console
-from oolong.cputime import Share, Stopwatch, share_of
+from oolong.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.digest import digest_of
 from oolong.errors import Infrastructure
 from oolong.files import text_of
@@ -27,7 +26,6 @@ IDLE_SECONDS = 60.0
 READ_SECONDS = 0.4
 # a healthy boot says a thousandth of it
 LARGEST_CONSOLE = 16 << 20
-COUNTED = Path("/proc/self/schedstat")
 # what a panic prints after its first line
 LAST_WORDS_SECONDS = 5.0
 
@@ -172,7 +170,7 @@ class _Watch:
         """Whether the time of the machine with this process id is up, or what it says shows the end."""
         now = time.monotonic()
         if now - self._read >= READ_SECONDS:
-            share = share_of(pid) if COUNTED.exists() else Share(ran=now - self._started)
+            share = share_of(pid) if is_counted() else Share(ran=now - self._started)
             self._time.read(share, now - self._read)
             self._read = now
         panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
