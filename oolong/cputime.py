@@ -22,7 +22,7 @@ class Share:
 
 
 def is_counted() -> bool:
-    """Whether this kernel tells all that is needed (CONFIG_SCHED_INFO and CONFIG_PROC_CHILDREN, as distributions have)."""
+    """Whether this kernel tells all that is needed: CONFIG_SCHED_INFO and CONFIG_PROC_CHILDREN."""
     own = PROC / "self" / "task" / str(os.getpid())
     return all((own / file).exists() for file in (STATISTICS, CHILDREN))
 

@@ -25,7 +25,12 @@ def cell_document(cell: Cell) -> dict[str, Any]:
 def cells(documents: Sequence[Mapping[str, Any]]) -> str:
     """The cells as a table, one a line."""
     columns = ("cell", "endian", "config", "toolchain", "kernel", "machine", "stub_pass")
-    return _table(columns, [[str(document[column]) for column in columns] for document in documents])
+    rows = [[*(str(document[column]) for column in columns), _expected(document)] for document in documents]
+    return _table((*columns, "expect"), rows)
+
+
+def _expected(document: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={switch}" for name, switch in document["expect"].items())
 
 
 def findings(findings: Sequence[Finding]) -> str:
