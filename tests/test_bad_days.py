@@ -44,6 +44,7 @@ def alone(checkout: Checkout, empty_cache: Callable[[], Path]) -> Checkout:
 # a full disk
 
 
+@pytest.mark.usefixtures("tool_cache")
 @pytest.mark.parametrize("stage", full_disk.BEFORE)
 def test_a_full_disk_is_infrastructure_and_what_was_finished_is_kept(tmp_path: Path, stage: str) -> None:
     folder = tmp_path / "small"
