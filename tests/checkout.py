@@ -64,7 +64,12 @@ class Checkout:
         return proc.dying_with_parent([sys.executable, "-m", "tasks", *words])
 
     def env(self, cwd: Path | None = None) -> dict[str, str]:
-        own = {"OOLONG_CACHE": str(self.cache), "OOLONG_CALLER_DIR": str(cwd or self.folder)}
+        own = {
+            "OOLONG_CACHE": str(self.cache),
+            "OOLONG_CALLER_DIR": str(cwd or self.folder),
+            # as the wrapper does
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         return {**os.environ, **own, **self.environment}
 
     def result(self, cell: str) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def copied_to(folder: Path, *, cache: Path) -> Checkout:
     for name in PROJECT:
         source = CHECKOUT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy2(source, folder / name)
     return Checkout(folder=folder, cache=cache)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import CHECKOUT
 
-REAL = ("bash", "cat", "cmp", "dirname", "env", "flock", "readlink", "rm", "true")
+REAL = ("bash", "cat", "cmp", "dirname", "env", "find", "flock", "readlink", "rm", "true")
 
 
 class Host:
@@ -24,6 +24,10 @@ class Host:
         self.checkout.mkdir()
         shutil.copy2(CHECKOUT / "doit", self.checkout / "doit")
         (self.checkout / "requirements.lock").write_text("locked==1\n")
+        for package in ("oolong", "tasks"):
+            (self.checkout / package).mkdir()
+            (self.checkout / package / "module.py").touch()
+        (self.checkout / "dodo.py").touch()
         for name in REAL:
             found = shutil.which(name)
             assert found
@@ -137,3 +141,28 @@ def test_the_place_of_the_caller_is_kept(host: Host, tmp_path: Path) -> None:
     elsewhere.mkdir()
     host.doit("list", cwd=elsewhere)
     assert (tmp_path / "where").read_text().strip() == str(elsewhere)
+
+
+def test_bytecode_is_written_once_and_after_every_edit(host: Host) -> None:
+    host.doit("list")
+    assert any("-m compileall -q oolong tasks dodo.py" in call for call in host.called)
+    host.calls.write_text("")
+    host.doit("list")
+    assert host.called == ["python3 -m tasks list"]
+    os.utime(host.checkout / "tasks" / "module.py", (2e9, 2e9))
+    host.doit("list")
+    assert any("-m compileall" in call for call in host.called)
+
+
+def test_bytecode_that_cannot_be_read_is_removed(host: Host) -> None:
+    """As a full disk leaves it."""
+    host.stand_in(
+        "python3",
+        'if [[ "$*" == "-m venv"* ]]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi\n'
+        'if [[ "$*" == "-c import tasks.__main__" ]]; then exit 1; fi',
+    )
+    half = host.checkout / "tasks" / "__pycache__" / "module.pyc"
+    half.parent.mkdir()
+    half.touch()
+    assert host.doit("list").returncode == 0
+    assert not half.exists()
