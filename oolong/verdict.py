@@ -7,26 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oolong.check import FAIL, PASS, Check, judged, skipped
 from oolong.lock import Recorded
 from oolong.model import Expect
-from oolong.stage import FAIL, StageResult
+from oolong.stage import FAIL as STAGE_FAIL
+from oolong.stage import StageResult
 from oolong.stubs import StubAreas
 
-PASS, SKIP = "pass", "skip"
 STUB_AUDIT = "stub-audit"
 EXPECTED_OOL, REPRODUCED = "expect.ool", "artifacts.digest"
 # what a failed check makes of a cell, where it is no finding about stubs
 KINDS = {EXPECTED_OOL: "unexpected", REPRODUCED: "digest"}
 LINKS = ("link", "crosslink")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One named assertion: `status` is pass, fail or skip (it does not apply), `evidence` says on what grounds."""
-
-    name: str
-    status: str
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +32,7 @@ class Verdict:
     checks: tuple[Check, ...]
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "checks": [asdict(check) for check in self.checks], "lines": list(self.lines)}
+        return {**asdict(self), "checks": [check.as_json() for check in self.checks], "lines": list(self.lines)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +50,7 @@ def judge(stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], decl
     a link without areas has no count words."""
     by_name = {stage.stage: stage for stage in stages}
     checks = (*_expected(by_name, declared.expect), *_checks(by_name, areas), *_reproduced(by_name, declared))
-    if broken := next((stage for stage in stages if stage.status == FAIL), None):
+    if broken := next((stage for stage in stages if stage.status == STAGE_FAIL), None):
         return Verdict(
             status=FAIL,
             kind=broken.kind,
@@ -79,30 +71,30 @@ def _expected(stages: Mapping[str, StageResult], expect: Expect) -> Iterator[Che
         return
     came = f"out-of-line ftrace is {'on' if on else 'off'}"
     good = on == expect.ool
-    yield _check(EXPECTED_OOL, good, f"{came}, {'as' if good else 'which is not what'} the cell expects")
+    yield judged(EXPECTED_OOL, good, f"{came}, {'as' if good else 'which is not what'} the cell expects")
 
 
 def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -> Iterator[Check]:
     counts = _data(stages, "stubs")
     booted = _data(stages, "boot")
     if counts.get("out_of_line") is False:
-        yield Check(name="stubs.out-of-line", status=SKIP, evidence="out-of-line ftrace is off in this configuration")
+        yield skipped("stubs.out-of-line", "out-of-line ftrace is off in this configuration")
         return
     if "total" not in counts:
         return
     planned = StubAreas(text=counts["reserve"], text_end=counts["text_end"], inittext=counts["inittext"])
-    agrees = stages["stubs"].status != FAIL
+    agrees = stages["stubs"].status != STAGE_FAIL
     evidence = "its counts are ours" if agrees else "; ".join(stages["stubs"].lines)
-    yield _check("stubs.tree-script", agrees, evidence)
+    yield judged("stubs.tree-script", agrees, evidence)
     for stage in LINKS:
         if stage in areas:
             evidence = f"in vmlinux {_told(areas[stage])}; counted {_told(planned)}"
-            yield _check(f"stubs.{stage}", areas[stage] == planned, evidence)
+            yield judged(f"stubs.{stage}", areas[stage] == planned, evidence)
         elif stage in stages and stages[stage].ok:
-            yield _check(f"stubs.{stage}", False, "vmlinux has no count words")
+            yield judged(f"stubs.{stage}", False, "vmlinux has no count words")
     if "crosslink" in areas and "link" in areas:
         same = areas["link"] == areas["crosslink"]
-        yield _check("stubs.both-links", same, "both stub passes reserve the same" if same else "they differ")
+        yield judged("stubs.both-links", same, "both stub passes reserve the same" if same else "they differ")
     if "boot" in stages and stages["boot"].ok:
         yield _equal("boot.sites", booted["allocated"], counts["total"], "the kernel allocated records for")
         yield _equal("guest.total", booted["total"], counts["text"], "with init text freed, the guest lists")
@@ -114,27 +106,21 @@ def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterat
     if recorded is None or "link" not in stages or not stages["link"].ok:
         return
     if declared.unlocked:
-        yield Check(
-            name=REPRODUCED, status=SKIP, evidence="not compared: temporary locks stand in for the recorded ones"
-        )
+        yield skipped(REPRODUCED, "not compared: temporary locks stand in for the recorded ones")
     elif stages["compile"].digest != recorded.inputs:
-        yield Check(name=REPRODUCED, status=SKIP, evidence="not compared: it was recorded for other inputs")
+        yield skipped(REPRODUCED, "not compared: it was recorded for other inputs")
     else:
         made = {name: artifact.sha256 for stage in stages.values() for name, artifact in stage.artifacts.items()}
         unlike = [name for name, sha256 in recorded.artifacts.items() if made.get(name) != sha256]
         told = ", ".join(f"{name} is {made.get(name, 'missing')}" for name in unlike)
         evidence = f"not as recorded in pipeline.lock: {told}" if unlike else "as recorded in pipeline.lock"
-        yield _check(REPRODUCED, not unlike, evidence)
-
-
-def _check(name: str, good: bool, evidence: str) -> Check:
-    return Check(name=name, status=PASS if good else FAIL, evidence=evidence)
+        yield judged(REPRODUCED, not unlike, evidence)
 
 
 def _equal(name: str, seen: int | None, counted: int, what: str) -> Check:
     if seen is None:
-        return _check(name, False, f"the console does not say for how many sites; {counted} were counted")
-    return _check(name, seen == counted, f"{what} {seen} sites, {counted} were counted")
+        return judged(name, False, f"the console does not say for how many sites; {counted} were counted")
+    return judged(name, seen == counted, f"{what} {seen} sites, {counted} were counted")
 
 
 def _data(stages: Mapping[str, StageResult], name: str) -> Mapping[str, Any]:

@@ -1,0 +1,104 @@
+"""The guest's memory by kernel virtual address: as it is read while the guest stands still, and as it was kept.
+
+Between the boot and the audit: a capture reads pages of a running machine and keeps what it read; the audit reads the
+same pages again from the file. Pages that are equal at several stops are stored once.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from oolong.errors import BadInput
+
+PAGE = 4096
+MAGIC = b"oolong memory 1\n"
+_LENGTH = struct.Struct(">Q")
+
+
+class Unreadable(Exception):
+    """There is nothing to be read at an address: a pointer that leads nowhere."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"nothing can be read at {address:#x}")
+        self.address = address
+
+
+class Memory(Protocol):
+    """Something that has bytes at kernel virtual addresses."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes; Unreadable if some of them are not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was read while the guest stood still at one point; `pages` maps addresses, multiples of PAGE, to PAGE
+    bytes each."""
+
+    name: str
+    pages: Mapping[int, bytes]
+
+    def read(self, address: int, size: int) -> bytes:
+        found = []
+        at, end = address, address + size
+        while at < end:
+            base = at - at % PAGE
+            page = self.pages.get(base)
+            if page is None:
+                raise Unreadable(at)
+            found.append(page[at - base : end - base])
+            at = base + PAGE
+        return b"".join(found)
+
+
+class Recording:
+    """Memory that is fetched page by page, and keeps what it fetched.
+
+    `fetch` takes an address and a number of bytes, both multiples of PAGE, and raises Unreadable.
+    """
+
+    def __init__(self, fetch: Callable[[int, int], bytes]) -> None:
+        self._fetch = fetch
+        self.pages: dict[int, bytes] = {}
+
+    def read(self, address: int, size: int) -> bytes:
+        first, last = address - address % PAGE, -(-(address + size) // PAGE) * PAGE
+        missing = [base for base in range(first, last, PAGE) if base not in self.pages]
+        if missing:
+            start, end = missing[0], missing[-1] + PAGE
+            data = self._fetch(start, end - start)
+            for base in range(start, end, PAGE):
+                self.pages[base] = data[base - start : base - start + PAGE]
+        return Snapshot("", self.pages).read(address, size)
+
+
+def write(path: Path, snapshots: Iterable[Snapshot]) -> None:
+    """Keep snapshots in a file: a JSON index of which page holds what, then every distinct page once, compressed."""
+    places: dict[bytes, int] = {}
+    index = [
+        {"name": one.name, "pages": [[base, places.setdefault(page, len(places))] for base, page in one.pages.items()]}
+        for one in snapshots
+    ]
+    head = json.dumps(index, separators=(",", ":")).encode()
+    body = zlib.compress(b"".join(places), 1)
+    path.write_bytes(MAGIC + _LENGTH.pack(len(head)) + head + body)
+
+
+def load(path: Path) -> tuple[Snapshot, ...]:
+    """The snapshots of a file, in the order of the stops; BadInput if it is not one that `write` wrote."""
+    raw = path.read_bytes()
+    try:
+        if not raw.startswith(MAGIC):
+            raise ValueError("it begins otherwise")
+        (length,) = _LENGTH.unpack_from(raw, len(MAGIC))
+        start = len(MAGIC) + _LENGTH.size
+        index: list[dict[str, Any]] = json.loads(raw[start : start + length])
+        body = zlib.decompress(raw[start + length :])
+        whole = [body[at : at + PAGE] for at in range(0, len(body), PAGE)]
+        return tuple(Snapshot(one["name"], {base: whole[place] for base, place in one["pages"]}) for one in index)
+    except (ValueError, KeyError, TypeError, IndexError, struct.error, zlib.error) as error:
+        raise BadInput(f"not a memory file of oolong: {error}", where=str(path)) from error

@@ -1,0 +1,46 @@
+"""Instruction words of ftrace's sequences and the arithmetic of branches (pure).
+
+Words are what an instruction means, whatever the byte order it is stored in. Source: Power ISA 3.1, book I, 2.4
+(I-form branches), 3.3.17 (mfspr, mtspr); arch/powerpc/include/asm/ppc-opcode.h of Linux 7.3.
+"""
+
+NOP, MFLR_R0, MTLR_R0 = 0x60000000, 0x7C0802A6, 0x7C0803A6
+INSTRUCTION = 4
+# how far I-form branches reach, in bytes: 26 bits, signed, in steps of an instruction
+FURTHEST_BACK, FURTHEST_AHEAD = -0x2000000, 0x1FFFFFC
+_DISPLACEMENT = 0x03FFFFFC
+_OPCODE, _ABSOLUTE, _LINK = 18 << 26, 2, 1
+# addis r2,r12,X / lis r2,X, then addi r2,r2,Y: how a function that uses the TOC begins (ELF V2 ABI, 2.3.2.1)
+_HIGH = 0xFFFF0000
+_ADDIS_R2_R12, _LIS_R2, _ADDI_R2_R2 = 0x3C4C0000, 0x3C400000, 0x38420000
+TOC_SETUP = 8
+
+
+def reaches(source: int, target: int) -> bool:
+    """Whether a branch at one address reaches another."""
+    return FURTHEST_BACK <= target - source <= FURTHEST_AHEAD and (target - source) % INSTRUCTION == 0
+
+
+def branch(source: int, target: int, *, link: bool = False) -> int:
+    """The word of `b target`, or `bl target`, at an address; ValueError if it does not reach."""
+    if not reaches(source, target):
+        raise ValueError(f"no branch at {source:#x} reaches {target:#x}")
+    return _OPCODE | (target - source) & _DISPLACEMENT | (_LINK if link else 0)
+
+
+def branch_target(word: int, at: int) -> int | None:
+    """Where a relative `b` or `bl` at an address goes; None for every other instruction."""
+    if word & ~(_DISPLACEMENT | _LINK) != _OPCODE:
+        return None
+    distance = word & _DISPLACEMENT
+    return at + (distance - (1 << 26) if distance >> 25 else distance)
+
+
+def links(word: int) -> bool:
+    """Whether a branch leaves its return address in the link register (bl)."""
+    return bool(word & _LINK)
+
+
+def sets_up_toc(first: int, second: int) -> bool:
+    """Whether two instructions are what lies between a function's global and its local entry point."""
+    return first & _HIGH in (_ADDIS_R2_R12, _LIS_R2) and second & _HIGH == _ADDI_R2_R2
