@@ -22,8 +22,9 @@ from elftools.elf.structs import ELFStructs
 from oolong.errors import BadInput
 
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 4, 8, 9, 18
-SHF_EXECINSTR = 4
-STT_MASK, STT_FUNC = 15, 2
+SHF_ALLOC, SHF_EXECINSTR = 2, 4
+STT_MASK, STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 15, 0, 1, 2, 3
+LOCAL_ENTRY_SHIFT, LOCAL_ENTRY_MASK = 5, 7
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 MACHINE = {32: "EM_PPC", 64: "EM_PPC64"}
 
@@ -41,6 +42,10 @@ class Section:
     size: int
     link: int
     info: int
+
+    @property
+    def loaded(self) -> bool:
+        return bool(self.flags & SHF_ALLOC)
 
     @property
     def executable(self) -> bool:
@@ -63,6 +68,20 @@ class Symbol(NamedTuple):
     size: int
     section: int | None
     other: int
+
+    @property
+    def local_entry(self) -> int:
+        """How many bytes the local entry point lies after the global one (64-bit ELF V2 ABI, 3.4.1)."""
+        return (1 << (self.other >> LOCAL_ENTRY_SHIFT & LOCAL_ENTRY_MASK)) >> 2 << 2
+
+
+class NamedSymbol(NamedTuple):
+    """A symbol with its name, type (STT_FUNC, …) and binding (STB_LOCAL, …)."""
+
+    name: str
+    symbol: Symbol
+    type: int
+    binding: int
 
 
 class ElfFile:
@@ -101,7 +120,7 @@ class ElfFile:
             if candidate.type in (SHT_RELA, SHT_REL) and candidate.info == section.index:
                 if candidate.type == SHT_REL:
                     raise self._bad(f"{candidate.name}: relocations without addends, which Power does not use")
-                yield candidate, self._relocations(candidate)
+                yield candidate, self.relocations(candidate)
 
     def symbol_table(self, relocations: Section) -> Section:
         """The symbol table that a relocation section refers to."""
@@ -151,6 +170,34 @@ class ElfFile:
             if strings.startswith(wanted + b"\0", fields[0])
         ]
 
+    def named_symbols(self) -> Iterator[NamedSymbol]:
+        """Every symbol of .symtab that lies in a section and has a name of its own."""
+        info = 1 if self.bits == 64 else 3
+        for table, strings, index, fields in self._symbols():
+            if fields[0] and fields[info] & STT_MASK != STT_SECTION:
+                symbol = self._symbol(table, index, fields)
+                if symbol.section is not None:
+                    end = strings.find(b"\0", fields[0])
+                    name = strings[fields[0] : end].decode(errors="replace")
+                    yield NamedSymbol(name, symbol, fields[info] & STT_MASK, fields[info] >> 4)
+
+    def words(self, section: Section) -> "array[int]":
+        """The 32-bit words of a section, less what follows the last whole one."""
+        raw = self.content(section)
+        found = array("I")
+        found.frombytes(raw[: len(raw) // 4 * 4])
+        if self.little != (sys.byteorder == "little"):
+            found.byteswap()
+        return found
+
+    def pointers(self, section: Section, at: int, count: int) -> tuple[int, ...]:
+        """`count` addresses from an offset of a section on; BadInput if it does not hold so many."""
+        layout = struct.Struct(f"{self._order}{count}{'Q' if self.bits == 64 else 'I'}")
+        raw = self.content(section)
+        if not 0 <= at <= len(raw) - layout.size:
+            raise self._bad(f"{section.name}: has no {count} addresses at {at:#x}")
+        return layout.unpack_from(raw, at)
+
     def function_names(self) -> set[str]:
         """The names of all functions of .symtab."""
         info = 1 if self.bits == 64 else 3
@@ -194,7 +241,8 @@ class ElfFile:
             raise self._bad(f"truncated: section {section.name!r} reaches beyond the end of the file")
         return self._data[section.offset : section.offset + section.size]
 
-    def _relocations(self, section: Section) -> Relocations:
+    def relocations(self, section: Section) -> Relocations:
+        """The entries of one SHT_RELA section."""
         entries = array("Q" if self.bits == 64 else "I")
         if section.size % (3 * entries.itemsize):
             raise self._bad(f"{section.name}: its size is not a multiple of an entry's")

@@ -85,8 +85,7 @@ def read_sites(path: Path) -> Sites:
     one of another type, or one that does not point at an instruction.
     """
     with elf.opened(path) as file:
-        if not file.relocatable:
-            raise BadInput("a linked file", where=str(path), hint="the stubs are counted before the link, in vmlinux.o")
+        check_relocatable(file, str(path))
         entries = file.named(ENTRIES)
         if not entries:
             raise BadInput(
@@ -101,6 +100,12 @@ def read_sites(path: Path) -> Sites:
         for index, count in counts.items():
             by_name[file.sections[index].name] += count
         return Sites(sections=dict(sorted(by_name.items())), bits=file.bits, little=file.little)
+
+
+def check_relocatable(file: elf.ElfFile, where: str) -> None:
+    """BadInput if a file is linked already."""
+    if not file.relocatable:
+        raise BadInput("a linked file", where=where, hint="the stubs are counted before the link, in vmlinux.o")
 
 
 def site_places(file: elf.ElfFile, where: str) -> dict[int, list[int]]:
@@ -123,16 +128,16 @@ def site_places(file: elf.ElfFile, where: str) -> dict[int, list[int]]:
 
 def area_of(section: str) -> str:
     """Which stubs serve the patch sites of a section: those for `text`, or those for `inittext`."""
-    return "inittext" if _lies_in(section, INIT) else "text"
+    return "inittext" if lies_in(section, INIT) else "text"
 
 
 def plan(sites: Sites, reserve: int) -> StubPlan:
     """The stubs that the sites need when `reserve` stubs are there already."""
-    inittext = sum(count for name, count in sites.sections.items() if _lies_in(name, INIT))
+    inittext = sum(count for name, count in sites.sections.items() if lies_in(name, INIT))
     return StubPlan(
         text=sum(sites.sections.values()) - inittext,
         inittext=inittext,
-        exit=sum(count for name, count in sites.sections.items() if _lies_in(name, EXIT)),
+        exit=sum(count for name, count in sites.sections.items() if lies_in(name, EXIT)),
         reserve=reserve,
     )
 
@@ -242,7 +247,7 @@ def _target(file: elf.ElfFile, symbol: elf.Symbol, addends: Sequence[int], what:
     return target.index
 
 
-def _lies_in(section: str, names: Sequence[str]) -> bool:
+def lies_in(section: str, names: Sequence[str]) -> bool:
     """Whether a section is one of `names`, or the part of one for a single function (`.init.text.foo`)."""
     return any(section == name or section.startswith(f"{name}.") for name in names)
 

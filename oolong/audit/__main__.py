@@ -1,0 +1,106 @@
+"""`python -m oolong.audit vmlinux.o vmlinux`: the audit of anyone's kernel, without a pipeline.
+
+Exit code 0 if all checks hold, 1 if one does not, 2 if a file is not what it should be.
+"""
+
+import argparse
+import gc
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from oolong import kconfig, stubs
+from oolong.audit import image, object, vmlinux
+from oolong.check import FAIL, PASS, SKIP, Check
+from oolong.errors import BadInput, OolongError
+
+FORMAT = 1
+POST_LINK = re.compile(r"^\s*(CHK[A-Z]+)\s", re.MULTILINE)
+
+
+def audit(
+    vmlinux_o: Path,
+    linked: Path,
+    *,
+    source: Path | None = None,
+    config: Path | None = None,
+    log: Path | None = None,
+) -> list[Check]:
+    """All checks of an object and its image; `source` is the .S that was linked, `config` the .config, `log` what make
+    said when it linked. Where one is not there, the checks that need it are skipped, and say so."""
+    found = object.read(vmlinux_o)
+    kernel = vmlinux.read(linked)
+    counts = None
+    if source is not None:
+        reserve = kernel.areas[stubs.RESERVED].stubs if stubs.RESERVED in kernel.areas else 0
+        counts = {**stubs.counts_in(_text(source)), stubs.RESERVED: reserve}
+    known = image.Known(
+        plan=plan_of(found, kernel) if kernel.out_of_line else None,
+        config=kconfig.parse(_text(config), where=str(config)) if config else None,
+        post_link=post_link(_text(log)) if log else None,
+    )
+    object_checks = object.checks(found, source=counts) if kernel.out_of_line else object.without_stubs(found)
+    return [*object_checks, *image.checks(kernel, known)]
+
+
+def plan_of(found: object.Object, kernel: vmlinux.Image) -> stubs.StubPlan:
+    """What the entries of an object need beside the reserve that the image has."""
+    text, init = found.plan
+    reserve = kernel.areas[stubs.RESERVED].stubs if stubs.RESERVED in kernel.areas else 0
+    return stubs.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)
+
+
+def post_link(log: str) -> frozenset[str]:
+    """The names of the post-link checks in what make said."""
+    return frozenset(POST_LINK.findall(log))
+
+
+def described(checks: Iterable[Check]) -> str:
+    """Checks as lines for the screen."""
+    return "".join(f"{check.status:5} {check.name:28} {check.evidence}\n" for check in checks)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The program; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m oolong.audit",
+        description="Check every ftrace patch site and every stub of a ppc64 kernel, before and after its final link.",
+        epilog="Each check is explained in docs/audit.md. Exit code: 0 all hold, 1 a finding, 2 bad input.",
+    )
+    parser.add_argument("vmlinux_o", metavar="vmlinux.o", type=Path, help="the kernel before its final link")
+    parser.add_argument("vmlinux", type=Path, help="the kernel after it, with its symbol table")
+    parser.add_argument("--source", type=Path, metavar="vmlinux.arch.S", help="the .S with the stubs that was linked")
+    parser.add_argument("--config", type=Path, metavar=".config", help="the kernel's configuration")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="what make said when it linked")
+    parser.add_argument("--json", action="store_true", help="write the checks to stdout as JSON, victims included")
+    options = parser.parse_args(argv)
+    try:
+        done = audit(options.vmlinux_o, options.vmlinux, source=options.source, config=options.config, log=options.log)
+    except OolongError as error:
+        print(f"oolong.audit: {error}", file=sys.stderr)
+        return error.exit_code
+    if options.json:
+        told = {"format": FORMAT, "checks": [check.as_json() for check in done]}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    else:
+        held, wrong, left = (sum(check.status == status for check in done) for status in (PASS, FAIL, SKIP))
+        sys.stdout.write(described(done) + f"{held} hold, {wrong} do not, {left} skipped\n")
+    return int(any(check.status == FAIL for check in done))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+if __name__ == "__main__":
+    # two files are read, then the process ends: see oolong.stubs
+    gc.disable()
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)
