@@ -1,4 +1,4 @@
-"""The lines of a failed build that matter (pure)."""
+"""What the output of a build says: the lines of a failed one that matter, the checks that it ran (pure)."""
 
 import re
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ CULPRIT = re.compile(
     r"\berror: |: Error: |undefined reference to|multiple definition of|No rule to make target"
     r"|^ERROR: |: not found$|\*\*\* "
 )
+POST_LINK = re.compile(r"^\s*(CHK[A-Z]+)\s", re.MULTILINE)
 MOST = 20
 
 
@@ -14,3 +15,8 @@ def culprits(lines: Sequence[str]) -> tuple[str, ...]:
     """The first lines that name what went wrong, else the last lines of all; at most 20."""
     found = [line.rstrip() for line in lines if CULPRIT.search(line)]
     return tuple(found[:MOST] if found else [line.rstrip() for line in lines[-MOST:]])
+
+
+def post_link(said: str) -> list[str]:
+    """The checks of the linked image that make says it runs (arch/powerpc/Makefile.postlink), by their short names."""
+    return POST_LINK.findall(said)

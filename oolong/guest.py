@@ -6,8 +6,8 @@ usr/gen_init_cpio, with one time for all files. Paths are those inside the sandb
 
 from collections.abc import Sequence
 
-from oolong.kbuild import is_clang, make, tool
-from oolong.model import Cell, Endian
+from oolong.kbuild import clang_target, is_clang, make, tool
+from oolong.model import Cell
 from oolong.sandbox import BUILD, SRC
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
@@ -45,8 +45,7 @@ def _compiler(cell: Cell) -> tuple[str, ...]:
     """The compiler of programs for the guest; clang serves all targets, and its linker knows ELFv2 alone."""
     if not is_clang(cell):
         return (tool(cell, "gcc"),)
-    target = "powerpc64le-linux-gnu" if cell.endian is Endian.LE else "powerpc64-linux-gnu"
-    return (tool(cell, "clang"), f"--target={target}", "-mabi=elfv2", f"--ld-path={tool(cell, 'ld.lld')}")
+    return (tool(cell, "clang"), f"--target={clang_target(cell)}", "-mabi=elfv2", f"--ld-path={tool(cell, 'ld.lld')}")
 
 
 def pack() -> tuple[str, ...]:

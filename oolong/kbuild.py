@@ -6,13 +6,18 @@ no path of the host reaches an object.
 
 from collections.abc import Mapping
 
-from oolong.model import Cell
+from oolong.model import Cell, Endian
 from oolong.sandbox import BUILD, CCACHE, SRC
 
 REQUEST = "/request"
 STUBS = "/stubs"
 STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
 STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
+TOOLS = "arch/powerpc/tools"
+# where the audit sees the linked kernel
+VMLINUX = "/vmlinux"
+# what looks at the compiler for ARCH_USING_PATCHABLE_FUNCTION_ENTRY (arch/powerpc/Kconfig), now and in older releases
+PROBES = "check-fpatchable-function-entry.sh", "gcc-check-fpatchable-function-entry.sh"
 JOBSERVER = "/jobserver"
 # where the source of the guest's module is, and the folder of the object tree that it is built in
 GUEST_MODULE, GUEST_MODULE_TREE = "/module", "oolong"
@@ -88,8 +93,41 @@ def modules(cell: Cell) -> tuple[tuple[str, ...], ...]:
 
 def tree_script(cell: Cell, *, reserve: str) -> tuple[str, ...]:
     """The tree's own counting script on /build/vmlinux.o, with the arguments its Makefile gives it."""
-    objdump = tool(cell, "llvm-objdump" if is_clang(cell) else "objdump")
+    objdump = tool(cell, binutil(cell, "objdump"))
     return (f"{SRC}/{STUB_SCRIPT}", reserve, "y", objdump, f"{BUILD}/vmlinux.o", "/out/vmlinux.arch.S")
+
+
+def post_link_scripts(cell: Cell, config: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The kernel's own checks of the linked image at VMLINUX, by the name of the script, as its
+    arch/powerpc/Makefile.postlink runs them for a configuration."""
+    nm, objdump = tool(cell, binutil(cell, "nm")), tool(cell, binutil(cell, "objdump"))
+    scripts = {}
+    if config.get("PPC64") == "y":
+        scripts["head_check.sh"] = (nm,)
+    if config.get("RELOCATABLE") == "y":
+        scripts["relocs_check.sh"] = objdump, nm
+        if config.get("PPC_BOOK3S_64") == "y":
+            scripts["unrel_branch_check.sh"] = objdump, nm
+    if config.get("FUNCTION_TRACER") == "y" and config.get("PPC64_ELF_ABI_V1") != "y":
+        scripts["ftrace_check.sh"] = (nm,)
+    return {name: ("bash", f"{SRC}/{TOOLS}/{name}", *words, VMLINUX) for name, words in scripts.items()}
+
+
+def probe(cell: Cell, script: str) -> tuple[str, ...]:
+    """The tree's own look at whether a compiler is fit for out-of-line ftrace, with the flags that make it compile for
+    the cell; `script` is one of PROBES."""
+    order = "-mlittle-endian" if cell.endian is Endian.LE else "-mbig-endian"
+    compiler = (tool(cell, "clang"), f"--target={clang_target(cell)}") if is_clang(cell) else (tool(cell, "gcc"),)
+    return ("bash", f"{SRC}/{TOOLS}/{script}", *compiler, order)
+
+
+def clang_target(cell: Cell) -> str:
+    return "powerpc64le-linux-gnu" if cell.endian is Endian.LE else "powerpc64-linux-gnu"
+
+
+def binutil(cell: Cell, name: str) -> str:
+    """What nm or objdump is called among the tools of the cell's compiler."""
+    return f"llvm-{name}" if is_clang(cell) else name
 
 
 def tool(cell: Cell, name: str) -> str:

@@ -7,18 +7,18 @@ import argparse
 import gc
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from oolong import kconfig, stubs
-from oolong.audit import image, object, vmlinux
+from oolong.audit import object, static, vmlinux
+from oolong.audit.image import Known
+from oolong.buildlog import post_link
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput, OolongError
 
 FORMAT = 1
-POST_LINK = re.compile(r"^\s*(CHK[A-Z]+)\s", re.MULTILINE)
 
 
 def audit(
@@ -31,31 +31,12 @@ def audit(
 ) -> list[Check]:
     """All checks of an object and its image; `source` is the .S that was linked, `config` the .config, `log` what make
     said when it linked. Where one is not there, the checks that need it are skipped, and say so."""
-    found = object.read(vmlinux_o)
-    kernel = vmlinux.read(linked)
-    counts = None
-    if source is not None:
-        reserve = kernel.areas[stubs.RESERVED].stubs if stubs.RESERVED in kernel.areas else 0
-        counts = {**stubs.counts_in(_text(source)), stubs.RESERVED: reserve}
-    known = image.Known(
-        plan=plan_of(found, kernel) if kernel.out_of_line else None,
+    known = Known(
         config=kconfig.parse(_text(config), where=str(config)) if config else None,
-        post_link=post_link(_text(log)) if log else None,
+        post_link=frozenset(post_link(_text(log))) if log else None,
     )
-    object_checks = object.checks(found, source=counts) if kernel.out_of_line else object.without_stubs(found)
-    return [*object_checks, *image.checks(kernel, known)]
-
-
-def plan_of(found: object.Object, kernel: vmlinux.Image) -> stubs.StubPlan:
-    """What the entries of an object need beside the reserve that the image has."""
-    text, init = found.plan
-    reserve = kernel.areas[stubs.RESERVED].stubs if stubs.RESERVED in kernel.areas else 0
-    return stubs.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)
-
-
-def post_link(log: str) -> frozenset[str]:
-    """The names of the post-link checks in what make said."""
-    return frozenset(POST_LINK.findall(log))
+    counts = stubs.counts_in(_text(source)) if source else None
+    return static.checks(object.read(vmlinux_o), vmlinux.read(linked), known, source=counts)
 
 
 def described(checks: Iterable[Check]) -> str:

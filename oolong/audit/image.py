@@ -78,7 +78,7 @@ def mcount_entries(image: Image, known: Known) -> Check:
     """As many entries as vmlinux.o has patch sites; fewer only where the linker throws dead code away."""
     name = "image.mcount-entries"
     if known.plan is None:
-        return skipped(name, "vmlinux.o is not there to compare with")
+        return skipped(name, "nothing was counted in vmlinux.o to compare with")
     linked, compiled = sum(1 for slot in image.slots if slot), known.plan.total
     if known.config is None or known.config.get(DEAD_CODE) != "y":
         return judged(name, linked == compiled, f"{linked} in the table, {compiled} in vmlinux.o")
@@ -245,7 +245,7 @@ def stub_counts(image: Image, known: Known) -> Check:
     """The count words are what vmlinux.o needs."""
     name = "image.stub-counts"
     if known.plan is None:
-        return skipped(name, "vmlinux.o is not there to compare with")
+        return skipped(name, "nothing was counted in vmlinux.o to compare with")
     counts = {area: found.stubs for area, found in image.areas.items()}
     reserve = counts.get(RESERVED, 0)
     needed = {TEXT_END: max(0, known.plan.text - reserve), INITTEXT: known.plan.inittext}

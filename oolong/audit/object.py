@@ -139,9 +139,8 @@ def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterato
     yield counts(found, source)
 
 
-def without_stubs(found: Object) -> Iterator[Check]:
+def without_stubs(found: Object, why: str) -> Iterator[Check]:
     """The checks of an object whose kernel keeps no stubs: its patch sites are counted by nobody."""
-    why = "out-of-line ftrace is off in this kernel"
     yield from (skipped(one.name, why) for one in checks(found))
 
 

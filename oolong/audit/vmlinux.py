@@ -23,7 +23,9 @@ AREAS = stubs.RESERVED, stubs.TEXT_END, stubs.INITTEXT
 CALLERS = "ftrace_caller", "ftrace_regs_caller"
 TRAMPOLINES = "ftrace_tramp_text", "ftrace_tramp_init"
 BOUNDS = "_stext", "_etext", "_sinittext", "_einittext"
-PLACES = (SITES_START, SITES_END, *BOUNDS, *CALLERS, *TRAMPOLINES, "_mcount")
+# what ftrace keeps its records and its ops in (kernel/trace/ftrace.c), and the list of modules
+STATE = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "ftrace_nop_ops", "ftrace_list_ops", "modules"
+PLACES = (SITES_START, SITES_END, *BOUNDS, *CALLERS, *TRAMPOLINES, *STATE, "_mcount")
 BANNER = re.compile(rb"Linux version (\S+) \(")
 # names that the kernel's own table of symbols leaves out (scripts/mksysmap)
 NOT_IN_KALLSYMS = re.compile(r"\.L|L0\x01|\$|__crc_|__kstrtab|__pi_\.L|\d")

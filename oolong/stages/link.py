@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from oolong import kbuild
-from oolong.buildlog import culprits
+from oolong.buildlog import culprits, post_link
+from oolong.codeversion import code_digest
 from oolong.files import plain_file, remove_tree
 from oolong.model import Cell, StubPass
 from oolong.sandbox import Mount
@@ -59,6 +60,7 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
         argv=(kbuild.link(cell, our_stubs=stub_pass is StubPass.OOLONG),),
         env=kbuild.FIXED_ENV,
         inputs=inputs,
+        code=code_digest(("oolong.stages.link",), follow=False),
     )
     return Stage(
         subject=cell.name,
@@ -80,7 +82,8 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
         mounts=(Mount(host=work.need("stubs").folder, inside=kbuild.STUBS),),
         env=dict(recipe.env),
     )
-    done = run(work, sandbox, recipe.argv[0])
+    ran: set[str] = set()
+    done = run(work, sandbox, recipe.argv[0], on_line=lambda line: ran.update(post_link(line)))
     if not done.ok:
         return failed("build", culprits(done.lines))
     artifacts = {"vmlinux": "vmlinux", "System.map": "System.map"}
@@ -90,4 +93,4 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
     for name in ("vmlinux", "System.map"):
         plain_file(build, name).rename(work.folder / name)
     remove_tree(build)
-    return Outcome(artifacts=artifacts)
+    return Outcome(artifacts=artifacts, data={"post_link": sorted(ran)})

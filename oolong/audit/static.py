@@ -1,0 +1,24 @@
+"""The static audit: all checks of vmlinux.o and vmlinux together (pure)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from oolong import stubs
+from oolong.audit import image, object
+from oolong.audit.image import Known
+from oolong.audit.object import Object
+from oolong.audit.vmlinux import Image
+from oolong.check import Check
+
+OFF = "out-of-line ftrace is off in this kernel"
+
+
+def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
+    """`source` are the counts that the linked .S sets; what vmlinux.o needs is added to what is known."""
+    if not kernel.out_of_line:
+        return [*object.without_stubs(found, OFF), *image.checks(kernel, known)]
+    text, init = found.plan
+    reserve = kernel.areas[stubs.RESERVED].stubs if stubs.RESERVED in kernel.areas else 0
+    plan = stubs.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)
+    counts = None if source is None else {**source, stubs.RESERVED: reserve}
+    return [*object.checks(found, source=counts), *image.checks(kernel, replace(known, plan=plan))]
