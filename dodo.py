@@ -12,6 +12,7 @@ from tasks.link import task_crosslink, task_link
 from tasks.lock import task_lock
 from tasks.matrix import task_cell, task_matrix
 from tasks.modules import task_modules
+from tasks.offsets import task_offsets
 from tasks.record import task_record
 from tasks.report import task_report
 from tasks.reporter import Reporter
@@ -38,6 +39,7 @@ __all__ = [
     "task_lock",
     "task_matrix",
     "task_modules",
+    "task_offsets",
     "task_record",
     "task_report",
     "task_rootfs",

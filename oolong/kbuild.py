@@ -19,6 +19,8 @@ VMLINUX = "/vmlinux"
 # what looks at the compiler for ARCH_USING_PATCHABLE_FUNCTION_ENTRY (arch/powerpc/Kconfig), now and in older releases
 PROBES = "check-fpatchable-function-entry.sh", "gcc-check-fpatchable-function-entry.sh"
 JOBSERVER = "/jobserver"
+# the object that has all of ftrace's structures, and what the preprocessor makes of its source
+FTRACE_OBJECT, FTRACE_MACROS = "kernel/trace/ftrace.o", "kernel/trace/ftrace.i"
 # where the source of the guest's module is, and the folder of the object tree that it is built in
 GUEST_MODULE, GUEST_MODULE_TREE = "/module", "oolong"
 
@@ -83,6 +85,22 @@ def link(cell: Cell, *, our_stubs: bool) -> tuple[str, ...]:
     the recipe of that one rule (arch/powerpc/tools/Makefile), so that no tree is patched."""
     override = (f"cmd_gen_ftrace_ool_stubs=cp {STUBS}/vmlinux.arch.S $@",) if our_stubs else ()
     return make(cell, *override, "vmlinux")
+
+
+def offsets(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """One object with all of its debug information in it, and the macros that its source sees.
+
+    CFLAGS_ftrace.o (Documentation/kbuild/makefiles.rst, "Compilation flags") is what reaches this object alone, so that
+    make finds all else as it is; it comes last, so that it outweighs what the configuration says of debug information
+    (scripts/Makefile.debug: REDUCED, SPLIT, COMPRESSED).
+    """
+    flags = ["-gdwarf-4", "-gno-split-dwarf", "-gz=none"]
+    if not is_clang(cell):
+        flags.append("-femit-struct-debug-detailed=any")
+    return (
+        make(cell, f"CFLAGS_ftrace.o={' '.join(flags)}", FTRACE_OBJECT),
+        make(cell, "CFLAGS_ftrace.o=-dM", FTRACE_MACROS),
+    )
 
 
 def modules(cell: Cell) -> tuple[tuple[str, ...], ...]:

@@ -1,7 +1,8 @@
 """Cells → the stages of each, chained by their recipes: the whole picture as data, nothing run.
 
 rootfs ─┬─ configure ─ compile ─┬─ stubs ─ link ────────┬─ boot ─ verdict
-source ─┘                       └─ modules ─ initramfs ─┘
+source ─┘                       ├─ modules ─ initramfs ─┘
+                                └─ offsets
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,7 @@ from oolong.errors import BadInput
 from oolong.layout import Layout
 from oolong.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stage import Stage
-from oolong.stages import boot, compile, configure, initramfs, link, modules, rootfs, source, stubs, verdict
+from oolong.stages import boot, compile, configure, initramfs, link, modules, offsets, rootfs, source, stubs, verdict
 
 
 class Pipeline:
@@ -53,12 +54,13 @@ class Pipeline:
         tree = self._source_of(cell.kernel, tools)
         configured = configure.stage(cell, rootfs=tools, source=tree.stage, configure_digest=tree.configure_digest)
         compiled = compile.stage(cell, rootfs=tools, source=tree.stage, configure=configured)
+        laid_out = offsets.stage(cell, rootfs=tools, source=tree.stage, configure=configured, compiled=compiled)
         counted = stubs.stage(
             cell, rootfs=tools, source=tree.stage, compiled=compiled, template=self._layout.stub_template
         )
         to_link = link.Needs(rootfs=tools, source=tree.stage, configure=configured, compile=compiled, stubs=counted)
         linked = link.link(cell, to_link)
-        chain = [tools, emulator, tree.stage, configured, compiled, counted, linked]
+        chain = [tools, emulator, tree.stage, configured, compiled, laid_out, counted, linked]
         others: list[Stage] = []
         if cell.link_both:
             others.append(link.crosslink(cell, to_link))

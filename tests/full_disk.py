@@ -19,6 +19,7 @@ BEFORE = {
     "source": (),
     "configure": ("source:fakelinux",),
     "compile": (f"configure:{CELL}",),
+    "offsets": (f"compile:{CELL}",),
     "stubs": (f"compile:{CELL}",),
     "link": (f"stubs:{CELL}",),
     "modules": (f"compile:{CELL}",),

@@ -27,7 +27,19 @@ def test_help_names_every_task_and_variable(checkout: Checkout) -> None:
     for name in VARIABLES:
         assert f"  {name}=" in done.out
     listed = {line.split()[0] for line in checkout.doit("list").out.splitlines()}
-    stages = {"rootfs", "source", "configure", "compile", "stubs", "link", "crosslink", "modules", "initramfs", "boot"}
+    stages = {
+        "rootfs",
+        "source",
+        "configure",
+        "compile",
+        "stubs",
+        "link",
+        "crosslink",
+        "modules",
+        "initramfs",
+        "boot",
+        "offsets",
+    }
     for task in listed - stages - {"verdict", "report"}:
         assert task in done.out, task
 

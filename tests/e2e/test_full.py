@@ -41,7 +41,7 @@ def test_a_cell_made_again_is_the_same(smoke: Smoke) -> None:
     before = smoke.checkout.result(BE)["files"]
     done = smoke.checkout.doit("again=1", f"cell:{BE}")
     assert done.code == 0, done.err
-    for stage in ("configure", "compile", "stubs", "link", "crosslink", "initramfs", "boot", "verdict"):
+    for stage in ("configure", "compile", "offsets", "stubs", "link", "crosslink", "initramfs", "boot", "verdict"):
         assert f"{stage}:{BE}: ok, " in done.err, stage
     after = smoke.checkout.result(BE)["files"]
     assert {name: after[name] for name in after if name != "console.log"} == {
