@@ -7,8 +7,9 @@ source ─┘                       └─ modules ─ initramfs ─┘
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from oolong import guest, lock
+from oolong import guest, knownfile, lock
 from oolong.errors import BadInput
+from oolong.known import KnownIssue
 from oolong.layout import Layout
 from oolong.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stage import Stage
@@ -79,7 +80,13 @@ class Pipeline:
         chain += [*others, packed, booted]
         yield from chain
         unlocked = self._layout.temporary_locks is not None
-        yield verdict.stage(cell, tuple(chain), recorded=self._recorded.get(cell.name), unlocked=unlocked)
+        recorded = self._recorded.get(cell.name)
+        yield verdict.stage(cell, tuple(chain), recorded=recorded, unlocked=unlocked, known=self.known_issues)
+
+    @cached_property
+    def known_issues(self) -> tuple[KnownIssue, ...]:
+        """What known-issues.yaml says."""
+        return knownfile.load(self._layout)
 
     @cached_property
     def _recorded(self) -> dict[str, lock.Recorded]:

@@ -48,7 +48,15 @@ def finished(folder: Path, name: str, files: dict[str, str], **data: Any) -> tup
 
 @pytest.fixture
 def account(tmp_path: Path) -> Account:
-    verdict: dict[str, Any] = {"status": "pass", "kind": None, "summary": "booted", "lines": [], "checks": []}
+    verdict: dict[str, Any] = {
+        "status": "pass",
+        "kind": None,
+        "summary": "booted",
+        "lines": [],
+        "checks": [],
+        "notes": [],
+        "known_issues": [],
+    }
     return Account(
         cell=CELL,
         stages=[

@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 
 from oolong import verdict
+from oolong.known import Facts
 from oolong.lock import Recorded
 from oolong.model import Expect
 from oolong.stage import BLOCKED, FAIL, OK, Artifact, StageResult
@@ -13,6 +15,7 @@ from oolong.stubs import StubAreas
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}
 NOTHING = verdict.Declared(expect=Expect())
+FACTS = Facts(axes={"endian": "le"}, release="7.3.4", config={})
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
 
 
@@ -34,12 +37,18 @@ def stage(
     )
 
 
+def judge(
+    stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], declared: verdict.Declared
+) -> verdict.Verdict:
+    return verdict.judge(stages, areas=areas, declared=declared, facts=FACTS)
+
+
 def passing() -> list[StageResult]:
     return [stage("compile"), stage("stubs", **COUNTS), stage("link"), stage("boot", **BOOTED)]
 
 
 def test_all_in_order_is_a_pass() -> None:
-    judged = verdict.judge(passing(), areas={"link": AREAS, "crosslink": AREAS}, declared=NOTHING)
+    judged = judge(passing(), areas={"link": AREAS, "crosslink": AREAS}, declared=NOTHING)
     assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
     assert [check.name for check in judged.checks] == [
         "stubs.tree-script",
@@ -54,7 +63,7 @@ def test_all_in_order_is_a_pass() -> None:
 
 def test_the_first_stage_that_failed_names_the_failure() -> None:
     stages = [stage("compile", FAIL, "build", ("x.c: error",)), stage("stubs", BLOCKED), stage("boot", BLOCKED)]
-    judged = verdict.judge(stages, areas={}, declared=NOTHING)
+    judged = judge(stages, areas={}, declared=NOTHING)
     assert (judged.status, judged.kind, judged.lines) == (FAIL, "build", ("x.c: error",))
     assert judged.summary == "compile: x.c: error"
 
@@ -71,7 +80,7 @@ def test_the_first_stage_that_failed_names_the_failure() -> None:
 def test_counts_that_disagree_are_a_stub_audit(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
-    judged = verdict.judge(stages, areas=areas, declared=NOTHING)
+    judged = judge(stages, areas=areas, declared=NOTHING)
     assert (judged.status, judged.kind) == (FAIL, "stub-audit")
     assert any(line.startswith(f"{check}: ") for line in judged.lines)
 
@@ -87,20 +96,20 @@ def test_counts_that_disagree_are_a_stub_audit(
 def test_a_count_that_nobody_told_is_no_pass(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
-    judged = verdict.judge(stages, areas=areas, declared=NOTHING)
+    judged = judge(stages, areas=areas, declared=NOTHING)
     assert judged.status == FAIL
     assert [one.name for one in judged.checks if one.status == FAIL] == [check]
 
 
 def test_a_script_that_disagrees_fails_its_check() -> None:
     stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
-    judged = verdict.judge(stages, areas={}, declared=NOTHING)
+    judged = judge(stages, areas={}, declared=NOTHING)
     assert judged.kind == "stub-audit"
     assert [check.status for check in judged.checks if check.name == "stubs.tree-script"] == ["fail"]
 
 
 def test_out_of_line_off_skips_the_checks() -> None:
-    judged = verdict.judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={}, declared=NOTHING)
+    judged = judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={}, declared=NOTHING)
     assert judged.status == "pass"
     assert [(check.name, check.status) for check in judged.checks] == [("stubs.out-of-line", "skip")]
 
@@ -110,7 +119,7 @@ def test_out_of_line_off_skips_the_checks() -> None:
 )
 def test_what_a_cell_expects_of_out_of_line(on: bool, expected: bool, status: str) -> None:
     declared = verdict.Declared(expect=Expect(ool=expected))
-    judged = verdict.judge([stage("stubs", out_of_line=on), stage("boot", **BOOTED)], areas={}, declared=declared)
+    judged = judge([stage("stubs", out_of_line=on), stage("boot", **BOOTED)], areas={}, declared=declared)
     check = next(check for check in judged.checks if check.name == "expect.ool")
     assert check.status == status
     assert (judged.kind == "unexpected") == (status == "fail")
@@ -139,7 +148,7 @@ def test_what_was_recorded_is_compared(sha256: str, inputs: str, unlocked: bool,
     """Other bytes from the same inputs are a failure; other inputs, and temporary locks, are not compared."""
     recorded = Recorded(inputs=inputs, artifacts={"vmlinux.o": "a", "vmlinux": "a"})
     declared = verdict.Declared(expect=Expect(), recorded=recorded, unlocked=unlocked)
-    judged = verdict.judge(made(sha256), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
+    judged = judge(made(sha256), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
     check = next(check for check in judged.checks if check.name == "artifacts.digest")
     assert (check.status, said in check.evidence) == (status, True), check
     assert (judged.status, judged.kind) == (("fail", "digest") if status == "fail" else ("pass", None))
