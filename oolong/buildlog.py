@@ -11,7 +11,7 @@ MOST = 20
 # the assembler calls what stopped it a warning, and says in another line that it is an error
 FATAL_WARNINGS = "treating warnings as errors"
 WARNING = re.compile(r": Warning: ")
-PASSED_ON = re.compile(r"make(?:\[\d+\])?: \*\*\* \[.*\] Error \d+")
+PASSED_ON = re.compile(r"make(?:\[\d+\])?: \*\*\* (?:\[.*\] Error \d+|Waiting for unfinished jobs\.+)")
 
 
 def culprits(lines: Sequence[str]) -> tuple[str, ...]:

@@ -112,6 +112,27 @@ def test_a_failure_is_told_with_its_lines_logs_and_what_to_type(account: Account
     assert "repeat: ./doit again=1 cell:x" in told
 
 
+def test_notes_are_told_once_with_the_cells_that_they_are_about(account: Account) -> None:
+    one, other = document(account), document(account)
+    one["verdict"] |= {"status": "known", "notes": ["no longer occurs: a", "no longer occurs: b"]}
+    other |= {"cell": "other", "verdict": {**other["verdict"], "notes": ["no longer occurs: b"]}}
+    assert tables.notes([one, other]) == (
+        f"note: no longer occurs: a [{CELL.name}]\nnote: no longer occurs: b [{CELL.name}, other]\n"
+    )
+    assert tables.failures([one, other], "build/results") == ""
+    assert tables.notes([document(account)]) == ""
+
+
+def test_entries_that_match_nothing_are_told_in_one_line(account: Account) -> None:
+    one, other = document(account), document(account)
+    one["verdict"] |= {"known_issues": ["a"]}
+    other["verdict"] |= {"known_issues": ["b"]}
+    results = [one, other]
+    assert tables.unmatched(results, ["a", "b"]) == ""
+    assert tables.unmatched(results, ["a", "b", "c"]) == "known-issues.yaml: c matches nothing in this run\n"
+    assert tables.unmatched(results, ["d", "b", "c"]) == "known-issues.yaml: d, c match nothing in this run\n"
+
+
 def test_the_lines_of_a_build_that_matter() -> None:
     noise = [f"  CC      file{number}.o" for number in range(100)]
     assert culprits([*noise, "a.c:1:2: error: no such thing", *noise]) == ("a.c:1:2: error: no such thing",)
