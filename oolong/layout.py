@@ -42,6 +42,10 @@ class Layout:
         return self.checkout / "pipeline.yaml"
 
     @property
+    def known_issues(self) -> Path:
+        return self.checkout / "known-issues.yaml"
+
+    @property
     def pipeline_lock(self) -> Path:
         return (self.temporary_locks or self.checkout) / "pipeline.lock"
 

@@ -195,6 +195,17 @@ class Cell:
     link_both: bool
     expect: Expect = Expect()
 
+    @property
+    def axes(self) -> dict[str, str]:
+        """Where in the matrix it is: the name of its value on each axis."""
+        return {
+            "endian": self.endian.value,
+            "config": self.config.name,
+            "toolchain": self.toolchain.name,
+            "kernel": self.kernel.name,
+            "machine": self.machine.name,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:

@@ -8,12 +8,26 @@ source ─┘                       ├─ modules ─ initramfs ─┘
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from oolong import guest, lock
+from oolong import guest, knownfile, lock
 from oolong.errors import BadInput
+from oolong.known import KnownIssue
 from oolong.layout import Layout
 from oolong.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stage import Stage
-from oolong.stages import boot, compile, configure, initramfs, link, modules, offsets, rootfs, source, stubs, verdict
+from oolong.stages import (
+    audit,
+    boot,
+    compile,
+    configure,
+    initramfs,
+    link,
+    modules,
+    offsets,
+    rootfs,
+    source,
+    stubs,
+    verdict,
+)
 
 
 class Pipeline:
@@ -60,7 +74,10 @@ class Pipeline:
         )
         to_link = link.Needs(rootfs=tools, source=tree.stage, configure=configured, compile=compiled, stubs=counted)
         linked = link.link(cell, to_link)
-        chain = [tools, emulator, tree.stage, configured, compiled, laid_out, counted, linked]
+        audited = audit.stage(
+            cell, rootfs=tools, source=tree.stage, compiled=compiled, linked=linked, laid_out=laid_out
+        )
+        chain = [tools, emulator, tree.stage, configured, compiled, laid_out, counted, linked, audited]
         others: list[Stage] = []
         if cell.link_both:
             others.append(link.crosslink(cell, to_link))
@@ -81,7 +98,13 @@ class Pipeline:
         chain += [*others, packed, booted]
         yield from chain
         unlocked = self._layout.temporary_locks is not None
-        yield verdict.stage(cell, tuple(chain), recorded=self._recorded.get(cell.name), unlocked=unlocked)
+        recorded = self._recorded.get(cell.name)
+        yield verdict.stage(cell, tuple(chain), recorded=recorded, unlocked=unlocked, known=self.known_issues)
+
+    @cached_property
+    def known_issues(self) -> tuple[KnownIssue, ...]:
+        """What known-issues.yaml says."""
+        return knownfile.load(self._layout)
 
     @cached_property
     def _recorded(self) -> dict[str, lock.Recorded]:

@@ -190,9 +190,7 @@ def _config(layout: Layout, name: str, value: Value) -> KernelConfig:
         fragments=tuple(_fragment(layout, item) for item in fields["fragments"].items())
         if "fragments" in fields
         else (),
-        required=tuple(_symbol(key, item) for key, item in fields["required"].entries())
-        if "required" in fields
-        else (),
+        required=tuple(symbol(key, item) for key, item in fields["required"].entries()) if "required" in fields else (),
         startup_tests=_texts(fields["startup_tests"]) if "startup_tests" in fields else None,
         modules=fields["modules"].flag() if "modules" in fields else False,
         optional=_texts(fields["optional"]) if "optional" in fields else (),
@@ -220,13 +218,14 @@ def _endian_fragment(layout: Layout, endian: Endian) -> Path:
     return path
 
 
-def _symbol(key: Value, value: Value) -> tuple[str, str]:
-    symbol = key.text()
-    if symbol.startswith("CONFIG_"):
-        key.fail(f"{symbol!r} is written without CONFIG_")
-    if not SYMBOL.fullmatch(symbol):
-        key.fail(f"{symbol!r} is not the name of a symbol")
-    return symbol, value.text()
+def symbol(key: Value, value: Value) -> tuple[str, str]:
+    """A symbol of Kconfig, without CONFIG_, and its value."""
+    name = key.text()
+    if name.startswith("CONFIG_"):
+        key.fail(f"{name!r} is written without CONFIG_")
+    if not SYMBOL.fullmatch(name):
+        key.fail(f"{name!r} is not the name of a symbol")
+    return name, value.text()
 
 
 def _machine(name: str, value: Value, emulators: Iterable[str]) -> Machine:

@@ -119,6 +119,7 @@ class Store:
                     result.kind,
                     list(result.lines),
                     {n: a.sha256 for n, a in result.artifacts.items()},
+                    result.data.get("checks", []),
                 ]
                 for task, result in found.items()
                 if result

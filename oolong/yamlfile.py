@@ -1,6 +1,6 @@
 """YAML text → values that know their place: every error about one names `file:line:column`.
 
-Only what pipeline.yaml and toolchains/ need: mappings, lists, plain text and numbers; no aliases, no tags.
+Only what the files of a checkout need: mappings, lists, plain text and numbers; no aliases, no tags.
 """
 
 import re
@@ -42,6 +42,10 @@ class Value:
     @property
     def is_list(self) -> bool:
         return isinstance(self.node, yaml.SequenceNode)
+
+    @property
+    def is_mapping(self) -> bool:
+        return isinstance(self.node, yaml.MappingNode)
 
     def fail(self, what: str, hint: str = "") -> NoReturn:
         """Raise BadInput about this value."""

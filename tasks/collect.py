@@ -55,8 +55,8 @@ class Collected:
         return any(isinstance(error, Damaged) for error in self.errors.values())
 
     def exit_code(self) -> int:
-        """0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted; the graver one wins, and
-        what is wrong with the input explains whatever followed from it."""
+        """0 all pass or are known, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted; the graver one
+        wins, and what is wrong with the input explains whatever followed from it."""
         errors = list(self.errors.values())
         if any(isinstance(error, Interrupted) for error in errors):
             return INTERRUPTED
@@ -64,6 +64,13 @@ class Collected:
             return BAD_INPUT
         if errors or self.crashes:
             return INFRASTRUCTURE
-        if self.failures or any(result.status == FAIL for result in self.results.values()):
+        if self.failures or any(
+            result.status == FAIL and not self._excused(task) for task, result in self.results.items()
+        ):
             return CELL_FAILED
         return ALL_PASS
+
+    def _excused(self, task: str) -> bool:
+        """Whether the verdict on the cell whose stage this is was that its failure is known."""
+        verdict = self.results.get(f"verdict:{task.partition(':')[2]}")
+        return verdict is not None and verdict.ok

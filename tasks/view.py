@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from oolong.check import KNOWN
 from oolong.report.tables import printable
 from oolong.stage import OK, Progress, Stage, StageResult
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_EVERY_SECONDS = 20.0
-MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]"}
+MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]", KNOWN: "[magenta]✓[/]"}
 
 
 class View:
@@ -95,7 +96,7 @@ class View:
 
     def finished(self, stage: Stage, result: StageResult) -> None:
         if self._board:
-            self._board.finish(stage.name, stage.subject, f"{MARKS[result.status]} {result.seconds:.0f} s")
+            self._board.finish(stage.name, stage.subject, f"{_mark(result)} {result.seconds:.0f} s")
         else:
             why = f": {printable(result.lines[0])}" if result.lines and not result.ok else ""
             self.say(f"{stage.task}: {result.status}, {result.seconds:.1f} s{why}")
@@ -110,7 +111,12 @@ class View:
     def unchanged(self, stage: Stage, result: StageResult) -> None:
         """Nothing was to do."""
         if self._board:
-            self._board.finish(stage.name, stage.subject, f"{MARKS[result.status]} [dim]=[/]")
+            self._board.finish(stage.name, stage.subject, f"{_mark(result)} [dim]=[/]")
+
+
+def _mark(result: StageResult) -> str:
+    """A verdict that nothing but known issues was found has a colour of its own."""
+    return MARKS[KNOWN if result.ok and result.data.get("status") == KNOWN else result.status]
 
 
 def _share(done: int, total: int | None) -> str:

@@ -18,6 +18,7 @@ FAKELINUX = CHECKOUT / "tests" / "fakelinux"
 PROJECT = (
     "configs",
     "guest",
+    "known-issues.yaml",
     "oolong",
     "pipeline.lock",
     "pipeline.yaml",

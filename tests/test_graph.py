@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import schema
 from tests.checkout import Checkout, Ran, fake_kernel
 
 CONSOLE = "console.txt"
@@ -82,6 +83,59 @@ def test_a_fault_gets_its_verdict(checkout: Checkout, fault: str) -> None:
     assert any(shown in line for line in verdict["lines"]), verdict["lines"]
     assert shown in done.out
     assert f"./doit again=1 cell:{CELL} kernel=" in done.out or f"./doit again=1 cell:{CELL} 'kernel=" in done.out
+
+
+KNOWN_ERROR = """issues:
+  - id: undeclared
+    check: stage.compile
+    covers: {names: ["*error: 'y' undeclared*"]}
+    kernels: "==7.3.4"
+    when: {kernel: fakelinux}
+    config: {PPC_FTRACE_OUT_OF_LINE: y}
+    reason: a test
+    evidence: a test
+  - id: elsewhere
+    check: stage.link
+    covers: whole
+    reason: a test
+    evidence: a test
+"""
+
+
+def test_a_build_that_is_known_to_fail_makes_no_cell_fail(checkout: Checkout) -> None:
+    """Without the entry the same build fails; an edit of known-issues.yaml judges anew and builds nothing."""
+    known = checkout.folder / "known-issues.yaml"
+    known.write_text(KNOWN_ERROR)
+    done = run_fake(checkout, ("text.c", "return x + 1;", "return y + 1;"))
+    assert done.code == 0, done.err
+    result = checkout.result(CELL)
+    schema.check(result)
+    verdict = result["verdict"]
+    assert (verdict["status"], verdict["kind"], verdict["known_issues"]) == ("known", None, ["undeclared"])
+    assert re.search(rf"{CELL} +known .*compile failed: .*'y' undeclared.*, 1 known issue: undeclared", done.out)
+    assert "known-issues.yaml: elsewhere matches nothing in this run" in done.out
+    words = (f"cell:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    again = checkout.doit(*words)
+    assert (again.code, ": ok, " in again.err) == (0, False)
+    known.unlink()
+    other = checkout.doit(*words)
+    assert (other.code, checkout.result(CELL)["verdict"]["status"]) == (1, "fail")
+    assert set(re.findall(r"(\w+):\S+: (?:ok|fail), ", other.err)) == {"verdict"}
+
+
+def test_a_known_issue_that_no_longer_occurs_is_told(checkout: Checkout) -> None:
+    (checkout.folder / "known-issues.yaml").write_text(KNOWN_ERROR)
+    done = run_fake(checkout)
+    assert (done.code, checkout.result(CELL)["verdict"]["status"]) == (0, "pass")
+    note = "no longer occurs: undeclared (stage.compile): remove it from known-issues.yaml"
+    assert note in checkout.result(CELL)["verdict"]["notes"]
+    assert f"note: {note} [{CELL}]" in done.out
+
+
+def test_a_malformed_known_issue_is_bad_input(checkout: Checkout) -> None:
+    (checkout.folder / "known-issues.yaml").write_text(KNOWN_ERROR.replace("reason", "raeson"))
+    done = checkout.doit("list", "--all")
+    assert (done.code, "known-issues.yaml:8:5: issues[0]: unknown key 'raeson'" in done.err) == (2, True), done.err
 
 
 def impatient(checkout: Checkout) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from oolong import kbuild
-from oolong.buildlog import culprits
+from oolong.buildlog import causes, culprits
 from oolong.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
 
 
@@ -77,3 +77,27 @@ def test_without_an_error_line_the_end_is_shown() -> None:
 
 def test_a_file_named_error_is_no_error() -> None:
     assert culprits(["  CC      fs/error.o", "a.c:1: error: bad"]) == ("a.c:1: error: bad",)
+
+
+# as GNU as and GNU make say it
+FATAL_WARNING = [
+    "  AS      a.o",
+    "/src/a.S:465: Warning: .space repeat count is zero, ignored",
+    "/tmp/cc.s: Error: 1 warning, treating warnings as errors",
+    "make[6]: *** [/src/scripts/Makefile.build:442: a.o] Error 1",
+    "make[5]: *** Waiting for unfinished jobs....",
+    "make: *** [Makefile:260: __sub-make] Error 2",
+]
+
+
+def test_a_warning_is_a_culprit_only_where_it_is_an_error() -> None:
+    assert culprits(FATAL_WARNING) == tuple(FATAL_WARNING[1:])
+    assert culprits([FATAL_WARNING[1], *FATAL_WARNING[3:]]) == tuple(FATAL_WARNING[3:])
+
+
+def test_causes_leave_out_that_make_passes_a_failure_on() -> None:
+    assert causes(FATAL_WARNING[1:]) == tuple(FATAL_WARNING[1:3])
+    assert causes(FATAL_WARNING[3:]) == tuple(FATAL_WARNING[3:])
+    missing = "make[1]: *** No rule to make target 'a.c', needed by 'a.o'.  Stop."
+    killed = "make[1]: *** [Makefile:1: b.o] Killed"
+    assert causes([missing, killed, *FATAL_WARNING[3:]]) == (missing, killed)

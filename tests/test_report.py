@@ -48,7 +48,15 @@ def finished(folder: Path, name: str, files: dict[str, str], **data: Any) -> tup
 
 @pytest.fixture
 def account(tmp_path: Path) -> Account:
-    verdict: dict[str, Any] = {"status": "pass", "kind": None, "summary": "booted", "lines": [], "checks": []}
+    verdict: dict[str, Any] = {
+        "status": "pass",
+        "kind": None,
+        "summary": "booted",
+        "lines": [],
+        "checks": [],
+        "notes": [],
+        "known_issues": [],
+    }
     return Account(
         cell=CELL,
         stages=[
@@ -102,6 +110,27 @@ def test_a_failure_is_told_with_its_lines_logs_and_what_to_type(account: Account
     assert "    line one\n    line two\n" in told
     assert f"build/results/{CELL.name}/logs/" in told
     assert "repeat: ./doit again=1 cell:x" in told
+
+
+def test_notes_are_told_once_with_the_cells_that_they_are_about(account: Account) -> None:
+    one, other = document(account), document(account)
+    one["verdict"] |= {"status": "known", "notes": ["no longer occurs: a", "no longer occurs: b"]}
+    other |= {"cell": "other", "verdict": {**other["verdict"], "notes": ["no longer occurs: b"]}}
+    assert tables.notes([one, other]) == (
+        f"note: no longer occurs: a [{CELL.name}]\nnote: no longer occurs: b [{CELL.name}, other]\n"
+    )
+    assert tables.failures([one, other], "build/results") == ""
+    assert tables.notes([document(account)]) == ""
+
+
+def test_entries_that_match_nothing_are_told_in_one_line(account: Account) -> None:
+    one, other = document(account), document(account)
+    one["verdict"] |= {"known_issues": ["a"]}
+    other["verdict"] |= {"known_issues": ["b"]}
+    results = [one, other]
+    assert tables.unmatched(results, ["a", "b"]) == ""
+    assert tables.unmatched(results, ["a", "b", "c"]) == "known-issues.yaml: c matches nothing in this run\n"
+    assert tables.unmatched(results, ["d", "b", "c"]) == "known-issues.yaml: d, c match nothing in this run\n"
 
 
 def test_the_lines_of_a_build_that_matter() -> None:

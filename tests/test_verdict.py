@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,8 @@ from typing import Any
 import pytest
 
 from oolong import verdict
+from oolong.check import Check
+from oolong.known import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 from oolong.lock import Recorded
 from oolong.model import Expect
 from oolong.stage import BLOCKED, FAIL, OK, Artifact, StageResult
@@ -13,6 +16,7 @@ from oolong.stubs import StubAreas
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}
 NOTHING = verdict.Declared(expect=Expect())
+FACTS = Facts(axes={"endian": "le"}, release="7.3.4", config={})
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
 
 
@@ -34,12 +38,18 @@ def stage(
     )
 
 
+def judge(
+    stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], declared: verdict.Declared
+) -> verdict.Verdict:
+    return verdict.judge(stages, areas=areas, declared=declared, facts=FACTS)
+
+
 def passing() -> list[StageResult]:
     return [stage("compile"), stage("stubs", **COUNTS), stage("link"), stage("boot", **BOOTED)]
 
 
 def test_all_in_order_is_a_pass() -> None:
-    judged = verdict.judge(passing(), areas={"link": AREAS, "crosslink": AREAS}, declared=NOTHING)
+    judged = judge(passing(), areas={"link": AREAS, "crosslink": AREAS}, declared=NOTHING)
     assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
     assert [check.name for check in judged.checks] == [
         "stubs.tree-script",
@@ -54,7 +64,7 @@ def test_all_in_order_is_a_pass() -> None:
 
 def test_the_first_stage_that_failed_names_the_failure() -> None:
     stages = [stage("compile", FAIL, "build", ("x.c: error",)), stage("stubs", BLOCKED), stage("boot", BLOCKED)]
-    judged = verdict.judge(stages, areas={}, declared=NOTHING)
+    judged = judge(stages, areas={}, declared=NOTHING)
     assert (judged.status, judged.kind, judged.lines) == (FAIL, "build", ("x.c: error",))
     assert judged.summary == "compile: x.c: error"
 
@@ -71,7 +81,7 @@ def test_the_first_stage_that_failed_names_the_failure() -> None:
 def test_counts_that_disagree_are_a_stub_audit(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
-    judged = verdict.judge(stages, areas=areas, declared=NOTHING)
+    judged = judge(stages, areas=areas, declared=NOTHING)
     assert (judged.status, judged.kind) == (FAIL, "stub-audit")
     assert any(line.startswith(f"{check}: ") for line in judged.lines)
 
@@ -87,20 +97,20 @@ def test_counts_that_disagree_are_a_stub_audit(
 def test_a_count_that_nobody_told_is_no_pass(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
-    judged = verdict.judge(stages, areas=areas, declared=NOTHING)
+    judged = judge(stages, areas=areas, declared=NOTHING)
     assert judged.status == FAIL
     assert [one.name for one in judged.checks if one.status == FAIL] == [check]
 
 
 def test_a_script_that_disagrees_fails_its_check() -> None:
     stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
-    judged = verdict.judge(stages, areas={}, declared=NOTHING)
+    judged = judge(stages, areas={}, declared=NOTHING)
     assert judged.kind == "stub-audit"
     assert [check.status for check in judged.checks if check.name == "stubs.tree-script"] == ["fail"]
 
 
 def test_out_of_line_off_skips_the_checks() -> None:
-    judged = verdict.judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={}, declared=NOTHING)
+    judged = judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={}, declared=NOTHING)
     assert judged.status == "pass"
     assert [(check.name, check.status) for check in judged.checks] == [("stubs.out-of-line", "skip")]
 
@@ -110,7 +120,7 @@ def test_out_of_line_off_skips_the_checks() -> None:
 )
 def test_what_a_cell_expects_of_out_of_line(on: bool, expected: bool, status: str) -> None:
     declared = verdict.Declared(expect=Expect(ool=expected))
-    judged = verdict.judge([stage("stubs", out_of_line=on), stage("boot", **BOOTED)], areas={}, declared=declared)
+    judged = judge([stage("stubs", out_of_line=on), stage("boot", **BOOTED)], areas={}, declared=declared)
     check = next(check for check in judged.checks if check.name == "expect.ool")
     assert check.status == status
     assert (judged.kind == "unexpected") == (status == "fail")
@@ -139,7 +149,138 @@ def test_what_was_recorded_is_compared(sha256: str, inputs: str, unlocked: bool,
     """Other bytes from the same inputs are a failure; other inputs, and temporary locks, are not compared."""
     recorded = Recorded(inputs=inputs, artifacts={"vmlinux.o": "a", "vmlinux": "a"})
     declared = verdict.Declared(expect=Expect(), recorded=recorded, unlocked=unlocked)
-    judged = verdict.judge(made(sha256), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
+    judged = judge(made(sha256), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
     check = next(check for check in judged.checks if check.name == "artifacts.digest")
     assert (check.status, said in check.evidence) == (status, True), check
     assert (judged.status, judged.kind) == (("fail", "digest") if status == "fail" else ("pass", None))
+
+
+BROKEN = [stage("compile", FAIL, "build", ("x.c: error", "y.c: error")), stage("link", BLOCKED), stage("boot", BLOCKED)]
+
+
+def issue(name: str, check: str, covers: Covers) -> KnownIssue:
+    return KnownIssue(
+        name=name,
+        checks=(check,),
+        covers=covers,
+        kernels=(Bound(sign=">=", version=(7,)),),
+        when=(("endian", "le"),),
+        config=(),
+        reason="a",
+        evidence="b",
+        upstream="",
+    )
+
+
+def knowing(*entries: KnownIssue) -> verdict.Declared:
+    return verdict.Declared(expect=Expect(), known=entries)
+
+
+def audited(*checks: Check, stage_name: str = "audit") -> list[StageResult]:
+    return [*passing(), stage(stage_name, checks=[check.as_json() for check in checks])]
+
+
+def windows(*victims: str, name: str = "image.windows") -> Check:
+    return Check(name=name, status="fail", evidence="too wide", victims=victims)
+
+
+@pytest.mark.parametrize("stage_name", ["audit", "live"])
+def test_checks_of_audits_are_judged_with_our_own(stage_name: str) -> None:
+    good = Check(name="image.total", status="pass", evidence="as counted")
+    judged = judge(audited(good, stage_name=stage_name), areas={"link": AREAS}, declared=NOTHING)
+    assert (judged.status, judged.checks[-1]) == ("pass", good)
+    judged = judge(audited(good, windows("a"), stage_name=stage_name), areas={"link": AREAS}, declared=NOTHING)
+    assert (judged.status, judged.kind) == ("fail", "stub-audit")
+    assert judged.lines == ("image.windows: too wide",)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("object.sites", "stub-audit"),
+        ("image.windows", "stub-audit"),
+        ("live.stubs", "stub-audit"),
+        ("guest.listed", "guest-test"),
+    ],
+)
+def test_the_name_of_a_check_tells_the_kind_of_its_failure(name: str, kind: str) -> None:
+    assert judge(audited(windows("a", name=name)), areas={"link": AREAS}, declared=NOTHING).kind == kind
+
+
+def test_what_is_known_makes_no_cell_fail() -> None:
+    checks = (windows("a", "b"), windows(name="image.post-link"))
+    declared = knowing(
+        issue("two-wide", "image.windows", AtMost(victims=2)), issue("not-run", "image.post-link", Whole())
+    )
+    judged = judge(audited(*checks), areas={"link": AREAS}, declared=declared)
+    assert (judged.status, judged.kind, judged.lines) == ("known", None, ())
+    assert judged.summary == ("booted 7.3.4, 15 startup and 8 guest tests passed, 2 known issues: two-wide, not-run")
+    assert judged.known_issues == ("two-wide", "not-run")
+    assert [(check.name, check.status, check.known) for check in judged.checks[-2:]] == [
+        ("image.windows", "known", ("two-wide",)),
+        ("image.post-link", "known", ("not-run",)),
+    ]
+
+
+def test_what_is_not_known_fails_beside_what_is() -> None:
+    checks = (windows("a", "b"), windows(name="image.post-link"))
+    declared = knowing(issue("two-wide", "image.windows", AtMost(victims=2)))
+    judged = judge(audited(*checks), areas={"link": AREAS}, declared=declared)
+    assert (judged.status, judged.lines) == ("fail", ("image.post-link: too wide",))
+
+
+def test_our_own_checks_can_be_known_too() -> None:
+    stages = [*passing()[:3], stage("boot", **{**BOOTED, "allocated": 9})]
+    declared = knowing(issue("nine", "boot.sites", Whole()))
+    assert judge(stages, areas={"link": AREAS}, declared=declared).status == "known"
+
+
+def test_a_failed_stage_is_a_check_whose_victims_are_its_lines() -> None:
+    judged = judge(BROKEN, areas={}, declared=NOTHING)
+    (check,) = judged.checks
+    assert (check.name, check.status, check.evidence) == ("stage.compile", "fail", "x.c: error")
+    assert check.victims == ("x.c: error", "y.c: error")
+
+
+def test_a_stage_may_be_known_to_fail() -> None:
+    judged = judge(BROKEN, areas={}, declared=knowing(issue("errors", "stage.compile", Names(globs=("*: error",)))))
+    assert (judged.status, judged.kind, judged.lines) == ("known", None, ())
+    assert judged.summary == "compile failed: x.c: error, 1 known issue: errors"
+
+
+def test_a_stage_that_fails_otherwise_than_known_fails() -> None:
+    judged = judge(BROKEN, areas={}, declared=knowing(issue("x", "stage.compile", Names(globs=("x.c*",)))))
+    assert (judged.status, judged.kind, judged.lines) == ("fail", "build", ("x.c: error", "y.c: error"))
+    assert judged.summary == "compile: 1 not covered: y.c: error; 1 covered by x; x.c: error"
+
+
+def test_a_stage_that_no_longer_fails_is_noted_and_no_check() -> None:
+    declared = knowing(issue("errors", "stage.compile", Names(globs=("*",))), issue("late", "stage.audit", Whole()))
+    judged = judge(passing(), areas={"link": AREAS}, declared=declared)
+    assert judged.status == "pass"
+    assert judged.notes == ("no longer occurs: errors (stage.compile): remove it from known-issues.yaml",)
+    assert judged.known_issues == ("errors",)
+    assert not [check for check in judged.checks if check.name.startswith("stage.")]
+
+
+def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None:
+    """21 lines, of which 20 are known: the last one is not among the victims, and what stands for it is not covered."""
+    lines = (*(f"{number}: error" for number in range(20)), "something new")
+    stages = [stage("boot", FAIL, "oops", lines)]
+    judged = judge(stages, areas={}, declared=knowing(issue("errors", "stage.boot", Names(globs=("*: error",)))))
+    assert (judged.status, len(judged.checks[0].victims)) == ("fail", 20)
+    assert judged.checks[0].victims[-1] == "and 2 more lines"
+
+
+def test_a_script_that_disagrees_may_be_known_to() -> None:
+    stages = [
+        stage("compile"),
+        stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS),
+        stage("link"),
+        stage("boot", **BOOTED),
+    ]
+    both = replace(
+        issue("one", "stage.stubs", Names(globs=("they say 1",))), checks=("stage.stubs", "stubs.tree-script")
+    )
+    judged = judge(stages, areas={"link": AREAS}, declared=knowing(both))
+    assert (judged.status, judged.summary) == ("known", "stubs failed: they say 1, 1 known issue: one")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oolong.doctor import Finding
+from oolong.known import FILE
 from oolong.model import Cell
 
 
@@ -11,11 +12,7 @@ def cell_document(cell: Cell) -> dict[str, Any]:
     """A cell as JSON: what it is made of, by name."""
     return {
         "cell": cell.name,
-        "endian": cell.endian.value,
-        "config": cell.config.name,
-        "toolchain": cell.toolchain.name,
-        "kernel": cell.kernel.name,
-        "machine": cell.machine.name,
+        **cell.axes,
         "stub_pass": cell.stub_pass.value,
         "link_both": cell.link_both,
         "expect": cell.expect.as_json(),
@@ -69,6 +66,24 @@ def failures(results: Sequence[Mapping[str, Any]], folder: str) -> str:
         lines += [f"  logs: {folder}/{result['cell']}/logs/", f"  repeat: {result['repeat']}"]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + ("\n" if blocks else "")
+
+
+def notes(results: Sequence[Mapping[str, Any]]) -> str:
+    """What known-issues.yaml says that is not so any more, one a line, with the cells in which it is not."""
+    cells: dict[str, list[str]] = {}
+    for result in results:
+        for note in result["verdict"]["notes"]:
+            cells.setdefault(note, []).append(result["cell"])
+    return "".join(f"note: {printable(note)} [{', '.join(where)}]\n" for note, where in cells.items())
+
+
+def unmatched(results: Sequence[Mapping[str, Any]], entries: Sequence[str]) -> str:
+    """One line on the entries of known-issues.yaml that spoke of no check of these results, if there are any."""
+    spoke = {entry for result in results for entry in result["verdict"]["known_issues"]}
+    idle = [entry for entry in entries if entry not in spoke]
+    if not idle:
+        return ""
+    return f"{FILE}: {', '.join(idle)} {'match' if len(idle) > 1 else 'matches'} nothing in this run\n"
 
 
 def printable(line: str) -> str:

@@ -7,7 +7,7 @@ the compiler, are run here too, since the kernel's build may not do the first an
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from oolong import kbuild, kconfig, stubs
+from oolong import kbuild, kconfig, offsets, stubs
 from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
 from oolong.check import Check, judged, none_of, skipped
@@ -19,14 +19,16 @@ from oolong.sandbox import SRC, Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, StageResult, Work
 from oolong.stages import compile
 from oolong.stages.inside import run
+from oolong.stages.offsets import OFFSETS
 from oolong.store import failed
 
 CHECKS = "checks.json"
+MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET"
 PROBED = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY"
 SAID_LINES = 3
 
 
-def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, linked: Stage, offsets: Stage) -> Stage:
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, linked: Stage, laid_out: Stage) -> Stage:
     recipe = Recipe(
         stage="audit",
         argv=tuple(kbuild.probe(cell, script) for script in kbuild.PROBES),
@@ -35,11 +37,11 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, linked: 
             "source": source.recipe.digest,
             "compile": compiled.recipe.digest,
             "link": linked.recipe.digest,
-            "offsets": offsets.recipe.digest,
+            "offsets": laid_out.recipe.digest,
         },
         code=code_digest(("oolong.audit.static", "oolong.stages.audit", "oolong.kbuild")),
     )
-    needs = (rootfs, source, compiled, linked, offsets)
+    needs = (rootfs, source, compiled, linked, laid_out)
     return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, cell))
 
 
@@ -62,8 +64,8 @@ def _work(cell: Cell, work: Work) -> Outcome:
 
 
 def _known(work: Work, config: Mapping[str, str]) -> Known:
-    ran = work.need("link").data["post_link"]
-    return Known(config=config, max_offset=None, post_link=frozenset(ran))
+    limit = offsets.load(work.need("offsets").path(OFFSETS)).constant(MAX_OFFSET)
+    return Known(config=config, max_offset=limit, post_link=frozenset(work.need("link").data["post_link"]))
 
 
 def _counts(linked: StageResult) -> Mapping[str, int] | None:
@@ -93,7 +95,7 @@ def _probe(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
     if script is None:
         return skipped(name, "this kernel has no script that looks")
     fit, found = run(work, _sandbox(work), kbuild.probe(cell, script)).ok, config.get(PROBED) == "y"
-    told = f"{script}, with the flags of this kernel: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
+    told = f"{script}, with all flags: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
     return judged(name, fit == found, told)
 
 

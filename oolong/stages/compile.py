@@ -14,6 +14,7 @@ from oolong.stages.inside import build_sandbox, copy_tree, run
 from oolong.store import failed
 
 TREE = "tree"
+RELEASE = f"{TREE}/include/config/kernel.release"
 CHANGES_SHOWN = 20
 BUILT = re.compile(r"^  (?:CC|AS|LD|AR|HOSTCC|HOSTLD)\s")
 
@@ -51,19 +52,21 @@ def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
     hint = work.layout.hint(f"compile-{cell.endian}-{cell.config.name}")
     counter = _Counter(work.progress, expected=_expected(hint))
     done = run(work, sandbox, recipe.argv[0], on_line=counter.see)
+    release = {"release": RELEASE} if (work.folder / RELEASE).is_file() else {}
     if not done.ok:
-        return failed("build", culprits(done.lines))
+        return failed("build", culprits(done.lines), artifacts=release)
     configured, compiled = text_of(work.need("configure").folder / TREE, ".config"), text_of(build, ".config")
     if compiled != configured:
         changed = set(compiled.splitlines()) ^ set(configured.splitlines())
-        return failed("config-drift", ("compiling changed the configuration:", *sorted(changed)[:CHANGES_SHOWN]))
+        lines = ("compiling changed the configuration:", *sorted(changed)[:CHANGES_SHOWN])
+        return failed("config-drift", lines, artifacts=release)
     objects = sum(1 for _ in build.rglob("*.o"))
     write_json(hint, {"steps": counter.steps})
     return Outcome(
         artifacts={
             "vmlinux.o": f"{TREE}/vmlinux.o",
             "config": f"{TREE}/.config",
-            "release": f"{TREE}/include/config/kernel.release",
+            "release": RELEASE,
         },
         data={"objects": objects},
     )

@@ -4,31 +4,37 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from oolong import stubs, verdict
+from oolong import kconfig, stubs, verdict
 from oolong.codeversion import code_digest
 from oolong.digest import digest_of
 from oolong.errors import BadInput
+from oolong.files import text_of
+from oolong.known import Facts, KnownIssue
 from oolong.lock import Recorded
 from oolong.model import Cell
-from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
+from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, StageResult, Work
 from oolong.verdict import Declared
 
 
-def stage(cell: Cell, chain: Sequence[Stage], *, recorded: Recorded | None, unlocked: bool) -> Stage:
-    """`chain` are all the other stages of the cell; for `recorded` and `unlocked` see oolong.verdict."""
-    declared = Declared(expect=cell.expect, recorded=recorded, unlocked=unlocked)
+def stage(
+    cell: Cell, chain: Sequence[Stage], *, recorded: Recorded | None, unlocked: bool, known: tuple[KnownIssue, ...]
+) -> Stage:
+    """`chain` are all the other stages of the cell; for `recorded`, `unlocked` and `known` see oolong.verdict."""
+    declared = Declared(expect=cell.expect, recorded=recorded, unlocked=unlocked, known=known)
     recipe = Recipe(
         stage="verdict",
         inputs={
-            "declared": digest_of(asdict(declared)),
+            "declared": digest_of([asdict(declared), cell.axes]),
             **{needed.name if needed.subject == cell.name else needed.task: needed.recipe.digest for needed in chain},
         },
         code=code_digest(("oolong.stages.verdict",)),
     )
-    return Stage(subject=cell.name, recipe=recipe, needs=tuple(chain), work=partial(_work, declared), tolerant=True)
+    return Stage(
+        subject=cell.name, recipe=recipe, needs=tuple(chain), work=partial(_work, cell, declared), tolerant=True
+    )
 
 
-def _work(declared: Declared, work: Work) -> Outcome:
+def _work(cell: Cell, declared: Declared, work: Work) -> Outcome:
     results = list(work.needs.values())
     areas = {}
     for result in results:
@@ -37,7 +43,7 @@ def _work(declared: Declared, work: Work) -> Outcome:
                 areas[result.stage] = stubs.read_areas(result.path("vmlinux"))
             except BadInput:
                 continue  # out-of-line ftrace is off; where it should be on, the configuration was asserted
-    judged = verdict.judge(results, areas=areas, declared=declared)
+    judged = verdict.judge(results, areas=areas, declared=declared, facts=_facts(cell, results))
     return Outcome(
         status=FAIL if judged.status == FAIL else OK,
         kind=judged.kind,
@@ -45,3 +51,23 @@ def _work(declared: Declared, work: Work) -> Outcome:
         data=judged.as_json(),
         keep=all(result.keep for result in results if result.status != BLOCKED),
     )
+
+
+def _facts(cell: Cell, results: Sequence[StageResult]) -> Facts:
+    """What the cell's build came to, however far it came."""
+    release = _text(results, ("compile", "release"))
+    config = _text(results, ("compile", "config"), ("configure", "config"))
+    return Facts(
+        axes=cell.axes,
+        release=None if release is None else release.strip(),
+        config=None if config is None else kconfig.parse(config, where=".config"),
+    )
+
+
+def _text(results: Sequence[StageResult], *places: tuple[str, str]) -> str | None:
+    """The first of some artifacts, as (stage, artifact), that is there."""
+    for stage, artifact in places:
+        for result in results:
+            if result.stage == stage and artifact in result.artifacts:
+                return text_of(result.folder, result.artifacts[artifact].path)
+    return None

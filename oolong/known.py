@@ -1,0 +1,183 @@
+"""The checks of a cell, held against known-issues.yaml → the findings that it covers, and notes (pure).
+
+An entry of known-issues.yaml speaks of a check under conditions: versions of the kernel, axes of the cell, symbols of
+its .config. It covers no more than it says: one victim more is a finding.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from itertools import zip_longest
+
+from oolong import kconfig
+from oolong.check import FAIL, KNOWN, PASS, Check
+
+FILE = "known-issues.yaml"
+NEW_SHOWN = 20
+NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+GLOB = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One end of a range of versions: `sign` is <, <=, ==, >= or >, `version` its numbers."""
+
+    sign: str
+    version: tuple[int, ...]
+
+    def holds(self, version: tuple[int, ...]) -> bool:
+        """A version with fewer numbers is as if the others were 0."""
+        pairs = list(zip_longest(version, self.version, fillvalue=0))
+        ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        if ours == theirs:
+            return "=" in self.sign
+        return self.sign[0] == (">" if ours > theirs else "<")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """Covers a finding without victims: one about the whole kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtMost:
+    """Covers a finding with no more victims than that."""
+
+    victims: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Covers the victims whose names match one of the globs."""
+
+    globs: tuple[str, ...]
+
+    def match(self, victim: str) -> bool:
+        return any(glob == victim or fnmatchcase(victim, glob) for glob in self.globs)
+
+
+Covers = Whole | AtMost | Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownIssue:
+    """An entry of known-issues.yaml; `when` are (axis, glob) and `config` (symbol, value) pairs, all of which must
+    hold, as must all `kernels`. `upstream` is empty where nobody was told."""
+
+    name: str
+    checks: tuple[str, ...]
+    covers: Covers
+    kernels: tuple[Bound, ...]
+    when: tuple[tuple[str, str], ...]
+    config: tuple[tuple[str, str], ...]
+    reason: str
+    evidence: str
+    upstream: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What entries ask of a cell: its axes by name, the kernel's release and the symbols of its .config; None where
+    the build did not come so far, and then no condition on it holds."""
+
+    axes: Mapping[str, str] = field(default_factory=dict)
+    release: str | None = None
+    config: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """The checks, those that are covered with the status `known`; `notes` on entries that cover more than was found;
+    the names of the entries that spoke of a check that ran."""
+
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+    entries: tuple[str, ...]
+
+
+def apply(checks: Iterable[Check], entries: Sequence[KnownIssue], facts: Facts) -> Applied:
+    """Hold every check that ran against the entries that speak of it, in the order of the file; the first that covers
+    it does, where entries with names may complete each other."""
+    holding = [entry for entry in entries if _holds(entry, facts)]
+    done: list[Check] = []
+    notes: list[str] = []
+    spoke: set[str] = set()
+    for check in checks:
+        speaking = [entry for entry in holding if check.name in entry.checks]
+        if check.status in (PASS, FAIL) and speaking:
+            spoke.update(entry.name for entry in speaking)
+            check, said = (_passed if check.status == PASS else _failed)(check, speaking)
+            notes += said
+        done.append(check)
+    return Applied(
+        checks=tuple(done),
+        notes=tuple(dict.fromkeys(notes)),
+        entries=tuple(entry.name for entry in entries if entry.name in spoke),
+    )
+
+
+def _holds(entry: KnownIssue, facts: Facts) -> bool:
+    if entry.kernels:
+        numbers = NUMBERS.match(facts.release or "")
+        version = tuple(map(int, numbers[0].split("."))) if numbers else None
+        if version is None or not all(bound.holds(version) for bound in entry.kernels):
+            return False
+    if entry.config and (facts.config is None or kconfig.drift({}, dict(entry.config), facts.config)):
+        return False
+    return all(fnmatchcase(facts.axes.get(axis, ""), glob) for axis, glob in entry.when)
+
+
+def _passed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[str]]:
+    return check, [f"no longer occurs: {entry.name} ({check.name}): remove it from {FILE}" for entry in speaking]
+
+
+def _failed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[str]]:
+    """The check as far as it is covered, and the notes on the entries that were asked."""
+    notes: list[str] = []
+    short: list[str] = []
+    covered: dict[str, str] = {}
+    found = len(check.victims)
+    for entry in speaking:
+        match entry.covers:
+            case Whole() if not found:
+                return replace(check, status=KNOWN, known=(entry.name,)), notes
+            case Whole():
+                short.append(f"{entry.name} covers a finding without victims, this one has {found}")
+            case _ if not found:
+                short.append(f"{entry.name} covers victims, this finding has none")
+            case AtMost(victims=most) if found <= most:
+                if found < most:
+                    notes.append(f"{entry.name} ({check.name}): covers {most}, {found} were found")
+                return replace(check, status=KNOWN, known=(entry.name,)), notes
+            case AtMost(victims=most):
+                short.append(f"{entry.name} covers at most {most}, {found} were found")
+            case Names() as names:
+                notes += _gone(entry.name, names, check)
+                for victim in check.victims:
+                    if names.match(victim):
+                        covered.setdefault(victim, entry.name)
+                if len(covered) == len(set(check.victims)):
+                    return replace(check, status=KNOWN, known=_used(covered)), notes
+    return _in_part(check, covered, short), notes
+
+
+def _gone(entry: str, names: Names, check: Check) -> list[str]:
+    """A note on the names, not the globs, that are no victims any more."""
+    gone = [name for name in names.globs if not GLOB.search(name) and name not in check.victims]
+    return [f"no longer occurs for {', '.join(gone)}: {entry} ({check.name})"] if gone else []
+
+
+def _in_part(check: Check, covered: Mapping[str, str], short: Iterable[str]) -> Check:
+    """A check that stays a failure; its evidence says first what nobody knows of."""
+    parts = list(short)
+    if covered:
+        new = list(dict.fromkeys(victim for victim in check.victims if victim not in covered))
+        more = f" and {len(new) - NEW_SHOWN} more" if len(new) > NEW_SHOWN else ""
+        told = f"{len(new)} not covered: {', '.join(new[:NEW_SHOWN])}{more}"
+        parts.insert(0, f"{told}; {len(covered)} covered by {', '.join(_used(covered))}")
+    return replace(check, evidence="; ".join([*parts, check.evidence]), known=_used(covered))
+
+
+def _used(covered: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(covered.values()))
