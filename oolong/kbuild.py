@@ -119,7 +119,7 @@ def post_link_scripts(cell: Cell, config: Mapping[str, str]) -> dict[str, tuple[
     """The kernel's own checks of the linked image at VMLINUX, by the name of the script, as its
     arch/powerpc/Makefile.postlink runs them for a configuration."""
     nm, objdump = tool(cell, binutil(cell, "nm")), tool(cell, binutil(cell, "objdump"))
-    scripts = {}
+    scripts: dict[str, tuple[str, ...]] = {}
     if config.get("PPC64") == "y":
         scripts["head_check.sh"] = (nm,)
     if config.get("RELOCATABLE") == "y":
