@@ -64,6 +64,11 @@ class Symbol(NamedTuple):
     section: int | None
     other: int
 
+    @property
+    def local_entry(self) -> int:
+        """Where a function is entered by calls that share its TOC (ELF V2 ABI, 3.4.1); all other calls pass there."""
+        return self.value + (1 << (self.other >> 5) & ~3)
+
 
 class ElfFile:
     """One ELF file for Power: `bits` 32 or 64, `little` its byte order, `relocatable` for an object before its link."""
