@@ -10,6 +10,7 @@ from tasks.doctor import task_doctor
 from tasks.explain import task_explain
 from tasks.initramfs import task_initramfs
 from tasks.link import task_crosslink, task_link
+from tasks.live import task_live
 from tasks.lock import task_lock
 from tasks.matrix import task_cell, task_matrix
 from tasks.modules import task_modules
@@ -38,6 +39,7 @@ __all__ = [
     "task_explain",
     "task_initramfs",
     "task_link",
+    "task_live",
     "task_lock",
     "task_matrix",
     "task_modules",

@@ -94,8 +94,9 @@ class Pipeline:
             modules=built,
             folder=self._layout.guest,
         )
-        booted = boot.stage(cell, emulator=emulator, compiled=compiled, linked=linked, initramfs=packed)
-        chain += [*others, packed, booted]
+        booted = boot.stage(cell, emulator=emulator, compiled=compiled, linked=linked, laid_out=laid_out, initramfs=packed)
+        examined = live.stage(cell, compiled=compiled, linked=linked, laid_out=laid_out, booted=booted)
+        chain += [*others, packed, booted, examined]
         yield from chain
         unlocked = self._layout.temporary_locks is not None
         recorded = self._recorded.get(cell.name)

@@ -77,18 +77,16 @@ def _area_for(image: Image, ip: int, used: Mapping[str, int]) -> Area | None:
     return reserved if index < reserved.stubs and near else end
 
 
-def trampoline(image: Image, call: int, caller: str, *, init: bool = True) -> int | None:
+def trampoline(image: Image, call: int, caller: str) -> int | None:
     """Where a stub's call goes so that it gets to one of CALLERS: there, or to the first trampoline that it reaches;
-    None if it reaches none. `init` says whether the one in init text is still there."""
-    target = image.addresses.get(caller)
-    there = [image.addresses[name] for name in TRAMPOLINES[: 2 if init else 1] if name in image.addresses]
-    return next((at for at in ([target] if target is not None else []) + there if powerpc.reaches(call, at)), None)
+    None if it reaches none."""
+    there = [image.addresses[name] for name in (caller, *TRAMPOLINES) if name in image.addresses]
+    return next((at for at in there if powerpc.reaches(call, at)), None)
 
 
-def words(image: Image, stub: Stub, caller: str = CALLERS[0], *, init: bool = True) -> tuple[int, ...] | None:
-    """The four instructions of a stub that calls one of CALLERS; None if a branch of it does not reach."""
-    target = trampoline(image, stub.call, caller, init=init)
-    if target is None or not powerpc.reaches(stub.back, stub.return_to):
+def sequence(stub: Stub, target: int | None) -> tuple[int, ...] | None:
+    """The four instructions of a stub that calls `target`; None if a branch of it does not reach."""
+    if target is None or not powerpc.reaches(stub.call, target) or not powerpc.reaches(stub.back, stub.return_to):
         return None
     return (
         powerpc.MFLR_R0,

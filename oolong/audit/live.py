@@ -7,13 +7,13 @@ kernel/trace/ftrace.c of Linux 7.3.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from oolong import powerpc
-from oolong.audit.allocation import Allocation, Stub, allocate, trampoline
-from oolong.audit.survey import Module, Ops, Record, Survey
+from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import CALLERS, Image
 from oolong.check import Check, none_of, skipped
 from oolong.offsets import Offsets
@@ -39,6 +39,9 @@ NAMES = (
     "live.silence",
     "live.restored",
 )
+
+
+Look = Callable[["Live", Survey], Iterator[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,15 @@ class Live:
     @cached_property
     def flags(self) -> Flags:
         return Flags.of(self.offsets)
+
+    @cached_property
+    def usual_words(self) -> dict[int, tuple[int, ...]]:
+        """The instructions of every stub of the image that calls ftrace_caller, by patch site."""
+        return {
+            ip: made
+            for ip, stub in self.allocation.stubs.items()
+            if (made := sequence(stub, trampoline(self.image, stub.call, CALLERS[0]))) is not None
+        }
 
     def told(self, survey: Survey, ip: int) -> str:
         """A patch site for people."""
@@ -196,7 +208,7 @@ def restored(live: Live) -> Check:
     return none_of(name, wrong, held=f"{len(text)} sites and stubs are as before")
 
 
-def _over(live: Live, look: "Look") -> Iterator[tuple[str, str]]:
+def _over(live: Live, look: Look) -> Iterator[tuple[str, str]]:
     for survey in live.surveys:
         for who, what in look(live, survey):
             yield who, f"at {survey.name}: {what}"
@@ -249,7 +261,7 @@ def _wrong_addresses(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
-    usual: dict[int, tuple[int, ...]] = live_words(live)
+    usual = live.usual_words
     busy = live.flags.enabled
     special = live.flags.regs | live.flags.direct | live.flags.tramp
     for record in survey.records:
@@ -261,35 +273,12 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
             yield live.told(survey, record.ip), _unlike(found, wanted)
 
 
-def live_words(live: Live) -> dict[int, tuple[int, ...]]:
-    """The instructions of every stub of the image that calls ftrace_caller, by patch site."""
-    return {
-        ip: (
-            powerpc.MFLR_R0,
-            powerpc.branch(stub.call, target, link=True),
-            powerpc.MTLR_R0,
-            powerpc.branch(stub.back, stub.return_to),
-        )
-        for ip, stub in live.allocation.stubs.items()
-        if (target := trampoline(live.image, stub.call, CALLERS[0])) is not None
-        and powerpc.reaches(stub.back, stub.return_to)
-    }
-
-
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
     """The instructions of a stub as its record's flags have them; None if it cannot be so."""
     stub = live.stub_of(survey, record)
     if stub is None:
         return None
-    target = _call_target(live, survey, record, stub.call)
-    if target is None or not powerpc.reaches(stub.call, target) or not powerpc.reaches(stub.back, stub.return_to):
-        return None
-    return (
-        powerpc.MFLR_R0,
-        powerpc.branch(stub.call, target, link=True),
-        powerpc.MTLR_R0,
-        powerpc.branch(stub.back, stub.return_to),
-    )
+    return sequence(stub, _call_target(live, survey, record, stub.call))
 
 
 def _call_target(live: Live, survey: Survey, record: Record, call: int) -> int | None:
@@ -343,9 +332,9 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
         if live.image.area_of(area.address) == "inittext" and survey.name != INIT_MEMORY:
             continue
         rest = area.address + used[name] * live.image.stub_size
-        words = survey.code.words(rest, (area.stubs - used[name]) * size) if area.stubs > used[name] else None
-        if area.stubs > used[name] and (words is None or any(words)):
-            place = next((at for at, word in enumerate(words or ()) if word), 0)
+        there = survey.code.words(rest, (area.stubs - used[name]) * size) if area.stubs > used[name] else None
+        if area.stubs > used[name] and (there is None or any(there)):
+            place = next((at for at, word in enumerate(there or ()) if word), 0)
             yield f"{name}[{used[name] + place // size}]", "is not zero, and no record has it"
 
 

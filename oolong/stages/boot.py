@@ -1,23 +1,34 @@
-"""The stage `boot`: the kernel in QEMU, and what its console says about it."""
+"""The stage `boot`: the kernel in QEMU, what its console says about it, and its memory at agreed points."""
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
-from oolong import console, guest, kconfig, qemu
+from oolong import console, guest, kconfig, memory, offsets, qemu
+from oolong.audit.survey import survey
+from oolong.audit.vmlinux import image_of
+from oolong.capture import Capture, Visit, points_of
 from oolong.codeversion import code_digest
 from oolong.console import Console
 from oolong.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.digest import digest_of
-from oolong.errors import Infrastructure
-from oolong.files import text_of
+from oolong.elf import ElfFile, opened
+from oolong.errors import BadOutput, Infrastructure
+from oolong.files import plain_file, remove_tree, text_of
+from oolong.memory import Memory, Unreadable
 from oolong.model import Cell
-from oolong.sandbox import Mount, Sandbox
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.sandbox import Mount, Sandbox, bwrap_argv
+from oolong.stage import Outcome, Recipe, Stage, StageResult, Work
 from oolong.stages.inside import Ran, run
+from oolong.stages.offsets import OFFSETS
 from oolong.store import failed
 
-CONSOLE = "console.log"
+CONSOLE, MEMORY, REPORT = "console.log", "memory", "guest-report"
+# what the sandbox sees as qemu.MEMORY, as long as QEMU runs
+SHARED = "shared"
 # all times but the last one here are QEMU's CPU time, so that a loaded machine makes no hangs;
 # a machine that was silent for so long when its time was up hangs, one that still spoke was too slow
 SILENCE_SECONDS = 20.0
@@ -26,34 +37,51 @@ IDLE_SECONDS = 60.0
 READ_SECONDS = 0.4
 # a healthy boot says a thousandth of it
 LARGEST_CONSOLE = 16 << 20
+LARGEST_REPORT = 64 << 20
 # what a panic prints after its first line
 LAST_WORDS_SECONDS = 5.0
+CODE = (
+    "oolong.stages.boot",
+    "oolong.audit.survey",
+    "oolong.audit.vmlinux",
+    "oolong.capture",
+    "oolong.console",
+    "oolong.cputime",
+    "oolong.elf",
+    "oolong.gdbremote",
+    "oolong.memory",
+    "oolong.qmp",
+    "oolong.stops",
+)
 
 
-def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, initramfs: Stage) -> Stage:
+def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_out: Stage, initramfs: Stage) -> Stage:
     expected = cell.config.startup_tests
+    append = _append(cell, release="RELEASE", kprobes="KPROBES")
     recipe = Recipe(
         stage="boot",
-        argv=(qemu.argv(cell.machine, append=_append(cell, release="RELEASE", kprobes="KPROBES")),),
+        argv=(qemu.argv(cell.machine, append=append, lines=qemu.Lines(monitor="MONITOR", debugger="DEBUGGER")),),
         inputs={
             "emulator": emulator.recipe.digest,
             "compile": compiled.recipe.digest,
             "config": compiled.recipe.digest,
             "link": linked.recipe.digest,
+            "offsets": laid_out.recipe.digest,
             "initramfs": initramfs.recipe.digest,
             "expected": digest_of(None if expected is None else list(expected)),
         },
-        code=code_digest(("oolong.stages.boot", "oolong.console", "oolong.cputime"), follow=False),
+        code=code_digest(CODE, follow=False),
     )
     return Stage(
         subject=cell.name,
         recipe=recipe,
-        needs=(emulator, compiled, linked, initramfs),
+        needs=(emulator, compiled, linked, laid_out, initramfs),
         work=partial(_work, cell),
         by_content={
             "compile": ("compile", "release"),
             "config": ("compile", "config"),
             "link": ("link", "vmlinux"),
+            "offsets": ("offsets", OFFSETS),
             "initramfs": ("initramfs", "initramfs"),
         },
     )
@@ -69,23 +97,41 @@ def _work(cell: Cell, work: Work) -> Outcome:
     release = text_of(compiled.folder, compiled.artifacts["release"].path).strip()
     config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
     kprobes = "ftrace" if config.get("KPROBES_ON_FTRACE") == "y" else "trap"
+    kernel, append = work.need("link").path("vmlinux"), _append(cell, release=release, kprobes=kprobes)
     sandbox = Sandbox(
         rootfs=work.need("rootfs").folder / "root",
         mounts=(
-            Mount(host=work.need("link").path("vmlinux"), inside=qemu.KERNEL),
+            Mount(host=kernel, inside=qemu.KERNEL),
             Mount(host=work.need("initramfs").path("initramfs"), inside=qemu.INITRAMFS),
         ),
     )
+    shared = work.folder / SHARED
+    shared.mkdir()
+    (shared / qemu.REPORT).touch()
+    with opened(kernel) as vmlinux:
+        points = points_of(vmlinux)
+        visit = _visit(vmlinux, work.need("offsets")) if points else None
+    capture = Capture(shared, seen_as=qemu.MEMORY, ram=cell.machine.memory << 20, points=points, visit=visit)
     started = time.monotonic()
-    with (work.folder / CONSOLE).open("wb") as sink:
-        watch = _Watch(work, sink.write, timeout=cell.machine.timeout)
+    with (work.folder / CONSOLE).open("wb") as sink, capture:
+        watch = _Watch(
+            work, sink.write, timeout=cell.machine.timeout, report=shared / qemu.REPORT, stood=lambda: capture.stood
+        )
+        lines = qemu.Lines(monitor=str(capture.monitor_fd), debugger=str(capture.debugger_fd))
         done = run(
             work,
-            sandbox,
-            qemu.argv(cell.machine, append=_append(cell, release=release, kprobes=kprobes)),
+            replace(sandbox, mounts=(*sandbox.mounts, Mount(host=shared, inside=qemu.MEMORY, writable=True))),
+            qemu.argv(cell.machine, append=append, lines=lines),
             on_output=watch.hear,
-            until=watch.is_over,
+            until=lambda pid: capture.failed or watch.is_over(pid),
+            pass_fds=(capture.monitor_fd, capture.debugger_fd),
+            # to be pasted: nobody is at the other end of these lines then
+            log_as=bwrap_argv(sandbox, qemu.argv(cell.machine, append=append)),
         )
+    seconds = time.monotonic() - started
+    plain_file(shared, qemu.REPORT).replace(work.folder / REPORT)
+    remove_tree(shared)
+    memory.write(work.folder / MEMORY, capture.snapshots)
     heard = console.parse((work.folder / CONSOLE).read_text(encoding="utf-8", errors="replace"))
     data = {
         "release": heard.release,
@@ -94,16 +140,30 @@ def _work(cell: Cell, work: Work) -> Outcome:
         "tests": len(heard.results),
         "skipped": list(heard.skipped),
         "startup_tests": len(heard.startup),
-        "boot_seconds": round(time.monotonic() - started, 1),
+        "boot_seconds": round(seconds, 1),
         "cpu_seconds": watch.cpu_seconds,
+        "stops": [snapshot.name for snapshot in capture.snapshots],
+        "capture_seconds": round(capture.stood, 2),
     }
     return _judge(cell, heard, done, stopped=watch.why(), data=data)
+
+
+def _visit(vmlinux: ElfFile, laid_out: StageResult) -> Visit:
+    """What is looked at at each stop: all that the audit will look at."""
+    image, found = image_of(vmlinux, "vmlinux"), offsets.load(laid_out.path(OFFSETS))
+
+    def visit(name: str, memory: Memory) -> None:
+        # what the guest has instead of records and ops is for the audit to say
+        with suppress(Unreadable, BadOutput):
+            survey(name, memory, image, found)
+
+    return visit
 
 
 def _judge(
     cell: Cell, heard: Console, done: Ran, *, stopped: tuple[str, str] | None, data: Mapping[str, object]
 ) -> Outcome:
-    artifacts = {CONSOLE: CONSOLE}
+    artifacts = {name: name for name in (CONSOLE, MEMORY, REPORT)}
     if trouble := heard.gravest:
         # a stall may be the machine's: it had no time for its guest
         kept = trouble.kind != console.STALL
@@ -146,10 +206,22 @@ def _tests(heard: Console) -> tuple[str, ...]:
 class _Watch:
     """Writes what the machine says, and knows when nothing more is to be waited for."""
 
-    def __init__(self, work: Work, sink: Callable[[bytes], object], *, timeout: float) -> None:
+    def __init__(
+        self,
+        work: Work,
+        sink: Callable[[bytes], object],
+        *,
+        timeout: float,
+        report: Path,
+        stood: Callable[[], float],
+    ) -> None:
+        """`stood`: for how many seconds the machine has been made to stand still until now."""
         self._work = work
         self._sink = sink
         self._timeout = timeout
+        self._report = report
+        self._reported = 0
+        self._stood, self._stood_before = stood, 0.0
         self._started = self._read = time.monotonic()
         self._time = Stopwatch()
         self._spoke = 0.0
@@ -171,8 +243,13 @@ class _Watch:
         now = time.monotonic()
         if now - self._read >= READ_SECONDS:
             share = share_of(pid) if is_counted() else Share(ran=now - self._started)
-            self._time.read(share, now - self._read)
-            self._read = now
+            stood = self._stood()
+            if stood == self._stood_before:
+                self._time.read(share, now - self._read)
+            else:
+                self._time.skip(share)
+            self._read, self._stood_before = now, stood
+            self._reported = self._report.lstat().st_size
         panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
         return panicked or self.why() is not None
 
@@ -181,6 +258,8 @@ class _Watch:
         ran, silence = self._time.ran, self._time.ran - self._spoke
         if self._said > LARGEST_CONSOLE:
             return "flood", f"flood: more than {LARGEST_CONSOLE >> 20} MiB on the console"
+        if self._reported > LARGEST_REPORT:
+            return "flood", f"flood: more than {LARGEST_REPORT >> 20} MiB in the guest's report"
         if self._time.idle > IDLE_SECONDS:
             return "hang", f"hang: idle for {self._time.idle:.0f} s: nothing runs, nothing is said"
         if ran > self._timeout:

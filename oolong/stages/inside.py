@@ -48,9 +48,12 @@ def run(
     on_line: Callable[[str], None] | None = None,
     on_output: Callable[[bytes], object] | None = None,
     until: Callable[[int], bool] | None = None,
+    pass_fds: Sequence[int] = (),
+    log_as: Sequence[str] | None = None,
 ) -> Ran:
     """Run one command inside; its output goes to the stage's log, as bytes to `on_output` instead where that is
-    given. `until` ends it early, as in proc.run.
+    given. `until` ends it early, `pass_fds` are open inside too, and `log_as` is the host's command line that the
+    log shows instead, as in proc.run.
 
     Raises Infrastructure if bwrap could not start the command, and if the command failed for want of disk or
     memory: neither says anything about the kernel.
@@ -74,12 +77,12 @@ def run(
         done = proc.run(
             [command[0], "--json-status-fd", str(writer), *command[1:]],
             log=work.log,
-            log_as=command,
+            log_as=log_as or command,
             log_output=on_output is None,
             timeout=timeout,
             on_output=hear,
             until=is_over,
-            pass_fds=(writer,),
+            pass_fds=(writer, *pass_fds),
         )
     finally:
         os.close(writer)

@@ -1,0 +1,198 @@
+"""Stops a running guest at the points of oolong.stops, and keeps the memory that is looked at while it stands still.
+
+A thread of its own beside the one that waits for QEMU: breakpoints through QEMU's debugger, memory through its
+monitor, which writes it to files of a folder that both sides see.
+"""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from oolong.elf import ElfFile, Symbol
+from oolong.files import plain_file
+from oolong.gdbremote import Debugger, Gone, Stop
+from oolong.memory import Memory, Recording, Snapshot, Unreadable
+from oolong.qmp import Monitor, Refused
+from oolong.stops import INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
+
+# arch/powerpc/include/asm/book3s/64/radix.h, page.h: the map of all memory, and what of its addresses is physical
+LINEAR_START, LINEAR_END, PHYSICAL = 0xC000000000000000, 0xC008000000000000, 0x0FFFFFFFFFFFFFFF
+# where struct pt_regs has gpr[3] (arch/powerpc/include/uapi/asm/ptrace.h): the first argument of a syscall
+ARGUMENT, FIRST_ARGUMENT_OFFSET = 3, 3 * 8
+PAGES_FILE = "pages"
+
+Visit = Callable[[str, Memory], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """Where the breakpoints of a kernel stand, as addresses, and the byte order that it runs in."""
+
+    init: int
+    stop: int
+    little: bool
+
+
+def points_of(vmlinux: ElfFile) -> Points | None:
+    """The breakpoints of a linked kernel; None where it lacks one of the functions."""
+    found = vmlinux.symbols_by_name((INIT_FUNCTION, STOP_FUNCTION))
+    if len(found) < 2:
+        return None
+    return Points(init=_entry(found[INIT_FUNCTION]), stop=_entry(found[STOP_FUNCTION]), little=vmlinux.little)
+
+
+def _entry(function: Symbol) -> int:
+    return function.value + function.local_entry
+
+
+def request(address: int, size: int, *, ram: int, cpu: int, filename: str) -> tuple[str, Mapping[str, object]]:
+    """The monitor's command that writes memory to a file; `ram` is the guest's memory in bytes, `cpu` an index.
+
+    Raises Unreadable where no memory is: of the linear map QEMU itself would read anything, devices too.
+    """
+    if LINEAR_START <= address < LINEAR_END:
+        physical = address & PHYSICAL
+        if physical + size > ram:
+            raise Unreadable(address)
+        return "pmemsave", {"val": physical, "size": size, "filename": filename}
+    if size > ram or not 0 <= address < 1 << 64:
+        raise Unreadable(address)
+    # QMP's integers are signed
+    signed = address - (address >> 63 << 64)
+    return "memsave", {"val": signed, "size": size, "filename": filename, "cpu-index": cpu}
+
+
+def name_of(number: int) -> str | None:
+    """The name of the stop that has a number; None for a syscall's argument that is no stop."""
+    return NAMES[number - NUMBER] if NUMBER <= number < NUMBER + len(NAMES) else None
+
+
+class Capture:
+    """A machine that is stopped and looked at while it runs, as a context around its running.
+
+    QEMU is given `monitor_fd` and `debugger_fd`, started with all CPUs standing, and `folder` as `seen_as`. `visit` is
+    called at each stop with its name; whatever it reads is kept, and it must end whatever it reads. Leaving the context
+    ends the thread, and raises what went wrong in it.
+    """
+
+    def __init__(self, folder: Path, *, seen_as: str, ram: int, points: Points | None, visit: Visit | None) -> None:
+        """`ram` in bytes; without `points` the machine just runs."""
+        self.snapshots: list[Snapshot] = []
+        self._folder = folder
+        self._seen_as = seen_as
+        self._ram = ram
+        self._points = points
+        self._visit = visit
+        self._error: Exception | None = None
+        self._since: float | None = None
+        self._stood = 0.0
+        # pages that are the same at several stops are the same object
+        self._pages: dict[bytes, bytes] = {}
+
+    def __enter__(self) -> "Capture":
+        self._monitor, self._machines_monitor = socket.socketpair()
+        self._debugger, self._machines_debugger = socket.socketpair()
+        self.monitor_fd, self.debugger_fd = self._machines_monitor.fileno(), self._machines_debugger.fileno()
+        self._thread = threading.Thread(target=self._run, name="capture")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for line in (self._machines_monitor, self._machines_debugger):
+            line.close()
+        for line in (self._monitor, self._debugger):
+            with suppress(OSError):  # the machine, or the thread, closed it
+                line.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._debugger.close()
+        if error is None and self._error is not None:
+            raise self._error
+
+    @property
+    def failed(self) -> bool:
+        """Whether the thread has given up, so that the machine may stand still for ever."""
+        return self._error is not None
+
+    @property
+    def stood(self) -> float:
+        """For how many seconds the guest has been looked at until now."""
+        since = self._since
+        return self._stood + (0.0 if since is None else time.monotonic() - since)
+
+    def _run(self) -> None:
+        try:
+            with Monitor(self._monitor) as monitor:
+                self._attend(Debugger(self._debugger), monitor)
+        except Gone:
+            pass
+        except Exception as error:  # raised again where the context is left
+            self._error = error
+
+    def _attend(self, debugger: Debugger, monitor: Monitor) -> None:
+        """Until the machine ends, which is Gone."""
+        debugger.attach()
+        if self._points:
+            debugger.insert(self._points.init)
+            at = debugger.go()
+            self._look(INIT_MEMORY, monitor, at)
+            debugger.remove(self._points.init)
+            debugger.insert(self._points.stop)
+            while True:
+                at = debugger.go()
+                name = self._name(debugger.register(ARGUMENT, thread=at.thread), monitor, at)
+                if name and name not in [snapshot.name for snapshot in self.snapshots]:
+                    self._look(name, monitor, at)
+                debugger.remove(self._points.stop)
+                debugger.step(at.thread)
+                debugger.insert(self._points.stop)
+        debugger.go()
+
+    def _name(self, register: bytes, monitor: Monitor, at: Stop) -> str | None:
+        """The stop that a syscall's argument means: the register itself, or pt_regs that it points at."""
+        assert self._points
+        word = struct.Struct("<Q" if self._points.little else ">Q")
+        (value,) = word.unpack(register)
+        if name_of(value) is None:
+            try:
+                saved = self._recording(monitor, at).read(value + FIRST_ARGUMENT_OFFSET, 8)
+            except Unreadable:
+                return None
+            (value,) = word.unpack(saved)
+        return name_of(value)
+
+    def _look(self, name: str, monitor: Monitor, at: Stop) -> None:
+        self._since = time.monotonic()
+        recording = self._recording(monitor, at)
+        with suppress(Unreadable):  # whoever reads the snapshot finds the same
+            self._visit(name, recording)
+        pages = {base: self._pages.setdefault(page, page) for base, page in recording.pages.items()}
+        self.snapshots.append(Snapshot(name, pages))
+        self._stood, self._since = self._stood + time.monotonic() - self._since, None
+
+    def _recording(self, monitor: Monitor, at: Stop) -> Recording:
+        """The memory as the CPU that came to a breakpoint sees it."""
+
+        def fetch(address: int, size: int) -> bytes:
+            filename = f"{self._seen_as}/{PAGES_FILE}"
+            # QEMU numbers threads from 1
+            command, arguments = request(address, size, ram=self._ram, cpu=at.thread - 1, filename=filename)
+            try:
+                monitor.do(command, arguments)
+                data = plain_file(self._folder, PAGES_FILE).read_bytes()
+            except Refused as error:
+                raise Unreadable(address) from error
+            finally:
+                (self._folder / PAGES_FILE).unlink(missing_ok=True)
+            if len(data) != size:
+                raise Unreadable(address)
+            return data
+
+        return Recording(fetch)

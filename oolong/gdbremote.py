@@ -1,0 +1,157 @@
+"""The client's side of GDB's remote serial protocol, as far as breakpoints in QEMU need it.
+
+Sources: GDB's manual, "Remote Protocol" (packets, acknowledgments, stop replies); QEMU's gdbstub.
+"""
+
+import re
+import socket
+from dataclasses import dataclass
+
+from oolong.errors import Infrastructure
+
+# wall clock: a machine under load answers late, one that was stopped never
+REPLY_SECONDS = 60.0
+ATTEMPTS = 5
+LARGEST = 1 << 16
+TRAP = 5
+_PACKET = re.compile(rb"\$([^$#]*)#(.{2})", re.DOTALL)
+_STOP = re.compile(rb"T([0-9a-f]{2})(?:[^;]*;)*?thread:([0-9a-f]+);")
+_ENDED = re.compile(rb"[WX][0-9a-f]{2}")
+
+
+class Gone(Exception):
+    """The machine at the other end has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the machine stands still: a signal as GDB numbers them, and the thread (virtual CPU, from 1) that has it."""
+
+    signal: int
+    thread: int
+
+
+class Debugger:
+    """One debugged machine, on a connected socket that stays its owner's.
+
+    Every method raises Gone when the machine ends, and Infrastructure for an answer that is none.
+    """
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._heard = b""
+        self._said = b""
+
+    def attach(self) -> Stop:
+        """Ask why the machine stands still, which makes QEMU forget all breakpoints."""
+        return self._stop(self._ask(b"?"))
+
+    def insert(self, address: int) -> None:
+        """Set a breakpoint for all CPUs."""
+        self._do(b"Z0,%x,4" % address)
+
+    def remove(self, address: int) -> None:
+        self._do(b"z0,%x,4" % address)
+
+    def register(self, number: int, *, thread: int) -> bytes:
+        """A register of a CPU that stands still, 8 bytes in the byte order that the CPU is in."""
+        self._do(b"Hg%x" % thread)
+        # all of them: QEMU answers `p` only to who has read its descriptions of registers
+        answer = self._ask(b"g")
+        try:
+            return bytes.fromhex(answer[16 * number : 16 * number + 16].decode("ascii")).ljust(8, b"\0")
+        except ValueError as error:
+            raise _garbage(answer) from error
+
+    def step(self, thread: int) -> None:
+        """One instruction on one CPU, while the others stand still."""
+        self._send(b"vCont;s:%x" % thread)
+        self._stop(self._receive(REPLY_SECONDS))
+
+    def go(self) -> Stop:
+        """Let all CPUs run until one comes to a breakpoint, however long that takes."""
+        self._send(b"vCont;c")
+        while True:
+            stop = self._stop(self._receive(None))
+            # QEMU also tells of a guest that panicked, and then ends by itself
+            if stop.signal == TRAP:
+                return stop
+
+    def _do(self, body: bytes) -> None:
+        if (answer := self._ask(body)) != b"OK":
+            raise Infrastructure(f"QEMU's debugger answered {body.decode()} with {answer[:80]!r}")
+
+    def _ask(self, body: bytes) -> bytes:
+        self._send(body)
+        return self._receive(REPLY_SECONDS)
+
+    def _stop(self, answer: bytes) -> Stop:
+        match = _STOP.match(answer)
+        if match is None:
+            raise _garbage(answer)
+        return Stop(int(match[1], 16), int(match[2], 16))
+
+    def _send(self, body: bytes) -> None:
+        self._said = b"$%b#%02x" % (body, sum(body) % 256)
+        self._write(self._said)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._line.settimeout(REPLY_SECONDS)
+            self._line.sendall(data)
+        except TimeoutError as error:
+            raise _silent() from error
+        except OSError as error:
+            raise Gone from error
+
+    def _receive(self, patience: float | None) -> bytes:
+        """The body of the next packet that came whole."""
+        for _ in range(ATTEMPTS):
+            body, checksum = self._packet(patience)
+            if checksum == b"%02x" % (sum(body) % 256):
+                self._write(b"+")
+                if _ENDED.match(body):
+                    raise Gone
+                return body
+            self._write(b"-")
+        raise _garbage(body)
+
+    def _packet(self, patience: float | None) -> tuple[bytes, bytes]:
+        """The next packet, whole or not; what was said last is said again where the other end asks for it."""
+        asked_again = 0
+        while True:
+            match = _PACKET.search(self._heard)
+            before = self._heard[: match.start()] if match else self._heard
+            if b"-" in before.partition(b"$")[0]:
+                asked_again += 1
+                if asked_again > ATTEMPTS:
+                    raise _garbage(self._heard)
+                self._heard = self._heard.replace(b"-", b"", 1)
+                self._write(self._said)
+            elif match:
+                self._heard = self._heard[match.end() :]
+                return match[1], match[2]
+            elif len(self._heard) > LARGEST:
+                raise _garbage(self._heard)
+            else:
+                self._heard += self._read(patience)
+
+    def _read(self, patience: float | None) -> bytes:
+        try:
+            self._line.settimeout(patience)
+            data = self._line.recv(LARGEST)
+        except TimeoutError as error:
+            raise _silent() from error
+        except OSError as error:
+            raise Gone from error
+        if not data:
+            raise Gone
+        return data
+
+
+def _garbage(heard: bytes) -> Infrastructure:
+    return Infrastructure(f"QEMU's debugger does not make sense: {heard[:80]!r}")
+
+
+def _silent() -> Infrastructure:
+    return Infrastructure(f"QEMU's debugger was silent for {REPLY_SECONDS:.0f} s")

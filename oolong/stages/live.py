@@ -1,0 +1,68 @@
+"""The stage `live`: what the guest's memory held at each stop, and what the guest said, held against the image.
+
+It ends well whatever the checks say: the verdict judges them.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from oolong import kconfig, memory, offsets, stops
+from oolong.audit import guest, live, vmlinux
+from oolong.audit.live import Live
+from oolong.audit.survey import Survey, survey
+from oolong.check import Check, none_of
+from oolong.codeversion import code_digest
+from oolong.errors import BadInput, BadOutput
+from oolong.files import text_of, write_json
+from oolong.memory import Unreadable
+from oolong.model import Cell
+from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stages.boot import MEMORY, REPORT
+from oolong.stages.offsets import OFFSETS
+from oolong.stages.stubs import OUT_OF_LINE
+from oolong.store import failed
+
+CHECKS = "checks.json"
+# where a guest stops only if its configuration has what is looked at there
+BY_SYMBOL = {stops.MODULE: "MODULES", stops.KPROBE: "KPROBE_EVENTS", stops.GRAPH: "FUNCTION_GRAPH_TRACER"}
+BY_MODULE = {stops.DIRECT: "SAMPLE_FTRACE_DIRECT", stops.LIVEPATCH: "SAMPLE_LIVEPATCH"}
+
+
+def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted: Stage) -> Stage:
+    recipe = Recipe(
+        stage="live",
+        inputs={
+            "compile": compiled.recipe.digest,
+            "link": linked.recipe.digest,
+            "offsets": laid_out.recipe.digest,
+            "boot": booted.recipe.digest,
+        },
+        code=code_digest(("oolong.stages.live",)),
+    )
+    return Stage(
+        subject=cell.name, recipe=recipe, needs=(compiled, linked, laid_out, booted), work=partial(_work, cell)
+    )
+
+
+def _work(cell: Cell, work: Work) -> Outcome:
+    compiled, booted = work.need("compile"), work.need("boot")
+    config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
+    try:
+        image = vmlinux.read(work.need("link").path("vmlinux"))
+        laid_out = offsets.load(work.need("offsets").path(OFFSETS))
+        snapshots = memory.load(booted.path(MEMORY))
+    except BadInput as error:
+        # the build and the boot made these files: what is wrong with them is not a person's fault
+        return failed("stub-audit", (str(error.what),), blocks=False)
+    if config.get(OUT_OF_LINE) != "y":
+        done = list(live.skipped_all("out-of-line ftrace is off in this kernel"))
+        surveys: list[Survey] = []
+    else:
+        surveys, unreadable = _surveys(snapshots, image, laid_out)
+        due = _due(config, modules=cell.config.modules)
+        done = [unreadable, *live.checks(Live(image, laid_out, surveys), due=due)]
+    report = guest.sections(text_of(booted.folder, booted.artifacts[REPORT].path))
+    done += guest.checks(image, surveys, report, booted.data)
+    told = [check.as_json() for check in done]
+    write_json(work.folder / CHECKS, told)
+    return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
