@@ -1,8 +1,10 @@
 // What runs in the booted kernel: traces functions, counts what was traced, and tells it as KTAP.
 //
 // Built static on the kernel's own tools/include/nolibc. Arguments, what to expect: release=STRING, endian=le|be,
-// kprobes=ftrace|trap (whether a kprobe at a function's entry uses its patch site).
-// Each line goes to /dev/kmsg in one write, so that it stands whole between the kernel's own messages.
+// kprobes=ftrace|trap (whether a kprobe at a function's entry uses its patch site); probes=NAME,NAME: functions to put
+// a kprobe on by their symbol.
+// Each line goes to /dev/kmsg in one write, so that it stands whole between the kernel's own messages. What is long goes
+// to a second console, REPORT, if the machine has one, in sections that begin with a line `== NAME`.
 
 #define LINE 512
 #define CHUNK 65536
@@ -15,9 +17,31 @@
 #define MODULES_LIST "/modules.list"
 #define TEST_MODULE "oolong_guest"
 #define TEST_MODULE_FILE "/lib/" TEST_MODULE ".ko"
+#define DATA_MODULE "oolong_data"
+#define DATA_MODULE_FILE "/lib/" DATA_MODULE ".ko"
+#define DIRECT_MODULE "ftrace_direct"
+#define DIRECT_MODULE_FILE "/lib/ftrace-direct.ko"
+#define LIVEPATCH_MODULE "livepatch_sample"
+#define LIVEPATCH_MODULE_FILE "/lib/livepatch-sample.ko"
+#define LIVEPATCH "/sys/kernel/livepatch/" LIVEPATCH_MODULE
+#define LIVEPATCHED "this has been live patched"
+#define TRANSITION_MS 30000
+#define UNLOAD_MS 2000
+#define POLL_MS 50
+#define PROBES 64
+#define PROBE "oolong_%d"
+#define REPORT "/dev/hvc1"
 #define STACK_TRACER "/proc/sys/kernel/stack_tracer_enabled"
 
+// The points at which the host may stop the machine and look at its memory: oolong/stops.py has the same names.
+enum point { OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH_ON, QUIET };
+static const char *const points[] = {
+	"off", "one", "all", "module", "graph", "kprobe", "direct", "livepatch", "off-again",
+};
+#define STOP_NUMBER 0x6f00
+
 static int log_fd = 1;
+static int report_fd = -1;
 static int number;
 static int failures;
 static char chunk[CHUNK];
@@ -77,18 +101,26 @@ static int put(const char *file, const char *text)
 	return put_in(path, text);
 }
 
-// Lines of a file of tracefs that contain `word`, any for NULL, and are no comment; -1 if it cannot be read.
-static int count_lines(const char *file, const char *word)
+static int open_traced(const char *file)
 {
-	char path[128], line[LINE];
-	int fd, got, at = 0, found = 0;
+	char path[128];
+	int fd;
 
 	snprintf(path, sizeof(path), TRACEFS "%s", file);
 	fd = open(path, O_RDONLY);
-	if (fd < 0) {
+	if (fd < 0)
 		say("# opening %s: error %d", file, errno);
+	return fd;
+}
+
+// How many lines of a file of tracefs, less comments, `see` takes for what it looks for; -1 if it cannot be read.
+static int see_lines(const char *file, int (*see)(const char *line, void *with), void *with)
+{
+	char line[LINE];
+	int fd = open_traced(file), got, at = 0, found = 0;
+
+	if (fd < 0)
 		return -1;
-	}
 	while ((got = read(fd, chunk, sizeof(chunk))) > 0) {
 		for (int i = 0; i < got; i++) {
 			if (chunk[i] != '\n') {
@@ -98,11 +130,65 @@ static int count_lines(const char *file, const char *word)
 			}
 			line[at] = 0;
 			at = 0;
-			found += line[0] != '#' && (!word || strstr(line, word));
+			found += line[0] != '#' && see(line, with);
 		}
 	}
 	close(fd);
 	return got < 0 ? -1 : found;
+}
+
+static int has_word(const char *line, void *word)
+{
+	return !word || strstr(line, word);
+}
+
+// Lines of a file of tracefs that contain `word`, any for NULL, and are no comment; -1 if it cannot be read.
+static int count_lines(const char *file, const char *word)
+{
+	return see_lines(file, has_word, (void *)word);
+}
+
+static void report(const char *text, int length)
+{
+	int done;
+
+	while (report_fd >= 0 && length > 0) {
+		done = write(report_fd, text, length);
+		if (done <= 0) {
+			say("# writing the report: error %d", errno);
+			close(report_fd);
+			report_fd = -1;
+		}
+		text += done;
+		length -= done;
+	}
+}
+
+// A section of the report: what a file of tracefs says, at a point if one is named.
+static void report_file(const char *file, const char *at)
+{
+	char head[128];
+	int fd, got;
+
+	if (report_fd < 0)
+		return;
+	fd = open_traced(file);
+	if (fd < 0)
+		return;
+	snprintf(head, sizeof(head), at ? "== %s@%s\n" : "== %s\n", file, at);
+	report(head, strlen(head));
+	while ((got = read(fd, chunk, sizeof(chunk))) > 0)
+		report(chunk, got);
+	close(fd);
+}
+
+// With a breakpoint at this system call the host has its look now; without one it is a call that fails.
+static void stop(enum point point)
+{
+	report_file("dyn_ftrace_total_info", points[point]);
+	report_file("enabled_functions", points[point]);
+	say("# stop %s", points[point]);
+	syscall(__NR_sched_get_priority_max, STOP_NUMBER + point);
 }
 
 static void call_traced(void)
@@ -190,6 +276,18 @@ static int load(const char *path, const char *arguments)
 	return loaded;
 }
 
+static int unload(const char *module)
+{
+	for (int waited = 0; syscall(__NR_delete_module, module, O_NONBLOCK); waited += POLL_MS) {
+		if (errno != EAGAIN || waited >= UNLOAD_MS) {
+			say("# unloading %s: error %d", module, errno);
+			return 0;
+		}
+		msleep(POLL_MS);
+	}
+	return 1;
+}
+
 static void check_modules(const char *list)
 {
 	char path[128];
@@ -224,15 +322,29 @@ static void check_module_under_trace(void)
 		traced = count_lines("trace", TEST_MODULE "_traced");
 		listed = count_lines("available_filter_functions", "[" TEST_MODULE "]");
 		good = good && traced == CALLS && listed >= 2;
-		if (syscall(__NR_delete_module, TEST_MODULE, O_NONBLOCK)) {
-			say("# unloading " TEST_MODULE ": error %d", errno);
-			good = 0;
-		}
+		if (i == LOADS - 1)
+			stop(MODULE);
+		good = unload(TEST_MODULE) && good;
 		left = count_lines("available_filter_functions", "[" TEST_MODULE "]");
 		good = good && left == 0;
 	}
 	say("# %d calls in the module made, %d traced, %d functions listed, %d after it went", CALLS, traced, listed, left);
 	check(good, what);
+}
+
+static void check_module_without_functions(void)
+{
+	const char *what = "a module without functions";
+	int good, listed;
+
+	if (!exists(DATA_MODULE_FILE)) {
+		skip(what, "this configuration builds no modules");
+		return;
+	}
+	good = load(DATA_MODULE_FILE, "");
+	listed = count_lines("available_filter_functions", "[" DATA_MODULE "]");
+	good = good && unload(DATA_MODULE);
+	check(good && listed == 0, what);
 }
 
 static void check_stack_tracer(void)
@@ -272,6 +384,176 @@ static void check_kprobe(int on_ftrace)
 	good = put("events/kprobes/oolong_probe/enable", "0") && put("kprobe_events", "") && good;
 	say("# %d calls made, %d hits, %s", CALLS, hits, uses_site ? "through ftrace" : "by a trap");
 	check(good && hits == CALLS && uses_site == on_ftrace, what);
+}
+
+struct landed {
+	char text[LINE];
+	int length;
+};
+
+static const char *name_end(const char *names)
+{
+	while (*names && *names != ',')
+		names++;
+	return names;
+}
+
+// The functions that a kprobe's patch site is on: those whose registers somebody wants, while nobody traces.
+static int has_registers(const char *line, void *with)
+{
+	struct landed *landed = with;
+	const char *end = strchr(line, ' ');
+	int length = end ? end - line : 0;
+
+	if (!end || !strstr(line, ") R") || landed->length + length + 2 > (int)sizeof(landed->text))
+		return 0;
+	landed->text[landed->length++] = ' ';
+	memcpy(landed->text + landed->length, line, length);
+	landed->length += length;
+	return 1;
+}
+
+// Appends to a file of tracefs, where put() would remove all that is there; 0 or the error.
+static int append(const char *file, const char *text)
+{
+	char path[128];
+	int fd, error = 0, length = strlen(text);
+
+	snprintf(path, sizeof(path), TRACEFS "%s", file);
+	fd = open(path, O_WRONLY | O_APPEND);
+	if (fd < 0 || write(fd, text, length) != length)
+		error = errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+// Registers a kprobe for each name of a list; how many there are, `errors` with what came of each.
+static int register_probes(const char *names, int *errors)
+{
+	char command[LINE];
+	int asked = 0;
+
+	for (const char *end; *names && asked < PROBES; names = *end ? end + 1 : end) {
+		end = name_end(names);
+		snprintf(command, sizeof(command), "p:" PROBE " %.*s", asked, (int)(end - names), names);
+		errors[asked++] = append("kprobe_events", command);
+	}
+	return asked;
+}
+
+// Each alone, since the list of enabled functions does not say whose they are.
+static int report_probes(const char *names, const int *errors, int asked)
+{
+	struct landed landed;
+	char path[64];
+	int through_ftrace = 0, found;
+
+	report("== kprobes\n", strlen("== kprobes\n"));
+	for (int i = 0; i < asked; i++) {
+		const char *end = name_end(names);
+
+		report(names, end - names);
+		names = *end ? end + 1 : end;
+		landed.length = found = 0;
+		if (errors[i]) {
+			landed.length = snprintf(landed.text, sizeof(landed.text), " !%d", errors[i]);
+		} else {
+			snprintf(path, sizeof(path), "events/kprobes/" PROBE "/enable", i);
+			if (put(path, "1"))
+				found = see_lines("enabled_functions", has_registers, &landed);
+			put(path, "0");
+			if (found <= 0)
+				landed.length = snprintf(landed.text, sizeof(landed.text), " -");
+		}
+		through_ftrace += found > 0;
+		landed.text[landed.length++] = '\n';
+		report(landed.text, landed.length);
+	}
+	return through_ftrace;
+}
+
+// Where each probe landed is for the host to judge; here they have to come and go.
+static void check_probes(const char *names)
+{
+	const char *what = "kprobes by symbol";
+	int errors[PROBES], asked, registered = 0, through_ftrace, good;
+
+	if (!exists(TRACEFS "kprobe_events")) {
+		skip(what, "not in this kernel");
+		return;
+	}
+	good = put("current_tracer", "nop") && put("tracing_on", "0");
+	asked = register_probes(names, errors);
+	for (int i = 0; i < asked; i++)
+		registered += !errors[i];
+	through_ftrace = report_probes(names, errors, asked);
+	good = good && registered && put("events/kprobes/enable", "1");
+	stop(KPROBE);
+	good = good && put("events/kprobes/enable", "0");
+	good = put("kprobe_events", "") && good && count_lines("kprobe_events", NULL) == 0;
+	say("# %d kprobes asked for, %d registered, %d through ftrace", asked, registered, through_ftrace);
+	check(good, what);
+}
+
+// Timers wake whoever sleeps by the function that the module hooks.
+static void check_direct_call(void)
+{
+	int good, seen;
+
+	good = put("current_tracer", "nop") && put("trace", "") && put("tracing_on", "1") && load(DIRECT_MODULE_FILE, "");
+	for (int i = 0; i < CALLS; i++)
+		msleep(1);
+	good = put("tracing_on", "0") && good;
+	seen = count_lines("trace", "my_direct_func: waking up");
+	stop(DIRECT);
+	good = unload(DIRECT_MODULE) && good;
+	say("# %d direct calls seen", seen);
+	check(good && seen > 0, "direct call");
+}
+
+static int says(const char *path, const char *text)
+{
+	int fd = open(path, O_RDONLY), got = fd < 0 ? 0 : read(fd, chunk, sizeof(chunk) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	chunk[got > 0 ? got : 0] = 0;
+	return strstr(chunk, text) != NULL;
+}
+
+static int is_over(void)
+{
+	return !exists(LIVEPATCH);
+}
+
+static int is_patched(void)
+{
+	return says(LIVEPATCH "/transition", "0");
+}
+
+static int becomes(int (*true_at_last)(void))
+{
+	for (int waited = 0; !true_at_last(); waited += POLL_MS) {
+		if (waited >= TRANSITION_MS)
+			return 0;
+		msleep(POLL_MS);
+	}
+	return 1;
+}
+
+static void check_livepatch(void)
+{
+	int good, patched, restored;
+
+	mount("sysfs", "/sys", "sysfs", 0, NULL);
+	good = load(LIVEPATCH_MODULE_FILE, "") && becomes(is_patched);
+	patched = says("/proc/cmdline", LIVEPATCHED);
+	stop(LIVEPATCH_ON);
+	good = good && put_in(LIVEPATCH "/enabled", "0") && becomes(is_over) && unload(LIVEPATCH_MODULE);
+	restored = !says("/proc/cmdline", LIVEPATCHED);
+	say("# /proc/cmdline %s, and then %s", patched ? "patched" : "as it was", restored ? "as it was" : "patched");
+	check(good && patched && restored, "livepatch");
 }
 
 static void work(void)
@@ -345,31 +627,53 @@ static const char *argument(int argc, char **argv, const char *name)
 int main(int argc, char **argv)
 {
 	int kmsg = open("/dev/kmsg", O_WRONLY);
-	int mounted;
+	int mounted, direct = exists(DIRECT_MODULE_FILE), livepatch = exists(LIVEPATCH_MODULE_FILE);
+	const char *probes = argument(argc, argv, "probes");
 
 	if (kmsg >= 0)
 		log_fd = kmsg;
 	say("KTAP version 1");
-	say("1..%d", 12 + lines_of(MODULES_LIST));
+	say("1..%d", 14 + lines_of(MODULES_LIST) + direct + livepatch);
 	check_identity(argument(argc, argv, "release"), argument(argc, argv, "endian"));
 	mount("proc", "/proc", "proc", 0, NULL);
 	mounted = mount("tracefs", "/tracing", "tracefs", 0, NULL) == 0;
 	check(mounted, "tracefs");
+	report_fd = open(REPORT, O_WRONLY);
+	if (report_fd < 0)
+		say("# no report channel");
+	report_file("available_filter_functions", NULL);
+	if (exists(TRACEFS "available_filter_functions_addrs"))
+		report_file("available_filter_functions_addrs", NULL);
+	stop(OFF);
 	// before the modules, whose functions count as well
 	check_totals();
 	check_modules(MODULES_LIST);
 
 	put("set_ftrace_filter", TRACED);
 	check_tracer("function", TRACED " <-", "function tracer on one function");
+	stop(ONE);
 	put("set_ftrace_filter", "");
 	check_tracer("function", TRACED " <-", "function tracer on all functions");
+	stop(ALL);
 	put("set_graph_function", TRACED);
 	check_module_under_trace();
+	check_module_without_functions();
 	check_tracer("function_graph", TRACED "()", "function_graph");
+	stop(GRAPH);
 	check_stack_tracer();
 	check_kprobe(!strcmp(argument(argc, argv, "kprobes"), "ftrace"));
+	check_probes(*probes ? probes : TRACED);
+	if (direct)
+		check_direct_call();
+	if (livepatch)
+		check_livepatch();
 	check_toggling();
 	check_quiet("tracing off again");
+	if (exists(TRACEFS "touched_functions"))
+		report_file("touched_functions", points[QUIET]);
+	stop(QUIET);
+	// or what is still on its way would be lost
+	close(report_fd);
 	say("# %d failed", failures);
 	reboot(RB_POWER_OFF);
 	return 1;

@@ -5,6 +5,7 @@ usr/gen_init_cpio, with one time for all files. Paths are those inside the sandb
 """
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from oolong.kbuild import clang_target, is_clang, make, tool
 from oolong.model import Cell
@@ -12,13 +13,16 @@ from oolong.sandbox import BUILD, SRC
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
 INIT_SOURCE = "init.c"
-# the module that init loads and unloads while it traces, and the folder of its source
-TEST_MODULE, TEST_MODULE_SOURCE = "oolong_guest.ko", "module"
+# the modules that init loads and unloads by itself, those of the kernel's samples besides, and the folder of the source
+# of our own
+OWN_MODULES, SAMPLES, OWN_MODULES_SOURCE = ("oolong_guest.ko", "oolong_data.ko"), "samples", "module"
 NODES = (
     "dir /dev 0755 0 0",
     "dir /proc 0555 0 0",
+    "dir /sys 0555 0 0",
     "dir /tracing 0755 0 0",
     "nod /dev/console 0600 0 0 c 5 1",
+    "nod /dev/hvc1 0600 0 0 c 229 1",
     "nod /dev/kmsg 0600 0 0 c 1 11",
     f"file /init {OUT}/init 0755 0 0",
 )
@@ -63,13 +67,16 @@ def contents(modules: Sequence[str]) -> str:
 
 
 def modules_list(modules: Sequence[str]) -> str:
-    """What init reads to know which modules to load, one path a line; its own one it loads when it traces."""
-    return "".join(f"{_inside(name)}\n" for name in modules if not name.endswith(f"/{TEST_MODULE}"))
+    """What init reads to know which modules to load and keep, one path a line; less those that it loads for a test."""
+    kept = [name for name in modules if PurePosixPath(name).name not in OWN_MODULES]
+    return "".join(f"{_inside(name)}\n" for name in kept if SAMPLES not in PurePosixPath(name).parts)
 
 
-def arguments(*, release: str, endian: str, kprobes: str) -> str:
-    """The end of the kernel's command line: every message of init shown, and what it is to expect."""
-    return f"printk.devkmsg=on -- release={release} endian={endian} kprobes={kprobes}"
+def arguments(*, release: str, endian: str, kprobes: str, probes: Sequence[str] = ()) -> str:
+    """The end of the kernel's command line: every message of init shown, and what it is to expect; `probes` are the
+    functions that it puts a kprobe on by their symbol."""
+    named = f" probes={','.join(probes)}" if probes else ""
+    return f"printk.devkmsg=on -- release={release} endian={endian} kprobes={kprobes}{named}"
 
 
 def _inside(module: str) -> str:

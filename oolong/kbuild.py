@@ -21,7 +21,7 @@ PROBES = "check-fpatchable-function-entry.sh", "gcc-check-fpatchable-function-en
 JOBSERVER = "/jobserver"
 # the object that has all of ftrace's structures, and what the preprocessor makes of its source
 FTRACE_OBJECT, FTRACE_MACROS = "kernel/trace/ftrace.o", "kernel/trace/ftrace.i"
-# where the source of the guest's module is, and the folder of the object tree that it is built in
+# where the sources of the guest's own modules are, and the folder of the object tree that they are built in
 GUEST_MODULE, GUEST_MODULE_TREE = "/module", "oolong"
 
 # What the kernel would otherwise take from the machine, the clock and the person (scripts/mkcompile_h,
@@ -104,8 +104,8 @@ def offsets(cell: Cell) -> tuple[tuple[str, ...], ...]:
 
 
 def modules(cell: Cell) -> tuple[tuple[str, ...], ...]:
-    """The modules that the configuration asks for, from the tree that vmlinux.o was compiled in, and the one that the
-    guest traces (M= and MO=: Documentation/kbuild/modules.rst)."""
+    """The modules that the configuration asks for, from the tree that vmlinux.o was compiled in, and those that
+    are the guest's own (M= and MO=: Documentation/kbuild/modules.rst)."""
     return (make(cell, "modules"), make(cell, f"M={GUEST_MODULE}", f"MO={BUILD}/{GUEST_MODULE_TREE}", "modules"))
 
 

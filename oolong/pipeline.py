@@ -83,8 +83,8 @@ class Pipeline:
             others.append(link.crosslink(cell, to_link))
         built = None
         if cell.config.modules:
-            guest_module = self._layout.guest / guest.TEST_MODULE_SOURCE
-            built = modules.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, folder=guest_module)
+            own = self._layout.guest / guest.OWN_MODULES_SOURCE
+            built = modules.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, folder=own)
             others.append(built)
         packed = initramfs.stage(
             cell,

@@ -1,7 +1,7 @@
 """The stage `modules`: what the configuration builds as modules, for cells whose config wants them.
 
-They need the objects and the symbols of vmlinux.o, not the linked kernel. The module that the guest traces is built
-with them.
+They need the objects and the symbols of vmlinux.o, not the linked kernel. The modules that are the guest's own are
+built with them.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ CONTENT = "content"
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: Path) -> Stage:
-    """`folder` holds the source of the guest's module."""
+    """`folder` holds the sources of the guest's own modules."""
     files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     recipe = Recipe(
         stage="modules",
