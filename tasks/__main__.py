@@ -1,7 +1,7 @@
 """`python -m tasks`, which ./doit starts: a thin DoitMain that owns the exit code.
 
-doit's own codes say how the running of tasks went; ours say how the kernels did: 0 all pass, 1 a cell failed,
-2 bad input, 3 infrastructure.
+doit's own codes say how the running of tasks went; ours say how the kernels did: 0 all pass or are known, 1 a cell
+failed, 2 bad input, 3 infrastructure.
 """
 
 import os

@@ -47,7 +47,7 @@ def text() -> str:
         "",
         "environment: OOLONG_CACHE (where downloads and finished stages lie), OOLONG_MIRROR (Debian mirrors to use,",
         "the preferred one first), NO_COLOR",
-        "exit codes: 0 all pass, 1 a cell failed, 2 bad input, 3 infrastructure",
+        "exit codes: 0 all pass or are known, 1 a cell failed, 2 bad input, 3 infrastructure",
     ]
     return "\n".join(lines) + "\n"
 

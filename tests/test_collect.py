@@ -54,3 +54,14 @@ def test_a_failed_test_run_is_told() -> None:
     collected = Collected()
     collected.failed("test")
     assert collected.exit_code() == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "judged", "code"),
+    [("boot:le", OK, 1), ("verdict:le", OK, 0), ("verdict:le", FAIL, 1), ("verdict:be", OK, 1)],
+)
+def test_a_stage_that_failed_is_excused_by_the_verdict_on_its_cell_alone(verdict: str, judged: str, code: int) -> None:
+    collected = Collected()
+    collected.result("compile:le", result(FAIL))
+    collected.result(verdict, result(judged))
+    assert collected.exit_code() == code

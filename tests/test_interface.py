@@ -142,10 +142,8 @@ def test_quiet_and_verbose_at_once_is_bad_input(checkout: Checkout) -> None:
     assert checkout.doit("cells", "quiet=1", "verbose=1").code == 2
 
 
-@pytest.mark.parametrize("no_color", [True, False])
-def test_colours_only_where_they_are_wanted(checkout: Checkout, no_color: bool) -> None:
-    """On a terminal there is a live table; NO_COLOR (no-color.org) takes its colours."""
-    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+def on_a_terminal(checkout: Checkout, *words: str, no_color: bool = False) -> bytes:
+    """What a run shows on a terminal, as bytes with their escape sequences."""
     environment = {
         **checkout.env(),
         "TERM": "xterm-256color",
@@ -155,7 +153,7 @@ def test_colours_only_where_they_are_wanted(checkout: Checkout, no_color: bool) 
     if not no_color:
         environment.pop("NO_COLOR", None)
     leader, follower = pty.openpty()
-    argv = checkout.argv(f"cell:{CELL}", f"kernel={kernel}", "again=1")
+    argv = checkout.argv(*words)
     doit = subprocess.Popen(argv, cwd=checkout.folder, env=environment, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
     shown = b""
@@ -166,9 +164,27 @@ def test_colours_only_where_they_are_wanted(checkout: Checkout, no_color: bool) 
         pass
     os.close(leader)
     assert doit.wait() == 0
+    return shown
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_colours_only_where_they_are_wanted(checkout: Checkout, no_color: bool) -> None:
+    """On a terminal there is a live table; NO_COLOR (no-color.org) takes its colours."""
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    shown = on_a_terminal(checkout, f"cell:{CELL}", f"kernel={kernel}", "again=1", no_color=no_color)
     assert b"compile" in shown
     colours = re.findall(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-7]|9[0-7]|38;[0-9;]+)m", shown)
     assert bool(colours) != no_color
+
+
+def test_known_has_a_colour_of_its_own(checkout: Checkout) -> None:
+    magenta = re.compile(rb"\x1b\[(?:[0-9;]*;)?35m")
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux", [("console.txt", "info @TEXT@", "info 5")])
+    fields = "check: guest.total, covers: whole, reason: a test, evidence: a test"
+    (checkout.folder / "known-issues.yaml").write_text(f"issues: [{{id: five, {fields}}}]\n")
+    assert magenta.search(on_a_terminal(checkout, f"cell:{CELL}", f"kernel={kernel}"))
+    other = fake_kernel(checkout.folder.parent / "other" / "fakelinux")
+    assert not magenta.search(on_a_terminal(checkout, f"cell:{CELL}", f"kernel={other}"))
 
 
 def test_short_forms_stand_for_variables(checkout: Checkout) -> None:

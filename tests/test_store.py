@@ -212,6 +212,23 @@ def test_a_stage_that_judges_is_made_anew_when_what_it_judges_came_out_otherwise
     assert judged == [FAIL, OK]
 
 
+def test_other_checks_are_judged_anew_and_other_times_are_not(store: Store) -> None:
+    """An audit made again may find something else and leave the same files."""
+    found = iter([{"checks": [], "seconds": 1}, {"checks": [], "seconds": 2}, {"checks": ["other"], "seconds": 3}])
+    judged: list[list[str]] = []
+
+    def judge(work: Work) -> Outcome:
+        judged.append(work.need("one").data["checks"])
+        return Outcome()
+
+    for _ in range(3):
+        first = stage_of("one", lambda work: Outcome(data=next(found)))
+        again = Store(store.layout, say=print)
+        again.make(first, silent, again=True)
+        again.make(stage_of("two", judge, first, tolerant=True), silent)
+    assert judged == [[], ["other"]]
+
+
 def test_again_makes_a_digest_anew_once_in_a_run(store: Store) -> None:
     made: list[int] = []
 
