@@ -77,11 +77,11 @@ class Capture:
     """A machine that is stopped and looked at while it runs, as a context around its running.
 
     QEMU is given `monitor_fd` and `debugger_fd`, started with all CPUs standing, and `folder` as `seen_as`. `visit` is
-    called at each stop with its name; whatever it reads is kept, and it must end whatever it reads. Leaving the context
+    called at each stop with its name; whatever it reads is kept. It must end, and not fail, whatever it reads. Leaving the context
     ends the thread, and raises what went wrong in it.
     """
 
-    def __init__(self, folder: Path, *, seen_as: str, ram: int, points: Points | None, visit: Visit | None) -> None:
+    def __init__(self, folder: Path, *, seen_as: str, ram: int, points: Points | None, visit: Visit) -> None:
         """`ram` in bytes; without `points` the machine just runs."""
         self.snapshots: list[Snapshot] = []
         self._folder = folder
@@ -171,8 +171,7 @@ class Capture:
     def _look(self, name: str, monitor: Monitor, at: Stop) -> None:
         self._since = time.monotonic()
         recording = self._recording(monitor, at)
-        with suppress(Unreadable):  # whoever reads the snapshot finds the same
-            self._visit(name, recording)
+        self._visit(name, recording)
         pages = {base: self._pages.setdefault(page, page) for base, page in recording.pages.items()}
         self.snapshots.append(Snapshot(name, pages))
         self._stood, self._since = self._stood + time.monotonic() - self._since, None

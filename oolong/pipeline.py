@@ -21,6 +21,7 @@ from oolong.stages import (
     configure,
     initramfs,
     link,
+    live,
     modules,
     offsets,
     rootfs,
@@ -94,7 +95,9 @@ class Pipeline:
             modules=built,
             folder=self._layout.guest,
         )
-        booted = boot.stage(cell, emulator=emulator, compiled=compiled, linked=linked, laid_out=laid_out, initramfs=packed)
+        booted = boot.stage(
+            cell, emulator=emulator, compiled=compiled, linked=linked, laid_out=laid_out, initramfs=packed
+        )
         examined = live.stage(cell, compiled=compiled, linked=linked, laid_out=laid_out, booted=booted)
         chain += [*others, packed, booted, examined]
         yield from chain

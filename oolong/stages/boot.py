@@ -1,21 +1,22 @@
 """The stage `boot`: the kernel in QEMU, what its console says about it, and its memory at agreed points."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from oolong import console, guest, kconfig, memory, offsets, qemu
+from oolong.audit import probes
 from oolong.audit.survey import survey
-from oolong.audit.vmlinux import image_of
+from oolong.audit.vmlinux import Image, image_of
 from oolong.capture import Capture, Visit, points_of
 from oolong.codeversion import code_digest
 from oolong.console import Console
 from oolong.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.digest import digest_of
-from oolong.elf import ElfFile, opened
+from oolong.elf import opened
 from oolong.errors import BadOutput, Infrastructure
 from oolong.files import plain_file, remove_tree, text_of
 from oolong.memory import Memory, Unreadable
@@ -42,6 +43,7 @@ LARGEST_REPORT = 64 << 20
 LAST_WORDS_SECONDS = 5.0
 CODE = (
     "oolong.stages.boot",
+    "oolong.audit.probes",
     "oolong.audit.survey",
     "oolong.audit.vmlinux",
     "oolong.capture",
@@ -57,7 +59,7 @@ CODE = (
 
 def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_out: Stage, initramfs: Stage) -> Stage:
     expected = cell.config.startup_tests
-    append = _append(cell, release="RELEASE", kprobes="KPROBES")
+    append = _append(cell, release="RELEASE", kprobes="KPROBES", probes=("PROBES",))
     recipe = Recipe(
         stage="boot",
         argv=(qemu.argv(cell.machine, append=append, lines=qemu.Lines(monitor="MONITOR", debugger="DEBUGGER")),),
@@ -87,8 +89,8 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_o
     )
 
 
-def _append(cell: Cell, *, release: str, kprobes: str) -> str:
-    arguments = guest.arguments(release=release, endian=cell.endian.value, kprobes=kprobes)
+def _append(cell: Cell, *, release: str, kprobes: str, probes: Sequence[str]) -> str:
+    arguments = guest.arguments(release=release, endian=cell.endian.value, kprobes=kprobes, probes=probes)
     return f"{cell.machine.cmdline} {arguments}"
 
 
@@ -97,7 +99,12 @@ def _work(cell: Cell, work: Work) -> Outcome:
     release = text_of(compiled.folder, compiled.artifacts["release"].path).strip()
     config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
     kprobes = "ftrace" if config.get("KPROBES_ON_FTRACE") == "y" else "trap"
-    kernel, append = work.need("link").path("vmlinux"), _append(cell, release=release, kprobes=kprobes)
+    kernel = work.need("link").path("vmlinux")
+    with opened(kernel) as vmlinux:
+        points = points_of(vmlinux)
+        image = image_of(vmlinux, "vmlinux") if points else None
+    asked = probes.probes(image) if image and kprobes == "ftrace" else ()
+    append = _append(cell, release=release, kprobes=kprobes, probes=asked)
     sandbox = Sandbox(
         rootfs=work.need("rootfs").folder / "root",
         mounts=(
@@ -108,9 +115,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
     shared = work.folder / SHARED
     shared.mkdir()
     (shared / qemu.REPORT).touch()
-    with opened(kernel) as vmlinux:
-        points = points_of(vmlinux)
-        visit = _visit(vmlinux, work.need("offsets")) if points else None
+    visit = _visit(image, work.need("offsets"))
     capture = Capture(shared, seen_as=qemu.MEMORY, ram=cell.machine.memory << 20, points=points, visit=visit)
     started = time.monotonic()
     with (work.folder / CONSOLE).open("wb") as sink, capture:
@@ -148,11 +153,13 @@ def _work(cell: Cell, work: Work) -> Outcome:
     return _judge(cell, heard, done, stopped=watch.why(), data=data)
 
 
-def _visit(vmlinux: ElfFile, laid_out: StageResult) -> Visit:
+def _visit(image: Image | None, laid_out: StageResult) -> Visit:
     """What is looked at at each stop: all that the audit will look at."""
-    image, found = image_of(vmlinux, "vmlinux"), offsets.load(laid_out.path(OFFSETS))
+    found = offsets.load(laid_out.path(OFFSETS))
 
     def visit(name: str, memory: Memory) -> None:
+        if image is None:
+            return
         # what the guest has instead of records and ops is for the audit to say
         with suppress(Unreadable, BadOutput):
             survey(name, memory, image, found)

@@ -3,19 +3,21 @@
 It ends well whatever the checks say: the verdict judges them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from oolong import kconfig, memory, offsets, stops
 from oolong.audit import guest, live, vmlinux
 from oolong.audit.live import Live
 from oolong.audit.survey import Survey, survey
+from oolong.audit.vmlinux import Image
 from oolong.check import Check, none_of
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput, BadOutput
 from oolong.files import text_of, write_json
-from oolong.memory import Unreadable
+from oolong.memory import Snapshot, Unreadable
 from oolong.model import Cell
+from oolong.offsets import Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.boot import MEMORY, REPORT
 from oolong.stages.offsets import OFFSETS
@@ -55,14 +57,33 @@ def _work(cell: Cell, work: Work) -> Outcome:
         # the build and the boot made these files: what is wrong with them is not a person's fault
         return failed("stub-audit", (str(error.what),), blocks=False)
     if config.get(OUT_OF_LINE) != "y":
-        done = list(live.skipped_all("out-of-line ftrace is off in this kernel"))
-        surveys: list[Survey] = []
+        why = "out-of-line ftrace is off in this kernel"
+        done = [*live.skipped_all(why), *guest.skipped_all(why)]
     else:
         surveys, unreadable = _surveys(snapshots, image, laid_out)
+        seen = Live(image, laid_out, surveys)
+        said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data)
         due = _due(config, modules=cell.config.modules)
-        done = [unreadable, *live.checks(Live(image, laid_out, surveys), due=due)]
-    report = guest.sections(text_of(booted.folder, booted.artifacts[REPORT].path))
-    done += guest.checks(image, surveys, report, booted.data)
+        done = [unreadable, *live.checks(seen, due=due), *guest.checks(seen, said)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
     return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
+
+
+def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], Check]:
+    """What was found at each stop, and a check that all of it could be read."""
+    found, wrong = [], []
+    for snapshot in snapshots:
+        try:
+            found.append(survey(snapshot.name, snapshot, image, laid_out))
+        except (Unreadable, BadOutput) as error:
+            wrong.append((snapshot.name, str(error)))
+    return found, none_of("live.readable", wrong, held=f"ftrace's structures at {len(found)} stops")
+
+
+def _due(config: Mapping[str, str], *, modules: bool) -> list[str]:
+    """The stops of a guest with a configuration."""
+    needs = {**BY_SYMBOL, **(BY_MODULE if modules else {})}
+    absent = {stop for stop, symbol in needs.items() if config.get(symbol, "n") == "n"}
+    absent |= set() if modules else {stops.MODULE, *BY_MODULE}
+    return [stop for stop in (stops.INIT_MEMORY, *stops.NAMES) if stop not in absent]

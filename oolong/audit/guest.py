@@ -1,0 +1,217 @@
+"""The checks of what the guest says of itself: its counts and lists, held against the image and its memory (pure).
+
+Each check is explained in docs/audit.md. Sources: t_show, print_rec and ftrace_process_locs in kernel/trace/ftrace.c of
+Linux 7.3.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from oolong.audit.live import Live
+from oolong.audit.survey import Survey
+from oolong.audit.vmlinux import Image
+from oolong.check import Check, judged, none_of, skipped
+from oolong.stops import KPROBE, OFF, QUIET
+
+AVAILABLE, WITH_ADDRESSES, TOTAL = (
+    "available_filter_functions",
+    "available_filter_functions_addrs",
+    "dyn_ftrace_total_info",
+)
+ENABLED, TOUCHED, PROBES = "enabled_functions", "touched_functions", "kprobes"
+# what the kernel calls a record that it took for dead (FTRACE_INVALID_FUNCTION)
+INVALID = "__ftrace_invalid_address__"
+TRACED = re.compile(r"(?P<name>[^\s(]+)(?: \[(?P<module>\w+)\])?\s*\((?P<users>\d+)\)(?P<flags>.*)")
+NAMES = (
+    "guest.allocated",
+    "guest.total",
+    "guest.available",
+    "guest.listed-once",
+    "guest.enabled",
+    "guest.touched",
+    "guest.kprobe-location",
+)
+
+
+class Enabled(NamedTuple):
+    """A line of enabled_functions."""
+
+    name: str
+    module: str | None
+    users: int
+    registers: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the guest said: `allocated` records when it booted (None: it did not say), and the sections of its report
+    by name."""
+
+    allocated: int | None
+    sections: Mapping[str, Sequence[str]]
+
+    def enabled(self, stop: str) -> list[Enabled] | None:
+        """The functions that are traced at a stop."""
+        lines = self.sections.get(f"{ENABLED}@{stop}")
+        if lines is None:
+            return None
+        found = [TRACED.match(line) for line in lines if not line.startswith(("\t", "#"))]
+        return [
+            Enabled(one["name"], one["module"], int(one["users"]), " R" in one["flags"][:2]) for one in found if one
+        ]
+
+    @cached_property
+    def landed(self) -> dict[str, str]:
+        """Where each kprobe by symbol landed, as the guest's list of enabled functions has it."""
+        return {words[0]: " ".join(words[1:]) for line in self.sections.get(PROBES, ()) if (words := line.split())}
+
+
+def sections(report: str) -> dict[str, list[str]]:
+    """The lines of the guest's report by the name of their section; a terminal ends lines with a return, too."""
+    found: dict[str, list[str]] = {}
+    own: list[str] = []
+    for line in report.replace("\r", "").split("\n"):
+        if line.startswith("== "):
+            own = found.setdefault(line[3:].strip(), [])
+        elif line:
+            own.append(line)
+    return found
+
+
+def told(report: str, booted: Mapping[str, Any]) -> Told:
+    """From the report and the data of the stage boot."""
+    return Told(booted.get("allocated"), sections(report))
+
+
+def checks(live: Live, said: Told) -> Iterator[Check]:
+    """All checks, each once."""
+    yield allocated(live.image, said)
+    yield total(live, said)
+    yield available(live, said)
+    yield listed_once(live.image, said)
+    yield enabled(live, said)
+    yield touched(live, said)
+    yield kprobe_location(live, said)
+
+
+def skipped_all(why: str) -> Iterator[Check]:
+    """All checks of a guest that was not listened to."""
+    yield from (skipped(name, why) for name in NAMES)
+
+
+def allocated(image: Image, said: Told) -> Check:
+    """The kernel made as many records when it booted as the image has patch sites."""
+    count = len(image.sites)
+    told = f"the kernel allocated {said.allocated} records, the image has {count} patch sites"
+    return judged("guest.allocated", said.allocated == count, told)
+
+
+def total(live: Live, said: Told) -> Check:
+    """At each stop dyn_ftrace_total_info counts the records that there are: those of init text are gone."""
+    wrong, counted = [], []
+    for survey in live.surveys:
+        lines = said.sections.get(f"{TOTAL}@{survey.name}")
+        if lines is None:
+            continue
+        number = re.match(r"\d+", lines[0] if lines else "")
+        counted.append(survey.name)
+        if number is None or int(number[0]) != len(survey.records):
+            wrong.append((survey.name, f"the guest counts {lines[:1]}, there are {len(survey.records)} records"))
+    if not counted:
+        return skipped("guest.total", "the guest reported no counts")
+    return none_of("guest.total", wrong, held=f"the guest's count is that of its records at {', '.join(counted)}")
+
+
+def available(live: Live, said: Told) -> Check:
+    """Each record before any tracing is listed, the dead ones as invalid."""
+    name = "guest.available"
+    lines, survey = said.sections.get(AVAILABLE), _at(live, OFF)
+    if lines is None or survey is None:
+        return skipped(name, f"the guest reported no {AVAILABLE}")
+    dead = sum(bool(record.flags & live.flags.disabled) for record in survey.records)
+    invalid = sum(line.startswith(INVALID) for line in lines)
+    what = f"{len(lines)} functions are listed, {invalid} of them invalid"
+    good = len(lines) == len(survey.records) and invalid == dead
+    return judged(name, good, f"{what}; there are {len(survey.records)} records, {dead} of them dead")
+
+
+def listed_once(image: Image, said: Told) -> Check:
+    """No function is listed twice: several of one name are several functions, at their own addresses."""
+    name = "guest.listed-once"
+    lines = said.sections.get(WITH_ADDRESSES)
+    if lines is None:
+        return skipped(name, f"the guest reported no {WITH_ADDRESSES}")
+    owners: dict[tuple[str, int], list[int]] = {}
+    for line in lines:
+        address, _, listed = line.partition(" ")
+        if INVALID in listed or not re.fullmatch(r"[0-9a-f]+", address):
+            continue
+        ip = int(address, 16)
+        named = image.name_of(ip)
+        owners.setdefault((listed, ip - named[1] if named else ip), []).append(ip)
+    wrong = (
+        (listed, f"listed for {', '.join(f'+{ip - start:#x}' for ip in ips)}")
+        for (listed, start), ips in owners.items()
+        if len(ips) > 1
+    )
+    return none_of(name, wrong, held=f"{len(owners)} functions, each once")
+
+
+def enabled(live: Live, said: Told) -> Check:
+    """At each stop the guest lists as traced what its records say: how many, by how many, with registers or not."""
+    wrong, compared = [], []
+    for survey in live.surveys:
+        listed = said.enabled(survey.name)
+        if listed is None:
+            continue
+        compared.append(f"{len(listed)} at {survey.name}")
+        theirs = Counter((one.users, one.registers) for one in listed)
+        ours = Counter(
+            (record.flags & live.flags.users, bool(record.flags & live.flags.wants_regs))
+            for record in survey.records
+            if record.flags & live.flags.enabled
+        )
+        if theirs != ours:
+            wrong.append((survey.name, f"(users, registers) listed {dict(theirs)}, in memory {dict(ours)}"))
+    if not compared:
+        return skipped("guest.enabled", f"the guest reported no {ENABLED}")
+    return none_of("guest.enabled", wrong, held=f"functions listed as traced, as in memory: {', '.join(compared)}")
+
+
+def touched(live: Live, said: Told) -> Check:
+    """Whatever was traced at a stop is listed as touched at the end."""
+    name = "guest.touched"
+    lines = said.sections.get(f"{TOUCHED}@{QUIET}")
+    if lines is None:
+        return skipped(name, f"the guest reported no {TOUCHED}")
+    there = {match["name"] for line in lines if (match := TRACED.match(line))}
+    # a module's functions are forgotten with it
+    seen = {one.name for survey in live.surveys for one in said.enabled(survey.name) or () if one.module is None}
+    wrong = ((function, "was traced, and is not listed") for function in sorted(seen - there))
+    return none_of(name, wrong, held=f"{len(seen)} functions were seen traced, {len(there)} are listed as touched")
+
+
+def kprobe_location(live: Live, said: Told) -> Check:
+    """A kprobe by a function's name uses that function's patch site."""
+    name = "guest.kprobe-location"
+    survey = _at(live, KPROBE)
+    if survey is None or not said.landed:
+        return skipped(name, "no kprobes were tried")
+    used = {
+        record.ip for record in survey.records if record.flags & live.flags.enabled and record.flags & live.flags.regs
+    }
+    own = {site.function.name: site.ip for site in live.image.sites if site.function}
+    wrong = [
+        (function, f"its kprobe landed on {where}")
+        for function, where in said.landed.items()
+        if own.get(function) not in used
+    ]
+    return none_of(name, wrong, held=f"{len(said.landed)} kprobes, each on the function that it was asked for")
+
+
+def _at(live: Live, stop: str) -> Survey | None:
+    return next((survey for survey in live.surveys if survey.name == stop), None)
