@@ -6,6 +6,7 @@ Sources: ELF gABI chapters 4 and 5 (sections, symbols, relocations), 64-bit ELF 
 """
 
 import mmap
+import re
 import struct
 import sys
 from array import array
@@ -150,11 +151,12 @@ class ElfFile:
             if table.type != SHT_SYMTAB or not 0 < table.link < len(self.sections):
                 continue
             strings = self.content(self.sections[table.link])
-            wanted = {}
-            for name in searched:
-                at = strings.find(b"\0" + name.encode() + b"\0")
-                if at >= 0:
-                    wanted[at + 1] = name
+            # linkers also put a name where another one ends with it
+            wanted = {
+                match.start(): name
+                for name in searched
+                for match in re.finditer(re.escape(name.encode()) + b"\0", strings)
+            }
             raw = self.content(table)
             for index, fields in enumerate(layout.iter_unpack(raw[: len(raw) // size * size])):
                 if fields[0] in wanted:

@@ -16,6 +16,7 @@ LARGEST = 1 << 16
 TRAP = 5
 _PACKET = re.compile(rb"\$([^$#]*)#(.{2})", re.DOTALL)
 _STOP = re.compile(rb"T([0-9a-f]{2})(?:[^;]*;)*?thread:([0-9a-f]+);")
+_REGISTER = re.compile(rb"[0-9a-f]{16}")
 _ENDED = re.compile(rb"[WX][0-9a-f]{2}")
 
 
@@ -58,10 +59,10 @@ class Debugger:
         self._do(b"Hg%x" % thread)
         # all of them: QEMU answers `p` only to who has read its descriptions of registers
         answer = self._ask(b"g")
-        try:
-            return bytes.fromhex(answer[16 * number : 16 * number + 16].decode("ascii")).ljust(8, b"\0")
-        except ValueError as error:
-            raise _garbage(answer) from error
+        digits = answer[16 * number : 16 * number + 16]
+        if not _REGISTER.fullmatch(digits):
+            raise _garbage(answer)
+        return bytes.fromhex(digits.decode())
 
     def step(self, thread: int) -> None:
         """One instruction on one CPU, while the others stand still."""

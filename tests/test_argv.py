@@ -31,6 +31,18 @@ def test_a_machine_ends_with_its_guest_and_has_no_network() -> None:
     assert not any("net" in word for word in argv)
 
 
+def test_a_machine_that_is_looked_at_stands_until_it_is_told_and_has_a_second_terminal() -> None:
+    plain = qemu.argv(MACHINE, append="x")
+    argv = qemu.argv(MACHINE, append="x", lines=qemu.Lines(monitor="7", debugger="9"))
+    assert argv[: len(plain)] == plain
+    added = argv[len(plain) :]
+    assert "-S" in added
+    assert {"socket,id=monitor,fd=7", "socket,id=debugger,fd=9", "file,id=report,path=/memory/report"} <= set(added)
+    pairs = dict(itertools.pairwise(added))
+    assert (pairs["-mon"], pairs["-gdb"]) == ("chardev=monitor,mode=control", "chardev:debugger")
+    assert pairs["-device"] == "spapr-vty,chardev=report"
+
+
 def test_the_guest_is_told_what_to_expect_after_the_double_dash() -> None:
     words = guest.arguments(release="7.3.4", endian="be", kprobes="trap").split()
     assert words[words.index("--") + 1 :] == ["release=7.3.4", "endian=be", "kprobes=trap"]

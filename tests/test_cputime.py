@@ -36,6 +36,13 @@ def test_a_program_that_wants_nothing_is_idle() -> None:
     assert watched((1.0, 0.0), (1.01, 0.0), (2.0, 0.0)).idle == 0.0
 
 
+def test_a_time_in_which_it_was_made_to_stand_still_does_not_count() -> None:
+    watch = watched((1.0, 0.0))
+    watch.skip(Share(ran=5.0, waited=2.0))
+    watch.read(Share(ran=5.5, waited=2.0), 1.0)
+    assert (watch.ran, watch.idle) == (1.5, 0.0)
+
+
 def test_threads_and_children_add_up() -> None:
     child = subprocess.Popen([sys.executable, "-c", SPIN], start_new_session=True)
     try:

@@ -1,0 +1,182 @@
+"""Breakpoints, memory and the thread between them, with a machine that is played by the test."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oolong.capture import Capture, Points, name_of, request
+from oolong.elf import Symbol
+from oolong.errors import Infrastructure
+from oolong.memory import PAGE, Memory, Unreadable
+from oolong.stops import INIT_MEMORY, NAMES, NUMBER, OFF, ONE
+
+RAM = 1 << 20
+LINEAR, MODULE = 0xC000000000004000, 0xC008000000010000
+POINTS = Points(init=0xC000000000001000, stop=0xC000000000002000, little=False)
+Player = Callable[[socket.socket], None]
+# where the played machine has pt_regs, and their first argument
+REGISTERS, SAVED = 0xC000000000005E80, 0xE80 + 24
+
+
+def test_the_linear_map_is_read_by_physical_address() -> None:
+    command, arguments = request(LINEAR, 2 * PAGE, ram=RAM, cpu=3, filename="/memory/pages")
+    assert (command, arguments) == ("pmemsave", {"val": 0x4000, "size": 2 * PAGE, "filename": "/memory/pages"})
+
+
+def test_all_else_is_read_as_a_cpu_sees_it_by_a_signed_address() -> None:
+    command, arguments = request(MODULE, PAGE, ram=RAM, cpu=3, filename="/memory/pages")
+    assert command == "memsave"
+    assert (arguments["val"], arguments["cpu-index"]) == (MODULE - (1 << 64), 3)
+
+
+@pytest.mark.parametrize(
+    ("address", "size"),
+    [
+        (0xC000000000000000 + RAM, PAGE),
+        (0xC000000000000000 + RAM - PAGE, 2 * PAGE),
+        (0xC007FFFFFFFFF000, 2 * PAGE),
+        (MODULE, RAM + PAGE),
+        (1 << 64, PAGE),
+        (-PAGE, PAGE),
+    ],
+)
+def test_nothing_is_read_where_no_memory_is(address: int, size: int) -> None:
+    with pytest.raises(Unreadable):
+        request(address, size, ram=RAM, cpu=0, filename="x")
+
+
+def test_only_numbers_of_stops_have_names() -> None:
+    assert [name_of(NUMBER + place) for place in range(len(NAMES))] == list(NAMES)
+    assert {name_of(number) for number in (0, 1, NUMBER - 1, NUMBER + len(NAMES), LINEAR)} == {None}
+
+
+@pytest.mark.parametrize(("other", "distance"), [(0, 0), (0x20, 0), (0x60, 8), (0x80, 16)])
+def test_a_function_is_stopped_where_all_calls_pass(other: int, distance: int) -> None:
+    assert Symbol(0x1000, 16, 1, other).local_entry == 0x1000 + distance
+
+
+class Machine:
+    """QEMU as the capture hears it: comes to the init breakpoint, then to the other with each of some values in r3."""
+
+    def __init__(self, folder: Path, values: list[int]) -> None:
+        self.folder = folder
+        self.values = [0, *values]
+        self.saved = NUMBER
+        self.done: list[str] = []
+
+    def monitor(self, line: socket.socket) -> None:
+        with line:
+            line.sendall(b'{"QMP": {"version": {}, "capabilities": []}}\n')
+            # one command at a time comes, and is not ended by a line
+            while heard := line.recv(1 << 16):
+                asked = json.loads(heard)
+                answer = self._do(asked["execute"], asked.get("arguments", {}))
+                line.sendall(json.dumps({**answer, "id": asked.get("id")}).encode() + b"\n")
+
+    def _do(self, command: str, arguments: dict[str, int]) -> dict[str, object]:
+        if command == "qmp_capabilities":
+            return {"return": {}}
+        self.done.append(f"{command} {arguments['val']:#x}")
+        if command == "memsave":
+            return {"error": {"class": "GenericError", "desc": "Invalid addr"}}
+        page = bytearray(b"m" * arguments["size"])
+        page[SAVED : SAVED + 8] = self.saved.to_bytes(8, "big")
+        (self.folder / "pages").write_bytes(page)
+        return {"return": {}}
+
+    def debugger(self, line: socket.socket) -> None:
+        with line:
+            heard = b""
+            while chunk := line.recv(1 << 16):
+                heard += chunk
+                while b"#" in heard[:-2]:
+                    body, _, rest = heard.partition(b"$")[2].partition(b"#")
+                    heard = rest[2:]
+                    if body == b"vCont;c" and not self.values:
+                        return
+                    line.sendall(b"+" + self._packet(body))
+
+    def _packet(self, body: bytes) -> bytes:
+        self.done.append(body.decode())
+        answer = b"OK"
+        if body.startswith((b"?", b"vCont;s")):
+            answer = b"T05thread:01;"
+        elif body == b"vCont;c":
+            self.value = self.values.pop(0)
+            answer = b"T05thread:02;"
+        elif body == b"g":
+            answer = b"%048x%016x" % (0, self.value)
+        return b"$%b#%02x" % (answer, sum(answer) % 256)
+
+
+def run(capture: Capture, monitor: Player, debugger: Player) -> None:
+    """Play a machine until its debugger's part is over, or the capture gives up; then all of it ends."""
+    fds = (capture.monitor_fd, capture.debugger_fd)
+    parts = [
+        threading.Thread(target=play, args=(socket.socket(fileno=os.dup(fd)),), daemon=True)
+        for play, fd in zip((monitor, debugger), fds, strict=True)
+    ]
+    for part in parts:
+        part.start()
+    while parts[1].is_alive() and not capture.failed:
+        parts[1].join(0.01)
+
+
+def touch(name: str, memory: Memory) -> None:
+    memory.read(LINEAR, 8)
+    memory.read(MODULE, 8)
+
+
+def captured(machine: Machine, visit: Callable[[str, Memory], None] = touch) -> Capture:
+    """What became of a machine that ran to its end."""
+    with Capture(machine.folder, seen_as="/memory", ram=RAM, points=POINTS, visit=visit) as capture:
+        run(capture, machine.monitor, machine.debugger)
+    return capture
+
+
+def test_the_guest_is_looked_at_once_at_each_stop(tmp_path: Path) -> None:
+    """The number is in r3, or in what r3 points at; other callers are let pass."""
+    machine = Machine(tmp_path, [NUMBER + 1, NUMBER + 1, 1, REGISTERS, NUMBER + 99])
+    capture = captured(machine)
+    assert [snapshot.name for snapshot in capture.snapshots] == [INIT_MEMORY, ONE, OFF]
+    assert [list(snapshot.pages) for snapshot in capture.snapshots] == [[LINEAR]] * 3
+    assert capture.snapshots[0].pages[LINEAR] is capture.snapshots[1].pages[LINEAR]
+    assert not (tmp_path / "pages").exists()
+    breakpoints = [done for done in machine.done if done[0] in "Zzv"]
+    init, stop = f"0,{POINTS.init:x},4", f"0,{POINTS.stop:x},4"
+    assert breakpoints[:5] == [f"Z{init}", "vCont;c", f"z{init}", f"Z{stop}", "vCont;c"]
+    assert breakpoints[5:9] == [f"z{stop}", "vCont;s:2", f"Z{stop}", "vCont;c"]
+
+
+def test_a_machine_that_ends_at_once_leaves_nothing(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    capture = Capture(tmp_path, seen_as="/memory", ram=RAM, points=POINTS, visit=touch)
+    with capture:
+        pass
+    assert capture.snapshots == []
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_goes_wrong_in_a_look_is_raised_in_the_end(tmp_path: Path) -> None:
+    def fail(name: str, memory: Memory) -> None:
+        raise ValueError("a defect")
+
+    with pytest.raises(ValueError, match="a defect"):
+        captured(Machine(tmp_path, []), fail)
+
+
+def test_a_monitor_that_makes_no_sense_is_infrastructure(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, [])
+
+    def babble(line: socket.socket) -> None:
+        with line:
+            line.sendall(b"good morning\n")
+
+    machine.monitor = babble  # type: ignore[method-assign]
+    with pytest.raises(Infrastructure, match="monitor does not make sense"):
+        captured(machine)
