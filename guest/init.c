@@ -182,11 +182,38 @@ static void report_file(const char *file, const char *at)
 	close(fd);
 }
 
+static int report_of_module(const char *line, void *with)
+{
+	(void)with;
+	if (strchr(line, '[')) {
+		report(line, strlen(line));
+		report("\n", 1);
+	}
+	return 1;
+}
+
+// All functions would take seconds: of those, the lines of modules and the number of all.
+static void report_enabled(enum point point)
+{
+	char line[64];
+	int all = point == ALL || point == MODULE || point == GRAPH, enabled;
+
+	if (!all) {
+		report_file("enabled_functions", points[point]);
+	} else if (report_fd >= 0) {
+		snprintf(line, sizeof(line), "== enabled_functions@%s\n", points[point]);
+		report(line, strlen(line));
+		enabled = see_lines("enabled_functions", report_of_module, NULL);
+		snprintf(line, sizeof(line), "count %d\n", enabled);
+		report(line, strlen(line));
+	}
+}
+
 // With a breakpoint at this system call the host has its look now; without one it is a call that fails.
 static void stop(enum point point)
 {
 	report_file("dyn_ftrace_total_info", points[point]);
-	report_file("enabled_functions", points[point]);
+	report_enabled(point);
 	say("# stop %s", points[point]);
 	syscall(__NR_sched_get_priority_max, STOP_NUMBER + point);
 }
