@@ -77,8 +77,8 @@ class Capture:
     """A machine that is stopped and looked at while it runs, as a context around its running.
 
     QEMU is given `monitor_fd` and `debugger_fd`, started with all CPUs standing, and `folder` as `seen_as`. `visit` is
-    called at each stop with its name; whatever it reads is kept. It must end, and not fail, whatever it reads. Leaving the context
-    ends the thread, and raises what went wrong in it.
+    called at each stop with its name; whatever it reads is kept. It must end, and not fail, whatever it reads. Leaving
+    the context ends the thread, and raises what went wrong in it.
     """
 
     def __init__(self, folder: Path, *, seen_as: str, ram: int, points: Points | None, visit: Visit) -> None:

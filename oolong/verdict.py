@@ -19,9 +19,9 @@ from oolong.stage import FAIL as STAGE_FAIL
 from oolong.stubs import StubAreas
 
 STUB_AUDIT, GUEST_TEST = "stub-audit", "guest-test"
-EXPECTED_OOL, REPRODUCED, GUEST_TOTAL = "expect.ool", "artifacts.digest", "guest.total"
+EXPECTED_OOL, REPRODUCED = "expect.ool", "artifacts.digest"
 # what a failed check makes of a cell, where it is no finding about stubs, nor one of the guest about itself
-KINDS = {EXPECTED_OOL: "unexpected", REPRODUCED: "digest", GUEST_TOTAL: STUB_AUDIT}
+KINDS = {EXPECTED_OOL: "unexpected", REPRODUCED: "digest"}
 LINKS = ("link", "crosslink")
 # the stages whose data holds checks of their own
 AUDITS = ("audit", "live")
@@ -158,7 +158,7 @@ def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -
     agrees = stages["stubs"].status != STAGE_FAIL
     evidence = "its counts are ours" if agrees else "; ".join(stages["stubs"].lines)
     victims = () if agrees else stages["stubs"].lines
-    yield replace(judged("stubs.tree-script", agrees, evidence), victims=victims)
+    yield replace(judged("object.tree-script", agrees, evidence), victims=victims)
     for stage in LINKS:
         if stage in areas:
             evidence = f"in vmlinux {_told(areas[stage])}; counted {_told(planned)}"
@@ -170,7 +170,7 @@ def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -
         yield judged("stubs.both-links", same, "both stub passes reserve the same" if same else "they differ")
     if "boot" in stages and stages["boot"].ok:
         yield _equal("boot.sites", booted["allocated"], counts["total"], "the kernel allocated records for")
-        yield _equal(GUEST_TOTAL, booted["total"], counts["text"], "with init text freed, the guest lists")
+        yield _equal("boot.total", booted["total"], counts["text"], "with init text freed, the guest lists")
 
 
 def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterator[Check]:

@@ -52,12 +52,12 @@ def test_all_in_order_is_a_pass() -> None:
     judged = judge(passing(), areas={"link": AREAS, "crosslink": AREAS}, declared=NOTHING)
     assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
     assert [check.name for check in judged.checks] == [
-        "stubs.tree-script",
+        "object.tree-script",
         "stubs.link",
         "stubs.crosslink",
         "stubs.both-links",
         "boot.sites",
-        "guest.total",
+        "boot.total",
     ]
     assert "15 startup and 8 guest tests" in judged.summary
 
@@ -75,7 +75,7 @@ def test_the_first_stage_that_failed_names_the_failure() -> None:
         ("stubs.link", passing(), {"link": StubAreas(text=4, text_end=1, inittext=2)}),
         ("stubs.both-links", passing(), {"link": AREAS, "crosslink": StubAreas(text=4, text_end=2, inittext=9)}),
         ("boot.sites", [*passing()[:3], stage("boot", **{**BOOTED, "allocated": 9})], {"link": AREAS}),
-        ("guest.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": 5})], {"link": AREAS}),
+        ("boot.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": 5})], {"link": AREAS}),
     ],
 )
 def test_counts_that_disagree_are_a_stub_audit(
@@ -91,7 +91,7 @@ def test_counts_that_disagree_are_a_stub_audit(
     [
         ("stubs.link", passing(), {}),
         ("boot.sites", [*passing()[:3], stage("boot", **{**BOOTED, "allocated": None})], {"link": AREAS}),
-        ("guest.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": None})], {"link": AREAS}),
+        ("boot.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": None})], {"link": AREAS}),
     ],
 )
 def test_a_count_that_nobody_told_is_no_pass(
@@ -106,7 +106,7 @@ def test_a_script_that_disagrees_fails_its_check() -> None:
     stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
     judged = judge(stages, areas={}, declared=NOTHING)
     assert judged.kind == "stub-audit"
-    assert [check.status for check in judged.checks if check.name == "stubs.tree-script"] == ["fail"]
+    assert [check.status for check in judged.checks if check.name == "object.tree-script"] == ["fail"]
 
 
 def test_out_of_line_off_skips_the_checks() -> None:
@@ -280,7 +280,7 @@ def test_a_script_that_disagrees_may_be_known_to() -> None:
         stage("boot", **BOOTED),
     ]
     both = replace(
-        issue("one", "stage.stubs", Names(globs=("they say 1",))), checks=("stage.stubs", "stubs.tree-script")
+        issue("one", "stage.stubs", Names(globs=("they say 1",))), checks=("stage.stubs", "object.tree-script")
     )
     judged = judge(stages, areas={"link": AREAS}, declared=knowing(both))
     assert (judged.status, judged.summary) == ("known", "stubs failed: they say 1, 1 known issue: one")

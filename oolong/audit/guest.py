@@ -36,6 +36,8 @@ NAMES = (
     "guest.kprobe-location",
 )
 
+COUNT = re.compile(r"count (\d+)")
+
 
 class Enabled(NamedTuple):
     """A line of enabled_functions."""
@@ -63,6 +65,11 @@ class Told:
         return [
             Enabled(one["name"], one["module"], int(one["users"]), " R" in one["flags"][:2]) for one in found if one
         ]
+
+    def counted(self, stop: str) -> int | None:
+        """How many functions are traced at a stop, where it reported no more than that."""
+        lines = self.sections.get(f"{ENABLED}@{stop}", ())
+        return next((int(match[1]) for line in lines if (match := COUNT.fullmatch(line))), None)
 
     @cached_property
     def landed(self) -> dict[str, str]:
@@ -162,19 +169,23 @@ def listed_once(image: Image, said: Told) -> Check:
 
 
 def enabled(live: Live, said: Told) -> Check:
-    """At each stop the guest lists as traced what its records say: how many, by how many, with registers or not."""
+    """At each stop the guest lists as traced what its records say: how many, by how many, with registers or not.
+
+    Where it traces all functions it reports how many lines there are, and those of modules.
+    """
     wrong, compared = [], []
     for survey in live.surveys:
-        listed = said.enabled(survey.name)
+        listed, counted = said.enabled(survey.name), said.counted(survey.name)
         if listed is None:
             continue
-        compared.append(f"{len(listed)} at {survey.name}")
+        busy = [record for record in survey.records if record.flags & live.flags.enabled]
+        compared.append(f"{len(busy)} at {survey.name}")
+        if counted is not None:
+            if counted != len(busy):
+                wrong.append((survey.name, f"{counted} are listed, {len(busy)} are enabled in memory"))
+            busy = [record for record in busy if live.image.area_of(record.ip) is None]
         theirs = Counter((one.users, one.registers) for one in listed)
-        ours = Counter(
-            (record.flags & live.flags.users, bool(record.flags & live.flags.wants_regs))
-            for record in survey.records
-            if record.flags & live.flags.enabled
-        )
+        ours = Counter((record.flags & live.flags.users, bool(record.flags & live.flags.wants_regs)) for record in busy)
         if theirs != ours:
             wrong.append((survey.name, f"(users, registers) listed {dict(theirs)}, in memory {dict(ours)}"))
     if not compared:
