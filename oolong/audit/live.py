@@ -99,8 +99,7 @@ class Live:
     def told(self, survey: Survey, ip: int) -> str:
         """A patch site for people."""
         if self.image.area_of(ip) is not None:
-            found = self.image.function_at(ip)
-            return found.name if found else self.image.told(ip)
+            return self.image.owner(ip)
         module = survey.module_at(ip)
         return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
 
