@@ -266,7 +266,8 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
     special = live.flags.regs | live.flags.direct | live.flags.tramp
     for record in survey.records:
         found = survey.code.words(record.stub, 4)
-        wanted = usual.get(record.ip)
+        own = live.allocation.stubs.get(record.ip)
+        wanted = usual.get(record.ip) if own and own.code == record.stub else None
         if wanted is None or (record.flags & busy and record.flags & special):
             wanted = _wanted(live, survey, record)
         if found is None or wanted is None or tuple(found) != wanted:
@@ -274,10 +275,11 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
-    """The instructions of a stub as its record's flags have them; None if it cannot be so."""
+    """The instructions of a stub, where it is, as its record's flags have them; None if it cannot be so."""
     stub = live.stub_of(survey, record)
     if stub is None:
         return None
+    stub = stub._replace(code=record.stub)
     return sequence(stub, _call_target(live, survey, record, stub.call))
 
 
