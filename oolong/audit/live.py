@@ -111,8 +111,8 @@ class Live:
         return Stub(record.ip, module.name, 0, record.stub) if module else None
 
 
-def checks(live: Live, *, due: Sequence[str]) -> Iterator[Check]:
-    """All checks, each once over all stops; `due` are the stops that there must be."""
+def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
+    """All checks, each once over all stops; `due` are the stops that there must be, None for a guest that failed."""
     yield stops(live, due)
     yield records(live)
     yield none_of("live.sites", _over(live, _wrong_sites), held=_told(live, "sites are a nop, or branch to their stub"))
@@ -134,9 +134,11 @@ def skipped_all(why: str) -> Iterator[Check]:
     yield from (skipped(name, why) for name in NAMES)
 
 
-def stops(live: Live, due: Sequence[str]) -> Check:
+def stops(live: Live, due: Sequence[str] | None) -> Check:
     """The guest stood still at each point that is due."""
     there = [survey.name for survey in live.surveys]
+    if due is None:
+        return skipped("live.stops", f"the guest failed; it had stopped at {', '.join(there)}")
     wrong = [(name, "the guest did not stop there") for name in due if name not in there]
     return none_of("live.stops", wrong, held=", ".join(there))
 

@@ -63,7 +63,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         surveys, unreadable = _surveys(snapshots, image, laid_out)
         seen = Live(image, laid_out, surveys)
         said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data)
-        due = _due(config, modules=cell.config.modules)
+        due = _due(config, modules=cell.config.modules) if booted.ok else None
         done = [unreadable, *live.checks(seen, due=due), *guest.checks(seen, said)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
