@@ -23,21 +23,17 @@ MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
 # at these nothing is traced
 SILENT = INIT_MEMORY, OFF, QUIET
-NAMES = (
-    "live.stops",
-    "live.records",
+STUBS = (
     "live.sites",
     "live.stub-addresses",
     "live.stub-words",
     "live.stub-ops",
     "live.unused-stubs",
     "live.modules",
-    "live.reference-counts",
-    "live.disabled-records",
-    "live.silence",
     "live.restored",
 )
-
+NAMES = "live.stops", "live.records", *STUBS, "live.reference-counts", "live.disabled-records", "live.silence"
+OFF_REASON = "out-of-line ftrace is off in this kernel"
 
 Look = Callable[["Live", Survey], Iterator[tuple[str, str]]]
 
@@ -116,17 +112,22 @@ def checks(live: Live, *, due: Sequence[str]) -> Iterator[Check]:
     """All checks, each once over all stops; `due` are the stops that there must be."""
     yield stops(live, due)
     yield records(live)
+    yield from _stubs(live) if live.image.out_of_line else (skipped(name, OFF_REASON) for name in STUBS)
+    yield none_of(
+        "live.reference-counts", _over(live, _wrong_counts), held=_told(live, "records count the ops that trace them")
+    )
+    yield disabled_records(live)
+    yield silence(live)
+
+
+def _stubs(live: Live) -> Iterator[Check]:
+    """The checks of sites and stubs."""
     yield none_of("live.sites", _over(live, _wrong_sites), held=_told(live, "sites are a nop, or branch to their stub"))
     yield none_of("live.stub-addresses", _over(live, _wrong_addresses), held=_told(live, "records have their stub"))
     yield none_of("live.stub-words", _over(live, _wrong_words), held=_told(live, "stubs are right in each word"))
     yield none_of("live.stub-ops", _over(live, _wrong_ops), held=_told(live, "stubs point at the ops that they call"))
     yield none_of("live.unused-stubs", _over(live, _used_stubs), held=_told(live, "stubs in use, all others zero"))
     yield modules(live)
-    yield none_of(
-        "live.reference-counts", _over(live, _wrong_counts), held=_told(live, "records count the ops that trace them")
-    )
-    yield disabled_records(live)
-    yield silence(live)
     yield restored(live)
 
 

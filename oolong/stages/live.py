@@ -21,7 +21,6 @@ from oolong.offsets import Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.boot import MEMORY, REPORT
 from oolong.stages.offsets import OFFSETS
-from oolong.stages.stubs import OUT_OF_LINE
 from oolong.store import failed
 
 CHECKS = "checks.json"
@@ -56,15 +55,13 @@ def _work(cell: Cell, work: Work) -> Outcome:
     except BadInput as error:
         # the build and the boot made these files: what is wrong with them is not a person's fault
         return failed("stub-audit", (str(error.what),), blocks=False)
-    if config.get(OUT_OF_LINE) != "y":
-        why = "out-of-line ftrace is off in this kernel"
-        done = [*live.skipped_all(why), *guest.skipped_all(why)]
-    else:
-        surveys, unreadable = _surveys(snapshots, image, laid_out)
-        seen = Live(image, laid_out, surveys)
-        said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data)
-        due = _due(config, modules=cell.config.modules)
-        done = [unreadable, *live.checks(seen, due=due), *guest.checks(seen, said)]
+    if config.get("DYNAMIC_FTRACE") != "y":
+        return Outcome(data={"checks": []})
+    surveys, unreadable = _surveys(snapshots, image, laid_out)
+    seen = Live(image, laid_out, surveys)
+    said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data)
+    due = _due(config, modules=cell.config.modules)
+    done = [unreadable, *live.checks(seen, due=due), *guest.checks(seen, said)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
     return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
