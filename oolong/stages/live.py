@@ -59,7 +59,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         return Outcome(data={"checks": []})
     surveys, unreadable = _surveys(snapshots, image, laid_out)
     seen = Live(image, laid_out, surveys)
-    said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data)
+    said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
     due = _due(config, modules=cell.config.modules)
     done = [unreadable, *live.checks(seen, due=due), *guest.checks(seen, said)]
     told = [check.as_json() for check in done]

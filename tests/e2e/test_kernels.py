@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from oolong import stubs
+from oolong import elf, memory, powerpc, stubs
 from oolong.digest import file_sha256
 from oolong.files import remove_tree
+from oolong.stops import INIT_MEMORY
 from tests import schema
 from tests.checkout import cache_with_tools, copied_to
 from tests.e2e.conftest import BE, LE, Smoke, recipes
@@ -39,6 +41,20 @@ def test_one_command_builds_and_boots_both_endians(smoke: Smoke) -> None:
         booted = next(stage["data"] for stage in result["stages"] if stage["stage"] == "boot")
         assert (booted["tests"], booted["skipped"]) == (12, [])
         assert re.search(rf"^{cell} +pass ", smoke.ran.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("cell", "order"), [(LE, "<"), (BE, ">")])
+def test_the_memory_of_init_is_kept_before_it_is_freed(smoke: Smoke, cell: str, order: str) -> None:
+    booted = next(stage for stage in smoke.checkout.result(cell)["stages"] if stage["stage"] == "boot")
+    assert booted["data"]["stops"][0] == INIT_MEMORY
+    assert booted["data"]["capture_seconds"] < 3
+    snapshot, *_ = memory.load(smoke.checkout.cache / "stages" / "boot" / booted["digest"] / "memory")
+    with elf.opened(smoke.checkout.folder / "build" / "results" / cell / "vmlinux") as vmlinux:
+        stub = vmlinux.symbols_by_name(("ftrace_ool_stub_inittext",))["ftrace_ool_stub_inittext"].value
+    _, first, call, last, back = struct.unpack(f"{order}Q4I", snapshot.read(stub, 24))
+    assert (first, last) == (powerpc.MFLR_R0, powerpc.MTLR_R0)
+    assert powerpc.links(call)
+    assert powerpc.branch_target(back, stub + 20) is not None
 
 
 @pytest.mark.parametrize("cell", [LE, BE])
