@@ -16,8 +16,6 @@ INIT_SOURCE = "init.c"
 # the modules that init loads and unloads by itself, those of the kernel's samples besides, and the folder of the source
 # of our own
 OWN_MODULES, SAMPLES, OWN_MODULES_SOURCE = ("oolong_guest.ko", "oolong_data.ko"), "samples", "module"
-# a small kernel has neither for its programs
-NO_VECTORS = "-mno-vsx", "-mno-altivec"
 NODES = (
     "dir /dev 0755 0 0",
     "dir /proc 0555 0 0",
@@ -37,7 +35,7 @@ def commands(cell: Cell) -> tuple[tuple[str, ...], ...]:
         (
             *_compiler(cell),
             "-static", "-nostdlib", "-nostdinc", "-Os", "-fno-ident", "-fno-stack-protector",
-            "-fno-asynchronous-unwind-tables", *NO_VECTORS, "-Wall", "-Wextra", "-Werror",
+            "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror",
             "-isystem", f"{BUILD}/usr/include",
             "-include", f"{SRC}/tools/include/nolibc/nolibc.h",
             "-o", f"{OUT}/init", f"{GUEST}/{INIT_SOURCE}",
