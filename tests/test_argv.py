@@ -59,7 +59,7 @@ def test_the_guest_is_built_without_libc_by_the_cells_compiler() -> None:
     headers, compiler, packer = guest.commands(cell(Endian.BE))
     assert headers[-1] == "headers"
     assert compiler[0] == "powerpc64-linux-gnu-gcc"
-    assert {"-static", "-nostdlib", "-nostdinc", "-Werror"} <= set(compiler)
+    assert {"-static", "-nostdlib", "-nostdinc", "-Werror", "-mno-altivec", "-mno-vsx"} <= set(compiler)
     assert packer[0] == "gcc"
     assert guest.pack()[1:3] == ("-t", "0")
 
