@@ -277,7 +277,7 @@ def test_patches_are_applied_to_a_copy(checkout: Checkout, tmp_path: Path) -> No
         "--- a/text.c\n+++ b/text.c\n@@ -6,2 +6,3 @@\n int five(int x) { return x + 5; }\n"
         " int six(int x) { return x + 6; }\n+int seven(int x) { return x + 7; }\n"
     )
-    done = checkout.doit("cell:le-*-gcc-14-*", f"kernel={kernel}", f"patches={patch}")
+    done = checkout.doit("cell:le-minimal-gcc-14-*", f"kernel={kernel}", f"patches={patch}")
     assert done.code == 0, done.err
     result = checkout.result("le-minimal-gcc-14-fakelinux-patched")
     assert json.loads(stage_of(result, "stubs"))["text"] == 7
@@ -299,11 +299,11 @@ def test_a_config_without_stubs_is_built_and_booted(checkout: Checkout, tmp_path
 
 
 def test_modules_are_built_and_packed(checkout: Checkout) -> None:
-    """Those of the configuration, and the one that the guest traces."""
+    """Those of the configuration, and the guest's own."""
     done = run_fake(checkout)
     assert done.code == 0, done.err
     stages = {stage["stage"]: stage for stage in checkout.result(CELL)["stages"]}
-    assert stages["modules"]["artifacts"].keys() == {"fake.ko", "oolong_guest.ko", "content"}
+    assert stages["modules"]["artifacts"].keys() == {"fake.ko", "oolong_data.ko", "oolong_guest.ko", "content"}
     assert stages["initramfs"]["recipe"]["inputs"]["modules"] == stages["modules"]["digest"]
     log = (checkout.folder / "build" / "results" / CELL / "logs" / "initramfs.log").read_text()
     assert "gen_init_cpio" in log

@@ -13,6 +13,7 @@ from tests.e2e.conftest import Smoke
 pytestmark = pytest.mark.e2e
 CLANG, WITHOUT = "le-minimal-clang-22", ("le-minimal-gcc-12", "be-minimal-clang-22")
 OTHERS = ("le-minimal-gcc-13", "be-minimal-gcc-13", "be-minimal-gcc-12")
+SAMPLES = ("le-samples-gcc-14", "be-samples-gcc-14")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def check_stubs(smoke: Smoke, cell: str) -> None:
     assert {check["status"] for check in result["verdict"]["checks"]} == {"pass"}
     assert data_of(result, "stubs")["total"] > 10_000
     assert data_of(result, "boot")["allocated"] == data_of(result, "stubs")["total"]
-    assert (data_of(result, "boot")["tests"], data_of(result, "boot")["skipped"]) == (12, [])
+    assert (data_of(result, "boot")["tests"], data_of(result, "boot")["skipped"]) == (14, [])
 
 
 def check_without(smoke: Smoke, cell: str) -> None:
@@ -45,7 +46,7 @@ def check_without(smoke: Smoke, cell: str) -> None:
     assert data_of(result, "stubs") == {"out_of_line": False}
     with pytest.raises(BadInput):
         stubs.read_areas(smoke.checkout.folder / "build" / "results" / cell / "vmlinux")
-    assert (data_of(result, "boot")["tests"], data_of(result, "boot")["skipped"]) == (12, [])
+    assert (data_of(result, "boot")["tests"], data_of(result, "boot")["skipped"]) == (14, [])
 
 
 def test_clang_builds_and_boots_with_stubs(smoke: Smoke, ran: Ran) -> None:
@@ -68,3 +69,6 @@ def test_the_whole_set_passes(smoke: Smoke) -> None:
     for cell in OTHERS[:2]:
         check_stubs(smoke, cell)
     check_without(smoke, OTHERS[2])
+    for cell in SAMPLES:
+        # direct calls and a livepatch besides
+        assert data_of(smoke.checkout.result(cell), "boot")["tests"] == 16
