@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oolong import elf, powerpc, stubs
-from oolong.check import Check, none_of, skipped
+from oolong.check import Check, judged, none_of, skipped
 from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
 # what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
@@ -66,17 +66,22 @@ class Object:
         return f"{self.names[entry.section]}+{entry.place:#x}"
 
     def word(self, entry: Entry) -> int | None:
-        """The instruction that an entry points at; None where that is no code.
+        """The instruction that an entry points at; None where that is no code."""
+        found = self.words(entry)
+        return found[0] if found else None
+
+    def words(self, entry: Entry) -> Sequence[int]:
+        """The instruction that an entry points at and the next one, if there is one; empty where that is no code.
 
         clang points at the global entry point of a function, and puts the nop at the local one.
         """
         words = self.code.get(entry.section) if entry.section is not None else None
         number, rest = divmod(entry.place, powerpc.INSTRUCTION)
         if words is None or rest or not 0 <= number < len(words):
-            return None
+            return ()
         if self.clang and number + 2 < len(words) and powerpc.sets_up_toc(words[number], words[number + 1]):
-            return words[number + 2]
-        return words[number]
+            number += 2
+        return words[number : number + 2]
 
     @property
     def plan(self) -> tuple[int, int]:
@@ -135,6 +140,7 @@ def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterato
     yield targets(found)
     yield unique(found)
     yield nops(found)
+    yield one_nop(found)
     yield sections(found)
     yield counts(found, source)
 
@@ -202,13 +208,21 @@ def unique(found: Object) -> Check:
 
 
 def nops(found: Object) -> Check:
-    """At each place stands the one nop of -fpatchable-function-entry=1."""
+    """At each place stands the nop of -fpatchable-function-entry=1."""
     wrong = (
         (found.function(entry), f"{word:08x}, which is no nop")
         for entry in found.entries
         if (word := found.word(entry)) is not None and word != powerpc.NOP
     )
     return none_of("object.nops", wrong, held=f"a nop at each of {len(found.entries)} places")
+
+
+def one_nop(found: Object) -> Check:
+    """Most sites are followed by something else: with another count in the option there would be a nop after each. One
+    here and there is, where the compiler aligns a loop."""
+    again = sum(tuple(found.words(entry)) == (powerpc.NOP, powerpc.NOP) for entry in found.entries)
+    told = f"after {again} of {len(found.entries)} nops there is another one"
+    return judged("object.one-nop", 2 * again < len(found.entries) or not again, told)
 
 
 def sections(found: Object) -> Check:
