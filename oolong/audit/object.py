@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oolong import elf, powerpc, stubs
-from oolong.check import Check, judged, none_of, skipped
+from oolong.check import Check, none_of, skipped
 from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
+# to which compilers align loops, at least
+LOOP_ALIGNMENT = 16
 # what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
 TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
 
@@ -65,23 +67,23 @@ class Object:
             return own[place][2]
         return f"{self.names[entry.section]}+{entry.place:#x}"
 
-    def word(self, entry: Entry) -> int | None:
-        """The instruction that an entry points at; None where that is no code."""
-        found = self.words(entry)
-        return found[0] if found else None
-
-    def words(self, entry: Entry) -> Sequence[int]:
-        """The instruction that an entry points at and the next one, if there is one; empty where that is no code.
+    def site(self, entry: Entry) -> tuple[Sequence[int], int] | None:
+        """The patch site of an entry: the words of its section, and which of them it is; None where that is no code.
 
         clang points at the global entry point of a function, and puts the nop at the local one.
         """
         words = self.code.get(entry.section) if entry.section is not None else None
         number, rest = divmod(entry.place, powerpc.INSTRUCTION)
         if words is None or rest or not 0 <= number < len(words):
-            return ()
+            return None
         if self.clang and number + 2 < len(words) and powerpc.sets_up_toc(words[number], words[number + 1]):
-            number += 2
-        return words[number : number + 2]
+            return words, number + 2
+        return words, number
+
+    def word(self, entry: Entry) -> int | None:
+        """The instruction at the patch site of an entry; None where that is no code."""
+        found = self.site(entry)
+        return None if found is None else found[0][found[1]]
 
     @property
     def plan(self) -> tuple[int, int]:
@@ -218,11 +220,34 @@ def nops(found: Object) -> Check:
 
 
 def one_nop(found: Object) -> Check:
-    """Most sites are followed by something else: with another count in the option there would be a nop after each. One
-    here and there is, where the compiler aligns a loop."""
-    again = sum(tuple(found.words(entry)) == (powerpc.NOP, powerpc.NOP) for entry in found.entries)
-    told = f"after {again} of {len(found.entries)} nops there is another one"
-    return judged("object.one-nop", 2 * again < len(found.entries) or not again, told)
+    """After the nop comes the function, not a second one: all that the kernel makes room for is one instruction.
+
+    Where a function begins with a loop the compiler may align that with nops. So nops that end at an aligned place to
+    which the code after them jumps back are not counted, whoever put them there.
+    """
+    places: dict[int | None, list[int]] = {}
+    for entry in sorted(found.entries, key=lambda entry: entry.place):
+        places.setdefault(entry.section, []).append(entry.place)
+    wrong = []
+    for entry in found.entries:
+        words, number = found.site(entry) or ((), 0)
+        if words[number : number + 2].count(powerpc.NOP) < 2:
+            continue
+        own = places[entry.section]
+        after = bisect_right(own, entry.place)
+        end = own[after] // powerpc.INSTRUCTION if after < len(own) else len(words)
+        if not _aligns_a_loop(words, number, end):
+            wrong.append((found.function(entry), "more than one nop"))
+    return none_of("object.one-nop", wrong, held=f"no second nop at any of {len(found.entries)} places")
+
+
+def _aligns_a_loop(words: Sequence[int], number: int, end: int) -> bool:
+    """Whether the nops from a word on end at an aligned place that the words up to `end` jump to."""
+    loop = next((at for at in range(number, end) if words[at] not in powerpc.PADDING), end)
+    start = loop * powerpc.INSTRUCTION
+    return start % LOOP_ALIGNMENT == 0 and any(
+        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(loop, end)
+    )
 
 
 def sections(found: Object) -> Check:
