@@ -108,12 +108,18 @@ def _site(kernel: Kernel, symbol: Symbol, site: Listed) -> Site:
         area=image.area_of(site.ip) or "",
         dead=site.function is None,
         place=_place(kernel, stub) if stub else None,
-        unserved="" if stub else f"{kernel.full[site.ip]} is full" if site.ip in kernel.full else OFF,
+        unserved="" if stub else _unserved(kernel, site.ip),
         in_file=_state(kernel, image.code, site.ip, stub.code if stub else None),
         expected=_expected(kernel, stub) if stub else None,
         moments=moments,
         absent=absent,
     )
+
+
+def _unserved(kernel: Kernel, ip: int) -> str:
+    if not kernel.image.out_of_line:
+        return OFF
+    return f"{kernel.full[ip]} is full" if ip in kernel.full else "there is no area for it"
 
 
 def _place(kernel: Kernel, stub: Stub) -> Place:
@@ -201,8 +207,6 @@ def _notes(kernel: Kernel, symbol: Symbol, own: Sequence[Listed], left: Sequence
         yield NO_SITE
     if kernel.image.area_of(symbol.address) == "inittext":
         yield INIT
-    if not kernel.image.out_of_line:
-        yield OFF
     limit = kernel.offsets.constant(MAX_OFFSET)
     limit = image_checks.MAX_OFFSET if limit is None else limit
     for site in left:

@@ -1,5 +1,6 @@
 """What the project is for, on real kernels: both endians built, counted, linked, booted and judged."""
 
+import json
 import os
 import re
 import struct
@@ -113,6 +114,35 @@ def test_the_pass_counts_real_kernels(smoke: Smoke, cell: str, little: bool) -> 
     data = {stage["stage"]: stage["data"] for stage in smoke.checkout.result(cell)["stages"]}
     assert data["boot"]["allocated"] == planned.total
     assert data["boot"]["total"] == planned.text
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_a_function_is_explained_from_its_entry_to_its_stub_in_memory(smoke: Smoke, cell: str) -> None:
+    done = smoke.checkout.doit("explain", "-c", cell, "-f", "kernel_clone", "format=json")
+    assert done.code == 0, done.err
+    ((told, function),) = [(told, function) for told in json.loads(done.out) for function in told["functions"]]
+    assert told["missing"] == []
+    (site,) = function["sites"]
+    assert (site["offset"], site["in_file"]["site"]["text"]) == (function["local_entry"], "nop")
+    assert {line["word"] for line in site["in_file"]["stub"]} == {"00000000"}
+    (off,) = [moment for moment in site["live"] if "off" in moment["stops"]]
+    assert {name: off[name] for name in ("site", "ops", "stub")} == site["expected"]
+    (live,) = [moment for moment in site["live"] if "all" in moment["stops"]]
+    ip, stub = int(site["address"], 16), int(site["stub"]["code"], 16)
+    assert live["site"]["word"] == f"{powerpc.branch(ip, stub):08x}"
+    back = powerpc.branch(stub + 12, ip + 4)
+    assert [live["stub"][number]["word"] for number in (0, 2, 3)] == ["7c0802a6", "7c0803a6", f"{back:08x}"]
+    assert [line["text"] for line in live["stub"]] == ["mflr r0", "bl ftrace_caller", "mtlr r0", "b kernel_clone+0xc"]
+    assert (live["ops"]["name"], live["record"]["users"]) == ("global_ops", 1)
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_all_functions_of_a_kernel_are_listed_with_their_stubs(smoke: Smoke, cell: str) -> None:
+    done = smoke.checkout.doit("explain", "-c", cell, "format=json")
+    assert done.code == 0, done.err
+    served = [entry["stub"] for entry in json.loads(done.out) if entry["stub"]]
+    booted = next(stage["data"] for stage in smoke.checkout.result(cell)["stages"] if stage["stage"] == "boot")
+    assert len(served) == len(set(served)) == booted["allocated"]
 
 
 @pytest.mark.parametrize("cell", [LE, BE])
