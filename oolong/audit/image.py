@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from oolong import powerpc
 from oolong.audit.allocation import Allocation, allocate, out_of_reach
-from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image, Site
+from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image
 from oolong.check import Check, judged, none_of, skipped
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
 
@@ -150,7 +150,7 @@ def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[tuple[str, st
         for offset in offsets:
             word = image.code.word(site.ip + offset)
             if word != powerpc.NOP:
-                yield _victim(image, site), f"{_hex(word)} at {image.told(site.ip + offset)}, which is no nop"
+                yield image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip + offset)}, which is no nop"
 
 
 def _mostly_nops(image: Image) -> bool:
@@ -165,9 +165,9 @@ def _no_call(image: Image) -> Iterator[tuple[str, str]]:
         word = image.code.word(site.ip)
         target = None if word is None else powerpc.branch_target(word, site.ip)
         if word is None or target is None or not powerpc.links(word):
-            yield _victim(image, site), f"{_hex(word)} at {image.told(site.ip)}, which is no call"
+            yield image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call"
         elif target != mcount and powerpc.reaches(site.ip, mcount):
-            yield _victim(image, site), f"it calls {image.told(target)}, not _mcount"
+            yield image.owner(site.ip), f"it calls {image.told(target)}, not _mcount"
 
 
 def entry_points(image: Image) -> Check:
@@ -275,7 +275,7 @@ def stub_counts(image: Image, known: Known) -> Check:
 
 def stub_allocation(image: Image, allocation: Allocation) -> Check:
     """The kernel's own allocation, done on paper, has a stub for every site."""
-    wrong = ((image.told(ip), f"{area} is full") for ip, area in allocation.overflowed)
+    wrong = ((image.owner(ip), f"{area} is full") for ip, area in allocation.overflowed)
     used = Counter(stub.area for stub in allocation.stubs.values())
     held = ", ".join(f"{used[name]} of {area.stubs} in {name}" for name, area in image.areas.items())
     return none_of("image.stub-allocation", wrong, held=held)
@@ -283,7 +283,7 @@ def stub_allocation(image: Image, allocation: Allocation) -> Check:
 
 def branch_range(image: Image, allocation: Allocation) -> Check:
     """Site to stub, stub to ftrace, and stub back to the function: each branch reaches, 32 MB at most."""
-    found = ((image.told(ip), what) for ip, what in out_of_reach(image, allocation.stubs.values()))
+    found = ((image.owner(ip), what) for ip, what in out_of_reach(image, allocation.stubs.values()))
     furthest = max((abs(stub.code - stub.ip) for stub in allocation.stubs.values()), default=0)
     held = f"the furthest stub is {furthest} bytes away, {powerpc.FURTHEST_AHEAD - furthest} are left"
     return none_of("image.branch-range", found, held=held)
@@ -344,10 +344,6 @@ def post_link_checks(known: Known) -> Check:
     missing = [check for check in due if check not in known.post_link]
     told = f"not run: {', '.join(missing)}" if missing else f"run: {', '.join(due)}"
     return judged(name, not missing, told)
-
-
-def _victim(image: Image, site: Site) -> str:
-    return site.function.name if site.function else image.told(site.ip)
 
 
 def _hex(word: int | None) -> str:

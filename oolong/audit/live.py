@@ -125,8 +125,7 @@ class Live:
     def told(self, survey: Survey, ip: int) -> str:
         """A patch site for people."""
         if self.image.area_of(ip) is not None:
-            found = self.image.function_at(ip)
-            return found.name if found else self.image.told(ip)
+            return self.image.owner(ip)
         module = survey.module_at(ip)
         return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
 
@@ -138,8 +137,8 @@ class Live:
         return Stub(record.ip, module.name, 0, record.stub) if module else None
 
 
-def checks(live: Live, *, due: Sequence[str]) -> Iterator[Check]:
-    """All checks, each once over all stops; `due` are the stops that there must be."""
+def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
+    """All checks, each once over all stops; `due` are the stops that there must be, None for a guest that failed."""
     yield stops(live, due)
     yield records(live)
     yield from _stubs(live) if live.image.out_of_line else (skipped(name, OFF_REASON) for name in STUBS)
@@ -167,9 +166,11 @@ def skipped_all(why: str) -> Iterator[Check]:
     yield from (skipped(name, why) for name in NAMES)
 
 
-def stops(live: Live, due: Sequence[str]) -> Check:
+def stops(live: Live, due: Sequence[str] | None) -> Check:
     """The guest stood still at each point that is due."""
     there = [survey.name for survey in live.surveys]
+    if due is None:
+        return skipped("live.stops", f"the guest failed; it had stopped at {', '.join(there)}")
     wrong = [(name, "the guest did not stop there") for name in due if name not in there]
     return none_of("live.stops", wrong, held=", ".join(there))
 
@@ -300,7 +301,8 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
     special = live.flags.regs | live.flags.direct | live.flags.tramp
     for record in survey.records:
         found = survey.code.words(record.stub, 4)
-        wanted = usual.get(record.ip)
+        own = live.allocation.stubs.get(record.ip)
+        wanted = usual.get(record.ip) if own and own.code == record.stub else None
         if wanted is None or (record.flags & busy and record.flags & special):
             wanted = _wanted(live, survey, record)
         if found is None or wanted is None or tuple(found) != wanted:
@@ -308,10 +310,11 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
-    """The instructions of a stub as its record's flags have them; None if it cannot be so."""
+    """The instructions of a stub, where it is, as its record's flags have them; None if it cannot be so."""
     stub = live.stub_of(survey, record)
     if stub is None:
         return None
+    stub = stub._replace(code=record.stub)
     return sequence(stub, _call_target(live, survey, record, stub.call))
 
 

@@ -190,6 +190,11 @@ class Image:
         named = self.name_of(address)
         return f"{named[0]}+{named[1]:#x}" if named else f"{address:#x}"
 
+    def owner(self, address: int) -> str:
+        """The function whose code lies at an address; where none does, name and offset."""
+        found = self.function_at(address)
+        return found.name if found else self.told(address)
+
     @cached_property
     def _starts(self) -> list[int]:
         return [function.address for function in self.functions]

@@ -3,7 +3,7 @@
 It ends well whatever the checks say: the verdict judges them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from oolong import kconfig, memory, offsets, stops
@@ -63,19 +63,18 @@ def _work(cell: Cell, work: Work) -> Outcome:
     surveys, unreadable = _surveys(snapshots, image, laid_out)
     seen = Live(image, laid_out, surveys)
     said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
-    done = [*_looked(seen, unreadable, config, cell, stoppable=stoppable), *guest.checks(seen, said)]
+    due = _due(config, modules=cell.config.modules) if booted.ok else None
+    done = [*_looked(seen, unreadable, due=due, stoppable=stoppable), *guest.checks(seen, said)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
     return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
 
 
-def _looked(
-    seen: Live, unreadable: Check, config: Mapping[str, str], cell: Cell, *, stoppable: bool
-) -> Iterable[Check]:
+def _looked(seen: Live, unreadable: Check, *, due: Sequence[str] | None, stoppable: bool) -> Iterable[Check]:
     """The checks of memory; of a kernel that has no function to stop at nothing could be seen."""
     if not stoppable:
         return live.skipped_all(f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}")
-    return (unreadable, *live.checks(seen, due=_due(config, modules=cell.config.modules)))
+    return (unreadable, *live.checks(seen, due=due))
 
 
 def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], Check]:
