@@ -389,7 +389,7 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
 def _wrong_modules(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
     for module in survey.modules:
         own = [record for record in survey.records if module.text.holds(record.ip)]
-        if not own:
+        if not own and not module.stub_count and not module.stubs_used:
             continue
         if not (module.stubs_used == module.stub_count >= len(own)):
             yield module.name, f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
