@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from oolong import powerpc
 from oolong.audit.allocation import Allocation, allocate, out_of_reach
-from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Image
+from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image
 from oolong.check import Check, judged, none_of, skipped
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
 
@@ -75,15 +75,19 @@ def checks(image: Image, known: Known) -> Iterator[Check]:
 
 
 def mcount_entries(image: Image, known: Known) -> Check:
-    """As many entries as vmlinux.o has patch sites; fewer only where the linker throws dead code away."""
+    """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
+    only where the linker throws dead code away."""
     name = "image.mcount-entries"
     if known.plan is None:
         return skipped(name, "nothing was counted in vmlinux.o to compare with")
-    linked, compiled = sum(1 for slot in image.slots if slot), known.plan.total
+    linked = sum(1 for slot in image.slots if slot), sum(image.inittext.holds(slot) for slot in image.slots)
+    compiled = known.plan.total, known.plan.inittext
+    there, needed = (f"{total}, {init} of them in init text" for total, init in (linked, compiled))
+    told = f"in the table {there}; in vmlinux.o {needed}"
     if known.config is None or known.config.get(DEAD_CODE) != "y":
-        return judged(name, linked == compiled, f"{linked} in the table, {compiled} in vmlinux.o")
-    told = f"{linked} in the table, {compiled} in vmlinux.o, less what CONFIG_{DEAD_CODE} removes"
-    return judged(name, 0 < linked <= compiled, told)
+        return judged(name, linked == compiled, told)
+    good = 0 < linked[0] <= compiled[0] and linked[1] <= compiled[1]
+    return judged(name, good, f"{told}, less what CONFIG_{DEAD_CODE} removes")
 
 
 def relocations(image: Image) -> Check:
@@ -184,8 +188,20 @@ def entry_points(image: Image) -> Check:
 def _off_entry(image: Image) -> Iterator[tuple[str, str]]:
     for site in image.sites:
         one = site.function
-        if one is not None and site.ip != one.address + one.local_entry:
+        if one is None:
+            if (later := _after_nops(image, site.ip)) is not None:
+                yield later.name, f"its site is {later.address - site.ip} bytes before it"
+        elif site.ip != one.address + one.local_entry:
             yield one.name, f"its site is at +{site.ip - one.address:#x}, its local entry at +{one.local_entry:#x}"
+
+
+def _after_nops(image: Image, ip: int) -> Function | None:
+    """The function that begins after the nops from an address on, as -fpatchable-function-entry=N,M would put them."""
+    while image.code.word(ip) == powerpc.NOP:
+        ip += powerpc.INSTRUCTION
+        if (found := image.function_at(ip)) is not None:
+            return found
+    return None
 
 
 def _off_prologue(image: Image) -> Iterator[tuple[str, str]]:
@@ -202,13 +218,13 @@ def _off_prologue(image: Image) -> Iterator[tuple[str, str]]:
 
 def stub_size(image: Image) -> Check:
     """All areas say the same size of a stub, one that the kernel has had."""
-    said = {
-        name: area.size / area.stubs if area.stubs else None
-        for name, area in image.areas.items()
-        if area.stubs or area.size
-    }
-    told = ", ".join(f"{name} {size:g}" if size is not None else f"{name} has no count" for name, size in said.items())
-    return judged("image.stub-size", image.stub_size in STUB_SIZES, f"bytes a stub: {told}")
+    sizes = {name: area.size / area.stubs for name, area in image.areas.items() if area.stubs}
+    wrong = [
+        (name, f"{size:g} bytes a stub")
+        for name, size in sizes.items()
+        if size != image.stub_size or image.stub_size not in STUB_SIZES
+    ]
+    return none_of("image.stub-size", wrong, held=f"{image.stub_size} bytes a stub in {', '.join(sizes) or 'no area'}")
 
 
 def stub_areas(image: Image) -> Check:

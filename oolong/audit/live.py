@@ -7,12 +7,13 @@ kernel/trace/ftrace.c of Linux 7.3.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 
 from oolong import powerpc
-from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.allocation import STUB_WORDS, Allocation, Stub, allocate, sequence, trampoline
 from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import CALLERS, Image
 from oolong.check import Check, none_of, skipped
@@ -23,21 +24,25 @@ MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
 # at these nothing is traced
 SILENT = INIT_MEMORY, OFF, QUIET
-NAMES = (
-    "live.stops",
-    "live.records",
+STUBS = (
     "live.sites",
     "live.stub-addresses",
     "live.stub-words",
     "live.stub-ops",
     "live.unused-stubs",
     "live.modules",
-    "live.reference-counts",
-    "live.disabled-records",
-    "live.silence",
     "live.restored",
 )
-
+NAMES = (
+    "live.stops",
+    "live.records",
+    *STUBS,
+    "live.reference-counts",
+    "live.record-flags",
+    "live.disabled-records",
+    "live.silence",
+)
+OFF_REASON = "out-of-line ftrace is off in this kernel"
 
 Look = Callable[["Live", Survey], Iterator[tuple[str, str]]]
 
@@ -51,8 +56,11 @@ class Flags:
     regs: int
     wants_regs: int
     tramp: int
+    wants_tramp: int
     direct: int
+    wants_direct: int
     call_ops: int
+    wants_call_ops: int
     users: int
 
     @classmethod
@@ -65,10 +73,28 @@ class Flags:
             regs=offsets.enum("FTRACE_FL_REGS_EN") or 0,
             wants_regs=offsets.enum("FTRACE_FL_REGS") or 0,
             tramp=offsets.enum("FTRACE_FL_TRAMP_EN") or 0,
+            wants_tramp=offsets.enum("FTRACE_FL_TRAMP") or 0,
             direct=offsets.enum("FTRACE_FL_DIRECT_EN") or 0,
+            wants_direct=offsets.enum("FTRACE_FL_DIRECT") or 0,
             call_ops=offsets.enum("FTRACE_FL_CALL_OPS_EN") or 0,
+            wants_call_ops=offsets.enum("FTRACE_FL_CALL_OPS") or 0,
             users=(1 << bits) - 1 if bits else 0,
         )
+
+    @property
+    def pairs(self) -> tuple[tuple[str, int, int, bool], ...]:
+        """(what, what is wanted of a record, what it does, whether only for one user) of what a record can do."""
+        return (
+            ("registers", self.wants_regs, self.regs, False),
+            ("a trampoline", self.wants_tramp, self.tramp, False),
+            ("a direct call", self.wants_direct, self.direct, True),
+            ("a call by ops", self.wants_call_ops, self.call_ops, True),
+        )
+
+    @property
+    def transient(self) -> int:
+        """The bits that a record has only while somebody traces it."""
+        return reduce(or_, (wanted | done for _, wanted, done, _ in self.pairs), self.enabled | self.users)
 
 
 @dataclass(frozen=True)
@@ -115,17 +141,23 @@ def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
     """All checks, each once over all stops; `due` are the stops that there must be, None for a guest that failed."""
     yield stops(live, due)
     yield records(live)
+    yield from _stubs(live) if live.image.out_of_line else (skipped(name, OFF_REASON) for name in STUBS)
+    yield none_of(
+        "live.reference-counts", _over(live, _wrong_counts), held=_told(live, "records count the ops that trace them")
+    )
+    yield none_of("live.record-flags", _over(live, _wrong_flags), held=_told(live, "records do what is wanted of them"))
+    yield disabled_records(live)
+    yield silence(live)
+
+
+def _stubs(live: Live) -> Iterator[Check]:
+    """The checks of sites and stubs."""
     yield none_of("live.sites", _over(live, _wrong_sites), held=_told(live, "sites are a nop, or branch to their stub"))
     yield none_of("live.stub-addresses", _over(live, _wrong_addresses), held=_told(live, "records have their stub"))
     yield none_of("live.stub-words", _over(live, _wrong_words), held=_told(live, "stubs are right in each word"))
     yield none_of("live.stub-ops", _over(live, _wrong_ops), held=_told(live, "stubs point at the ops that they call"))
     yield none_of("live.unused-stubs", _over(live, _used_stubs), held=_told(live, "stubs in use, all others zero"))
     yield modules(live)
-    yield none_of(
-        "live.reference-counts", _over(live, _wrong_counts), held=_told(live, "records count the ops that trace them")
-    )
-    yield disabled_records(live)
-    yield silence(live)
     yield restored(live)
 
 
@@ -149,7 +181,8 @@ def records(live: Live) -> Check:
 
 
 def modules(live: Live) -> Check:
-    """Each module has as many stubs as records, all within its own, each for one record."""
+    """Each module has as many stubs as records, all within its own, each for one record; a stub that no record has is
+    of code that the module had while it began, and calls ftrace with the ops of those who trace nothing."""
     count = sum(len(survey.modules) for survey in live.surveys)
     if not count:
         return skipped("live.modules", "no module was loaded at any stop")
@@ -170,10 +203,10 @@ def disabled_records(live: Live) -> Check:
     wrong = (
         (live.told(survey, record.ip), f"at {survey.name}: {'taken for dead' if is_dead else 'not taken for dead'}")
         for survey in live.surveys
-        # the kernel looks for them in the background, and has done so when the list of functions was first read
-        if survey.name != INIT_MEMORY
         for record in survey.records
         if (is_dead := bool(record.flags & live.flags.disabled)) != (record.ip in dead)
+        # the kernel looks for them in the background, and has done so when the list of functions was first read
+        if is_dead or survey.name != INIT_MEMORY
     )
     return none_of(name, wrong, held=f"{len(dead)} dead records, as the image says")
 
@@ -297,24 +330,27 @@ def _call_target(live: Live, survey: Survey, record: Record, call: int) -> int |
             caller = CALLERS[1]
     if live.image.area_of(record.ip) is not None:
         return trampoline(live.image, call, caller)
+    module = survey.module_at(record.ip)
+    return _way(live, module, call, caller) if module else None
+
+
+def _way(live: Live, module: Module, call: int, caller: str) -> int:
+    """Where a stub of a module calls so that it gets to one of CALLERS."""
     target = live.image.addresses.get(caller)
     if target is not None and powerpc.reaches(call, target):
         return target
-    module = survey.module_at(record.ip)
-    return (module.tramp if caller == CALLERS[0] else module.tramp_regs) if module else None
+    return module.tramp if caller == CALLERS[0] else module.tramp_regs
 
 
 def _wrong_ops(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
-    size = live.image.stub_code
-    if not size:
+    if not live.image.stub_code:
         return  # a kernel whose stubs hold no pointer
     nothing, several = live.image.addresses.get(NOP_OPS), live.image.addresses.get(LIST_OPS)
     for record in survey.records:
-        halves = survey.code.words(record.stub - size, 2)
-        if halves is None:
+        found = _ops_of(live, survey, record.stub)
+        if found is None:
             yield live.told(survey, record.ip), "its stub is not in code"
             continue
-        found = halves[0] | halves[1] << 32 if live.image.little else halves[0] << 32 | halves[1]
         wanted: int | None
         if not record.flags & live.flags.enabled:
             wanted = nothing
@@ -326,6 +362,14 @@ def _wrong_ops(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
         if found != wanted:
             told = "no ops at all" if wanted is None else f"{wanted:#x}"
             yield live.told(survey, record.ip), f"its stub points at the ops {found:#x}, not {told}"
+
+
+def _ops_of(live: Live, survey: Survey, code: int) -> int | None:
+    """The pointer before the instructions of a stub."""
+    halves = survey.code.words(code - live.image.stub_code, 2)
+    if halves is None:
+        return None
+    return halves[0] | halves[1] << 32 if live.image.little else halves[0] << 32 | halves[1]
 
 
 def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
@@ -345,14 +389,42 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
 def _wrong_modules(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
     for module in survey.modules:
         own = [record for record in survey.records if module.text.holds(record.ip)]
-        if not own:
+        if not own and not module.stub_count and not module.stubs_used:
             continue
         if not (module.stubs_used == module.stub_count >= len(own)):
             yield module.name, f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
+        if own != sorted(own):
+            yield module.name, "its records are not sorted"
         yield from ((live.told(survey, record.ip), why) for record in own if (why := _outside(live, module, record)))
+        yield from _left_stubs(live, survey, module, {record.stub for record in own})
+
+
+def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]) -> Iterator[tuple[str, str]]:
+    """A module's stubs that no record has."""
+    size, before = live.image.stub_size, live.image.stub_code
+    if not module.text.holds(module.stubs, module.stub_count * size):
+        yield module.name, f"its {module.stub_count} stubs from {module.stubs:#x} on are not all in its code"
+        return
+    for number in range(module.stub_count):
+        code = module.stubs + number * size + before
+        if code in used:
+            continue
+        who, found = f"{module.name}[{number}]", survey.code.words(code, STUB_WORDS)
+        back = powerpc.branch_target(found[-1], code + 3 * powerpc.INSTRUCTION) if found else None
+        if back is None or module.text.holds(back):
+            yield who, "no record has it, and it does not go back to code that is gone"
+            continue
+        stub = Stub(back - powerpc.INSTRUCTION, module.name, number, code)
+        wanted = sequence(stub, _way(live, module, stub.call, CALLERS[0]))
+        if found is None or wanted is None or tuple(found) != wanted:
+            yield who, _unlike(found, wanted)
+        elif before and _ops_of(live, survey, code) != live.image.addresses.get(NOP_OPS):
+            yield who, "no record has it, and it does not point at the ops of those who trace nothing"
 
 
 def _outside(live: Live, module: Module, record: Record) -> str | None:
+    if not live.image.stub_size:
+        return "nobody knows the size of a stub"
     number, rest = divmod(record.stub - live.image.stub_code - module.stubs, live.image.stub_size)
     if rest or not 0 <= number < module.stub_count:
         return (
@@ -372,6 +444,27 @@ def _wrong_counts(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
         if counted != users or enabled != bool(users):
             told = "enabled" if enabled else "not enabled"
             yield live.told(survey, record.ip), f"{told}, counts {counted} users, and {users} ops trace it"
+
+
+def _wrong_flags(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+    """Who is not traced has nothing on; who is, does what is wanted of it, some of it only for a single user, and a
+    direct call only if an ops has one for it."""
+    flags, transient, pairs = live.flags, live.flags.transient, live.flags.pairs
+    direct = {ip for ops in survey.ops for ip in ops.direct}
+    for record in survey.records:
+        own = record.flags
+        if not own & flags.enabled:
+            if own & transient:
+                yield live.told(survey, record.ip), f"not enabled, with the flags {own:#x}"
+            continue
+        if own & flags.disabled:
+            yield live.told(survey, record.ip), "enabled, and taken for dead"
+        several = own & flags.users != 1
+        for what, wanted, done, alone in pairs:
+            if bool(own & done) != (bool(own & wanted) and not (alone and several)):
+                yield live.told(survey, record.ip), f"{what}: wanted and done are not the same in the flags {own:#x}"
+        if bool(own & flags.wants_direct) != (record.ip in direct):
+            yield live.told(survey, record.ip), f"a direct call: not as the ops have it in the flags {own:#x}"
 
 
 def _word(word: int | None) -> str:

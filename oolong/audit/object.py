@@ -210,7 +210,7 @@ def unique(found: Object) -> Check:
 
 
 def nops(found: Object) -> Check:
-    """At each place stands the one nop of -fpatchable-function-entry=1."""
+    """At each place stands the nop of -fpatchable-function-entry=1."""
     wrong = (
         (found.function(entry), f"{word:08x}, which is no nop")
         for entry in found.entries

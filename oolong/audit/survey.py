@@ -8,7 +8,7 @@ audit, over what was kept. Sources: kernel/trace/ftrace.c, include/linux/ftrace.
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,9 +19,12 @@ from oolong.offsets import Offsets
 from oolong.stops import INIT_MEMORY
 
 RECORDS, OPS, LAST_OPS, MODULES = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "modules"
-# more groups of records, ops or modules than this, or more than this in one of them, is no list but a loop
-MOST = 1 << 20
+# more records, ops, modules or entries of a hash than this no kernel has; nor buckets of a hash than a power of two
+MOST, MOST_BITS = 1 << 20, 20
+# what a branch within one module reaches
+LARGEST_MODULE = 1 << 25
 POINTER = 8
+STUB = "arch.ool_stub"
 
 
 class Record(NamedTuple):
@@ -107,6 +110,10 @@ class _View:
         found = self.offsets.field(kind, name)
         return int.from_bytes(self.read(address + found.offset, found.size), "little" if self._little else "big")
 
+    def optional(self, address: int, kind: str, name: str) -> int:
+        """The same, 0 where this kernel has no such member."""
+        return self.member(address, kind, name) if self.offsets.has(kind, name) else 0
+
     def words(self, where: Range) -> "array[int]":
         found = array("I")
         found.frombytes(self.read(where.start, (where.end - where.start) // 4 * 4))
@@ -124,56 +131,60 @@ def _place(image: Image, name: str) -> int:
 def _records(view: _View, start: int) -> Iterator[Record]:
     """All records, group by group, in the order of the list."""
     entry = _record_layout(view)
-    group = view.pointer(start)
-    for _ in _bounded("groups of records"):
-        if not group:
-            return
+    total = 0
+    for group in _linked(
+        "groups of records", view.pointer(start), (0,), lambda at: view.member(at, "ftrace_page", "next")
+    ):
         first, count = view.member(group, "ftrace_page", "records"), view.member(group, "ftrace_page", "index")
-        if count > MOST:
+        total += count
+        if total > MOST:
             raise BadOutput(f"a group of {count} records at {group:#x}")
-        for fields in entry.iter_unpack(view.read(first, count * entry.size)):
-            yield Record(*fields)
-        group = view.member(group, "ftrace_page", "next")
+        for ip, flags, stub in entry.iter_unpack(view.read(first, count * entry.size)):
+            yield Record(ip, flags, stub or 0)
 
 
 def _record_layout(view: _View) -> struct.Struct:
     """struct dyn_ftrace as ip, flags, stub, with what lies between passed over."""
     offsets, at, words = view.offsets, 0, view.order
-    for name in ("ip", "flags", "arch.ool_stub"):
+    for name in ("ip", "flags", STUB):
+        if name == STUB and not offsets.has("dyn_ftrace", STUB):
+            # a kernel without stubs: no byte, which is read as 0
+            words += "0s"
+            continue
         found = offsets.field("dyn_ftrace", name)
         if found.size != POINTER or found.offset < at:
             raise BadOutput(f"dyn_ftrace.{name} has {found.size} bytes at {found.offset}, which no known kernel has")
         words += f"{found.offset - at}xQ"
         at = found.offset + found.size
-    return struct.Struct(f"{words}{offsets.size('dyn_ftrace') - at}x")
+    rest = offsets.size("dyn_ftrace") - at
+    if rest < 0:
+        raise BadOutput(f"dyn_ftrace has {offsets.size('dyn_ftrace')} bytes, and its members reach to {at}")
+    return struct.Struct(f"{words}{rest}x")
 
 
 def _all_ops(view: _View, image: Image) -> Iterator[Ops]:
-    at, last = view.pointer(_place(image, OPS)), _place(image, LAST_OPS)
-    for _ in _bounded("ops"):
-        if at in (0, last):
-            return
+    first, last = view.pointer(_place(image, OPS)), _place(image, LAST_OPS)
+    for at in _linked("ops", first, (0, last), lambda at: view.member(at, "ftrace_ops", "next")):
         hashes = view.member(at, "ftrace_ops", "func_hash")
         traced = _entries(view, view.member(hashes, "ftrace_ops_hash", "filter_hash"))
         spared = _entries(view, view.member(hashes, "ftrace_ops_hash", "notrace_hash"))
         yield Ops(at, frozenset(traced), frozenset(spared), {ip: direct for ip, direct in traced.items() if direct})
-        at = view.member(at, "ftrace_ops", "next")
 
 
 def _entries(view: _View, table: int) -> dict[int, int]:
     """Patch site → direct call, or 0, of a hash."""
     if not table or not view.member(table, "ftrace_hash", "count"):
         return {}
-    buckets = view.member(table, "ftrace_hash", "buckets")
-    found = {}
-    for number in range(min(1 << view.member(table, "ftrace_hash", "size_bits"), MOST)):
-        at = view.pointer(buckets + number * view.offsets.size("hlist_head"))
-        for _ in _bounded("entries of a hash"):
-            if not at:
-                break
+    bits, buckets = view.member(table, "ftrace_hash", "size_bits"), view.member(table, "ftrace_hash", "buckets")
+    if bits > MOST_BITS:
+        raise BadOutput(f"a hash of 2^{bits} buckets at {table:#x}")
+    found: dict[int, int] = {}
+    seen: set[int] = set()
+    for number in range(1 << bits):
+        first = view.pointer(buckets + number * view.offsets.size("hlist_head"))
+        # hlist_node, the first member, begins with its next pointer
+        for at in _linked("entries of a hash", first, (0,), view.pointer, seen):
             found[view.member(at, "ftrace_func_entry", "ip")] = view.member(at, "ftrace_func_entry", "direct")
-            # hlist_node, the first member, begins with its next pointer
-            at = view.pointer(at)
     return found
 
 
@@ -182,25 +193,32 @@ def _modules(view: _View, image: Image) -> Iterator[Module]:
         return
     head = image.addresses[MODULES]
     link = view.offsets.offset("module", "list")
-    at = view.pointer(head)
-    for _ in _bounded("modules"):
-        if at == head:
-            return
+    for at in _linked("modules", view.pointer(head), (head,), view.pointer):
         module = at - link
         base = module + view.offsets.offset("module", "mem")
-        start = view.member(base, "module_memory", "base")
+        start, size = view.member(base, "module_memory", "base"), view.member(base, "module_memory", "size")
+        if size > LARGEST_MODULE:
+            raise BadOutput(f"a module with {size} bytes of code at {module:#x}")
         yield Module(
             name=view.read(module + view.offsets.offset("module", "name"), 64).split(b"\0")[0].decode(errors="replace"),
-            text=Range(start, start + view.member(base, "module_memory", "size")),
+            text=Range(start, start + size),
             tramp=view.member(module, "module", "arch.tramp"),
             tramp_regs=view.member(module, "module", "arch.tramp_regs"),
-            stubs=view.member(module, "module", "arch.ool_stubs"),
-            stub_count=view.member(module, "module", "arch.ool_stub_count"),
-            stubs_used=view.member(module, "module", "arch.ool_stub_index"),
+            stubs=view.optional(module, "module", "arch.ool_stubs"),
+            stub_count=view.optional(module, "module", "arch.ool_stub_count"),
+            stubs_used=view.optional(module, "module", "arch.ool_stub_index"),
         )
-        at = view.pointer(at)
 
 
-def _bounded(what: str) -> Iterator[int]:
-    yield from range(MOST)
-    raise BadOutput(f"the list of {what} in the guest's memory has no end")
+def _linked(
+    what: str, first: int, ends: Container[int], follow: Callable[[int], int], seen: set[int] | None = None
+) -> Iterator[int]:
+    """The addresses of a list; BadOutput if it comes back to one that it had, or that another list (`seen`) had."""
+    passed: set[int] = set() if seen is None else seen
+    at = first
+    while at not in ends:
+        if at in passed or len(passed) == MOST:
+            raise BadOutput(f"the list of {what} in the guest's memory has no end")
+        passed.add(at)
+        yield at
+        at = follow(at)

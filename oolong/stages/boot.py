@@ -258,7 +258,7 @@ class _Watch:
             else:
                 self._time.skip(share)
             self._read, self._stood_before = now, stood
-            self._reported = self._report.lstat().st_size
+            self._reported = self._report.lstat().st_size if self._report.exists() else 0
         panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
         return panicked or self.why() is not None
 
