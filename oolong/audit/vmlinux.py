@@ -186,9 +186,11 @@ class Image:
         return name, address - start
 
     def told(self, address: int) -> str:
-        """An address for people: name and offset."""
+        """An address for people: name, and offset if it has one."""
         named = self.name_of(address)
-        return f"{named[0]}+{named[1]:#x}" if named else f"{address:#x}"
+        if named is None:
+            return f"{address:#x}"
+        return f"{named[0]}+{named[1]:#x}" if named[1] else named[0]
 
     def owner(self, address: int) -> str:
         """The function whose code lies at an address; where none does, name and offset."""

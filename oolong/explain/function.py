@@ -58,7 +58,7 @@ class Kernel:
 
     def told(self, address: int) -> str:
         """A place in code for people."""
-        return self.image.told(address).removesuffix("+0x0")
+        return self.image.told(address)
 
     def pointer(self, address: int) -> Pointer:
         """A pointer to data for people."""
