@@ -12,7 +12,8 @@ NOP = "60000000"
 
 @pytest.mark.parametrize("cell", [CELL, f"be{CELL[2:]}"])
 def test_a_function_and_its_stub(checkout: Checkout, cell: str) -> None:
-    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    # a kernel that no other test boots
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux", [("text.c", "x + 6", "x + 666")])
     done = checkout.doit("explain", "-c", cell, "-f", "two", f"kernel={kernel}", "format=json")
     assert done.code == 0, done.err
     (told,) = json.loads(done.out)

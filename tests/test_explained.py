@@ -11,7 +11,8 @@ from oolong.audit.survey import Ops, Record, Survey
 from oolong.audit.vmlinux import Area, Code, Function, Image, Range
 from oolong.check import Check
 from oolong.explain import listing
-from oolong.explain.function import INIT, NO_SITE, OFF, Kernel, explained
+from oolong.explain.function import INIT, NO_SITE, OFF, explained
+from oolong.explain.kernel import Kernel
 from oolong.explain.text import described
 from oolong.offsets import Offsets
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END

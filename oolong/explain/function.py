@@ -4,24 +4,21 @@ What the file holds comes from the image, what the kernel will make of it from t
 did make from the memory of the stops.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 
 from oolong import powerpc
 from oolong.audit import image as image_checks
-from oolong.audit.allocation import STUB_WORDS, Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.live import MAX_OFFSET, NOP_OPS, Flags
 from oolong.audit.survey import Record as Found
 from oolong.audit.survey import Survey
 from oolong.audit.vmlinux import CALLERS, Code, Image
 from oolong.audit.vmlinux import Function as Symbol
 from oolong.audit.vmlinux import Site as Listed
-from oolong.check import FAIL, KNOWN, Check
+from oolong.check import FAIL, KNOWN
 from oolong.disassembly import Line, disassembled
+from oolong.explain.kernel import Kernel
 from oolong.explain.model import Finding, Function, Moment, Place, Pointer, Record, Site, State
-from oolong.offsets import NOTHING, Offsets
 
 # how much of a function is shown after its patch site, and where it has none
 AFTER, WITHOUT_SITE = 4, 8
@@ -29,40 +26,6 @@ FLAG = "FTRACE_FL_"
 NO_SITE = "no patch site: it cannot be traced (notrace, or written in assembly)"
 OFF = "out-of-line ftrace is off in this kernel: there are no stubs"
 INIT = "init text: the kernel frees it, with its stub, once it has booted; in memory it is there at init-memory alone"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kernel:
-    """A linked kernel and what is known of it: the names of its `data` by address; the `offsets` and `surveys` of its
-    boot, where it was booted; the `checks` of its audit, as far as there are any."""
-
-    image: Image
-    data: Mapping[int, str] = field(default_factory=dict)
-    offsets: Offsets = NOTHING
-    surveys: Sequence[Survey] = ()
-    checks: Sequence[Check] = ()
-
-    @cached_property
-    def allocation(self) -> Allocation:
-        return allocate(self.image)
-
-    @cached_property
-    def used(self) -> Counter[str]:
-        """How many stubs of each area are in use."""
-        return Counter(stub.area for stub in self.allocation.stubs.values())
-
-    @cached_property
-    def full(self) -> Mapping[int, str]:
-        """The area that had no stub left for a site."""
-        return dict(self.allocation.overflowed)
-
-    def told(self, address: int) -> str:
-        """A place in code for people."""
-        return self.image.told(address)
-
-    def pointer(self, address: int) -> Pointer:
-        """A pointer to data for people."""
-        return Pointer(address, self.data.get(address, hex(address)) if address else "zero")
 
 
 def explained(kernel: Kernel, symbol: Symbol) -> Function:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from oolong.audit.vmlinux import Function, Site
-from oolong.explain.function import Kernel
+from oolong.explain.kernel import Kernel
 
 
 def entries(kernel: Kernel) -> Iterator[dict[str, Any]]:

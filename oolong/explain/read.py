@@ -9,7 +9,7 @@ from oolong.audit.vmlinux import Function, Image, image_of
 from oolong.check import Check, from_json
 from oolong.elf import STT_OBJECT
 from oolong.errors import BadInput, BadOutput
-from oolong.explain.function import Kernel
+from oolong.explain.kernel import Kernel
 from oolong.memory import Unreadable
 from oolong.nearest import did_you_mean
 from oolong.offsets import NOTHING, Offsets
