@@ -15,6 +15,7 @@ from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
+from oolong import elf as tables
 from oolong.errors import BadInput
 from oolong.offsets import Field, Struct
 
@@ -43,9 +44,11 @@ STRUCTURE, UNION, MEMBER, ENUMERATION, ENUMERATOR = (
     "DW_TAG_enumeration_type",
     "DW_TAG_enumerator",
 )
+DEBUG = (".debug", ".zdebug")
 RENAMED = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_atomic_type")
 UNSIGNED = (7, 8)
 LONGEST_CHAIN = 64
+MOST_MEMBERS = 1 << 16
 
 
 def read(path: Path, *, structs: Collection[str], enumerators: str) -> tuple[dict[str, Struct], dict[str, int]]:
@@ -56,6 +59,10 @@ def read(path: Path, *, structs: Collection[str], enumerators: str) -> tuple[dic
     """
     found: dict[str, Struct] = {}
     values: dict[str, int] = {}
+    with tables.opened(path) as file:
+        for section in file.sections:
+            if section.name.startswith(DEBUG) and section.type == tables.SHT_NOBITS:
+                raise BadInput(f"{section.name} is not in the file", where=str(path))
     try:
         with path.open("rb") as stream:
             elf: Any = ELFFile(stream)
@@ -64,7 +71,7 @@ def read(path: Path, *, structs: Collection[str], enumerators: str) -> tuple[dic
             # an object before its link has its addresses and offsets in relocations
             dwarf = elf.get_dwarf_info(relocate_dwarf_sections=True)
             for unit in dwarf.iter_CUs():
-                for entry in unit.get_top_DIE().iter_children():
+                for entry in _children(unit.get_top_DIE()):
                     if entry.tag == ENUMERATION:
                         values |= dict(_enumerators(entry, enumerators))
                     elif entry.tag == STRUCTURE and _name(entry) in structs and not _is_declaration(entry):
@@ -76,19 +83,22 @@ def read(path: Path, *, structs: Collection[str], enumerators: str) -> tuple[dic
 
 def _struct(entry: Any) -> Struct:
     members: dict[str, Field] = {}
-    for name, field, kind in _members(entry, 0):
+    left = iter(range(MOST_MEMBERS))
+    for name, field, kind in _members(entry, 0, left):
         members[name] = field
         if kind.tag in (STRUCTURE, UNION):
-            members |= {f"{name}.{inner}": inside for inner, inside, _ in _members(kind, field.offset)}
+            members |= {f"{name}.{inner}": inside for inner, inside, _ in _members(kind, field.offset, left)}
     return Struct(size=_number(entry, "DW_AT_byte_size"), members=members)
 
 
-def _members(entry: Any, base: int, depth: int = 0) -> Iterator[tuple[str, Field, Any]]:
+def _members(entry: Any, base: int, left: Iterator[int], depth: int = 0) -> Iterator[tuple[str, Field, Any]]:
     """(name, where from the start of the whole, type) of each member; those of structures without a name are the
-    members of what they stand in."""
+    members of what they stand in. `left` ends where there are too many."""
     if depth > LONGEST_CHAIN:
         raise ValueError("structures without end")
-    for child in entry.iter_children():
+    for child in _children(entry):
+        if next(left, None) is None:
+            raise ValueError("structures of too many members")
         if child.tag != MEMBER or "DW_AT_bit_size" in child.attributes:
             continue
         offset = base + _number(child, "DW_AT_data_member_location")
@@ -96,13 +106,23 @@ def _members(entry: Any, base: int, depth: int = 0) -> Iterator[tuple[str, Field
         if name := _name(child):
             yield name, Field(offset=offset, size=_size(kind)), kind
         elif kind.tag in (STRUCTURE, UNION):
-            yield from _members(kind, offset, depth + 1)
+            yield from _members(kind, offset, left, depth + 1)
+
+
+def _children(entry: Any) -> Iterator[Any]:
+    """The entries within an entry; each lies after the one before, whatever it says of its next one."""
+    at = entry.offset
+    for child in entry.iter_children():
+        if child.offset <= at:
+            raise ValueError("an entry that comes before the one before it")
+        at = child.offset
+        yield child
 
 
 def _enumerators(entry: Any, prefix: str) -> Iterator[tuple[str, int]]:
     """Compilers write an unsigned value with its highest bit set as a negative one, too."""
     unsigned = "DW_AT_type" in entry.attributes and _number(_plain(entry), "DW_AT_encoding") in UNSIGNED
-    for child in entry.iter_children():
+    for child in _children(entry):
         if child.tag == ENUMERATOR and _name(child).startswith(prefix):
             value = _number(child, "DW_AT_const_value")
             yield _name(child), value % (1 << 8 * _number(entry, "DW_AT_byte_size")) if unsigned else value
@@ -127,7 +147,7 @@ def _size(kind: Any, depth: int = 0) -> int:
     if kind.tag != "DW_TAG_array_type":
         return _number(kind, "DW_AT_byte_size")
     size = _size(_plain(kind), depth + 1)
-    for dimension in kind.iter_children():
+    for dimension in _children(kind):
         if "DW_AT_count" in dimension.attributes:
             size *= _number(dimension, "DW_AT_count")
         elif "DW_AT_upper_bound" in dimension.attributes:

@@ -22,11 +22,13 @@ from elftools.elf.structs import ELFStructs
 
 from oolong.errors import BadInput
 
-SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 2, 4, 8, 9, 18
+SHT_NULL, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 0, 2, 4, 8, 9, 18
 SHF_ALLOC, SHF_EXECINSTR = 2, 4
 STT_MASK, STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 15, 0, 1, 2, 3
 LOCAL_ENTRY_SHIFT, LOCAL_ENTRY_MASK = 5, 7
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
+# more than any symbol of a kernel (KSYM_NAME_LEN, include/linux/kallsyms.h) or any section has
+LONGEST_NAME = 1024
 MACHINE = {32: "EM_PPC", 64: "EM_PPC64"}
 
 
@@ -110,6 +112,7 @@ class ElfFile:
             raise self._bad("32-bit little-endian Power: Linux has no such kernel")
         self.relocatable: bool = header["e_type"] == "ET_REL"
         self.sections = self._read_sections(header)
+        self._indices: dict[int, array[int]] = {}
 
     def named(self, name: str) -> list[Section]:
         """All sections of a name, in file order."""
@@ -179,8 +182,7 @@ class ElfFile:
             if fields[0] and fields[info] & STT_MASK != STT_SECTION:
                 symbol = self._symbol(table, index, fields)
                 if symbol.section is not None:
-                    end = strings.find(b"\0", fields[0])
-                    name = strings[fields[0] : end].decode(errors="replace")
+                    name = self._name(table, strings, fields[0])
                     yield NamedSymbol(name, symbol, fields[info] & STT_MASK, fields[info] >> 4)
 
     def words(self, section: Section) -> "array[int]":
@@ -194,18 +196,17 @@ class ElfFile:
 
     def pointers(self, section: Section, at: int, count: int) -> tuple[int, ...]:
         """`count` addresses from an offset of a section on; BadInput if it does not hold so many."""
-        layout = struct.Struct(f"{self._order}{count}{'Q' if self.bits == 64 else 'I'}")
         raw = self.content(section)
-        if not 0 <= at <= len(raw) - layout.size:
+        if not 0 <= at <= len(raw) - count * self.bits // 8:
             raise self._bad(f"{section.name}: has no {count} addresses at {at:#x}")
-        return layout.unpack_from(raw, at)
+        return struct.unpack_from(f"{self._order}{count}{'Q' if self.bits == 64 else 'I'}", raw, at)
 
     def function_names(self) -> set[str]:
         """The names of all functions of .symtab."""
         info = 1 if self.bits == 64 else 3
         return {
-            strings[fields[0] : strings.find(b"\0", fields[0])].decode(errors="replace")
-            for _, strings, _, fields in self._symbols()
+            self._name(table, strings, fields[0])
+            for table, strings, _, fields in self._symbols()
             if fields[info] & STT_MASK == STT_FUNC
         }
 
@@ -214,6 +215,8 @@ class ElfFile:
         if section.type == SHT_NOBITS or not 0 <= at <= section.size - 4:
             raise self._bad(f"{section.name}: has no word at {at:#x}")
         start = section.offset + at
+        if start + 4 > len(self._data):
+            raise self._truncated(section)
         return int(struct.unpack(f"{self._order}I", self._data[start : start + 4])[0])
 
     def _symbols(self) -> Iterator[tuple[Section, bytes, int, tuple[int, ...]]]:
@@ -240,7 +243,7 @@ class ElfFile:
         if section.type == SHT_NOBITS:
             return b""
         if section.offset + section.size > len(self._data):
-            raise self._bad(f"truncated: section {section.name!r} reaches beyond the end of the file")
+            raise self._truncated(section)
         return self._data[section.offset : section.offset + section.size]
 
     def relocations(self, section: Section) -> Relocations:
@@ -271,12 +274,11 @@ class ElfFile:
 
     def _extended_index(self, table: Section, index: int) -> int:
         """The section of a symbol where there are more than 65,279 sections."""
-        for candidate in self.sections:
-            if candidate.type == SHT_SYMTAB_SHNDX and candidate.link == table.index:
-                raw = self.content(candidate)
-                if 4 * (index + 1) <= len(raw):
-                    return int(struct.unpack_from(f"{self._order}I", raw, 4 * index)[0])
-        return SHN_UNDEF
+        if table.index not in self._indices:
+            own = (one for one in self.sections if one.type == SHT_SYMTAB_SHNDX and one.link == table.index)
+            self._indices[table.index] = next((self.words(one) for one in own), array("I"))
+        indices = self._indices[table.index]
+        return indices[index] if index < len(indices) else SHN_UNDEF
 
     def _read_sections(self, header: Any) -> tuple[Section, ...]:
         layout = struct.Struct(self._order + ("IIQQQQIIQQ" if self.bits == 64 else "10I"))
@@ -293,7 +295,17 @@ class ElfFile:
             raise self._bad("no section holds the names of the sections")
         at, size = headers[names][4:6]
         strings = self._data[at : at + size]
-        return tuple(self._section(index, fields, strings) for index, fields in enumerate(headers))
+        found = tuple(self._section(index, fields, strings) for index, fields in enumerate(headers))
+        # so that whoever reads each section once reads no more than the file
+        if sum(self._held(section) for section in found) > len(self._data):
+            raise self._bad("its sections lie on top of each other: they hold more than the file")
+        return found
+
+    def _held(self, section: Section) -> int:
+        """How many bytes of the file a section takes."""
+        if section.type in (SHT_NULL, SHT_NOBITS):
+            return 0
+        return min(section.size, max(0, len(self._data) - section.offset))
 
     def _headers(self, layout: struct.Struct, start: int, count: int) -> Iterator[tuple[int, ...]]:
         end = start + count * layout.size
@@ -303,7 +315,7 @@ class ElfFile:
 
     def _section(self, index: int, fields: tuple[int, ...], strings: bytes) -> Section:
         name, kind, flags, address, offset, size, link, info, _, _ = fields
-        end = strings.find(b"\0", name)
+        end = strings.find(b"\0", name, name + LONGEST_NAME)
         if end < 0:
             raise self._bad(f"section {index} has no name")
         return Section(
@@ -326,6 +338,15 @@ class ElfFile:
             return construct.parse(raw)
         except (ConstructError, ELFError) as error:
             raise self._bad(f"{what} cannot be read: {error}") from error
+
+    def _name(self, table: Section, strings: bytes, at: int) -> str:
+        end = strings.find(b"\0", at, at + LONGEST_NAME)
+        if end < 0:
+            raise self._bad(f"{table.name}: a symbol's name at {at:#x} is none")
+        return strings[at:end].decode(errors="replace")
+
+    def _truncated(self, section: Section) -> BadInput:
+        return self._bad(f"truncated: section {section.name!r} reaches beyond the end of the file")
 
     def _bad(self, what: str, *, hint: str = "") -> BadInput:
         return BadInput(what, where=self._where, hint=hint)

@@ -7,7 +7,7 @@ same pages again from the file. Pages that are equal at several stops are stored
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,8 @@ MAGIC = b"oolong memory 1\n"
 # a length that a broken guest tells must not be believed
 LARGEST_READ = 1 << 30
 _LENGTH = struct.Struct(">Q")
+# of all distinct pages together; zlib packs a thousand to one, and what is read at once is not more than this
+LARGEST, CHUNK = 1 << 28, 1 << 16
 
 
 class Unreadable(Exception):
@@ -94,15 +96,37 @@ def write(path: Path, snapshots: Iterable[Snapshot]) -> None:
 
 def load(path: Path) -> tuple[Snapshot, ...]:
     """The snapshots of a file, in the order of the stops; BadInput if it is not one that `write` wrote."""
-    raw = path.read_bytes()
     try:
+        raw = path.read_bytes()
         if not raw.startswith(MAGIC):
             raise ValueError("it begins otherwise")
         (length,) = _LENGTH.unpack_from(raw, len(MAGIC))
         start = len(MAGIC) + _LENGTH.size
         index: list[dict[str, Any]] = json.loads(raw[start : start + length])
-        body = zlib.decompress(raw[start + length :])
-        whole = [body[at : at + PAGE] for at in range(0, len(body), PAGE)]
-        return tuple(Snapshot(one["name"], {base: whole[place] for base, place in one["pages"]}) for one in index)
-    except (ValueError, KeyError, TypeError, IndexError, struct.error, zlib.error) as error:
+        pages = _pages(
+            raw[start + length :], 1 + max((place for one in index for _, place in one["pages"]), default=-1)
+        )
+        return tuple(Snapshot(str(one["name"]), dict(_placed(one["pages"], pages))) for one in index)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, struct.error, zlib.error) as error:
         raise BadInput(f"not a memory file of oolong: {error}", where=str(path)) from error
+
+
+def _pages(packed: bytes, count: int) -> list[bytes]:
+    """The distinct pages; ValueError if they are not `count`."""
+    if count * PAGE > LARGEST:
+        raise ValueError(f"it names {count} pages")
+    stream, body = zlib.decompressobj(), bytearray()
+    for at in range(0, len(packed), CHUNK):
+        body += stream.decompress(packed[at : at + CHUNK])
+        if len(body) > count * PAGE:
+            break
+    if len(body) != count * PAGE or not stream.eof or stream.unused_data:
+        raise ValueError(f"it does not hold the {count} pages that it names")
+    return [bytes(body[at : at + PAGE]) for at in range(0, len(body), PAGE)]
+
+
+def _placed(named: list[list[int]], pages: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    for base, place in named:
+        if type(base) is not int or base % PAGE or place < 0:
+            raise ValueError(f"no page lies at {base!r}")
+        yield base, pages[place]

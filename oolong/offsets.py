@@ -86,7 +86,7 @@ def load(path: Path) -> Offsets:
     """Read what as_json made; BadInput if the file is not that."""
     try:
         return parse(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput(f"no offsets of a kernel: {error}", where=str(path)) from error
 
 

@@ -1,9 +1,9 @@
 """Mutants of a real kernel: what its image and its memory would be if one thing in them were wrong.
 
 Which places are changed is drawn from a seeded generator and dealt over all functions; what is done to a place is a
-list, so that each kind of change is there. Left out by construction is only what no kernel could tell from the original
-(docs/audit.md has the list): a count of a hash that is not 0, the way to ftrace_regs_caller of a module that nobody
-takes, growing a function over nothing.
+list, so that each kind of change is there. Left out by construction is what makes no difference to a kernel: a count of
+a hash that stays above 0, the way to ftrace_regs_caller that no stub of a module takes, a function that grows over
+nothing, the place of a stub area without stubs.
 """
 
 from collections import Counter

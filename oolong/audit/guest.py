@@ -25,7 +25,7 @@ AVAILABLE, WITH_ADDRESSES, TOTAL = (
 ENABLED, TOUCHED, PROBES = "enabled_functions", "touched_functions", "kprobes"
 # what the kernel calls a record that it took for dead (FTRACE_INVALID_FUNCTION)
 INVALID = "__ftrace_invalid_address__"
-TRACED = re.compile(r"(?P<name>[^\s(]+)(?: \[(?P<module>\w+)\])?\s*\((?P<users>\d+)\)(?P<flags>.*)")
+TRACED = re.compile(r"(?P<name>[^\s(]+)(?: \[(?P<module>\w+)\])?\s*\((?P<users>\d{1,9})\)(?P<flags>.*)")
 NAMES = (
     "guest.allocated",
     "guest.total",
@@ -36,7 +36,7 @@ NAMES = (
     "guest.kprobe-location",
 )
 
-COUNT = re.compile(r"count (\d+)")
+COUNT = re.compile(r"count (\d{1,9})")
 
 
 class Enabled(NamedTuple):
@@ -125,7 +125,7 @@ def total(live: Live, said: Told) -> Check:
         lines = said.sections.get(f"{TOTAL}@{survey.name}")
         if lines is None:
             continue
-        number = re.match(r"\d+", lines[0] if lines else "")
+        number = re.match(r"\d{1,9}\b", lines[0] if lines else "")
         counted.append(survey.name)
         if number is None or int(number[0]) != len(survey.records):
             wrong.append((survey.name, f"the guest counts {lines[:1]}, there are {len(survey.records)} records"))

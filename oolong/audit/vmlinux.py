@@ -266,13 +266,13 @@ def _relocations(file: elf.ElfFile, table: Range) -> Mapping[int, tuple[tuple[in
     dynamic = [section for section in file.named(".rela.dyn") if section.type == elf.SHT_RELA]
     if not dynamic:
         return None
-    found: dict[int, tuple[tuple[int, int], ...]] = {}
+    found: dict[int, list[tuple[int, int]]] = {}
     for section in dynamic:
         offsets, infos, addends = file.relocations(section)
         for offset, info, addend in zip(offsets, infos, addends, strict=True):
             if table.start <= offset < table.end:
-                found[offset] = (*found.get(offset, ()), (info & 0xFFFFFFFF, addend))
-    return found
+                found.setdefault(offset, []).append((info & 0xFFFFFFFF, addend))
+    return {offset: tuple(own) for offset, own in found.items()}
 
 
 def _functions(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> tuple[Function, ...]:
