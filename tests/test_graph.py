@@ -210,7 +210,8 @@ def test_a_build_that_is_known_to_fail_makes_no_cell_fail(checkout: Checkout) ->
     schema.check(result)
     verdict = result["verdict"]
     assert (verdict["status"], verdict["kind"], verdict["known_issues"]) == ("known", None, ["undeclared"])
-    assert re.search(rf"{CELL} +known .*compile failed: .*'y' undeclared.*, 1 known issue: undeclared", done.out)
+    assert re.search(rf"{CELL} +known .*compile failed: .*'y' undeclared.*, 1 known issue$", done.out, re.MULTILINE)
+    assert f"known: undeclared [{CELL}]" in done.out
     assert "known-issues.yaml: elsewhere matches nothing in this run" in done.out
     words = (f"cell:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
     again = checkout.doit(*words)
