@@ -170,11 +170,9 @@ def _subjects(kernel: Kernel, draw: Random) -> Iterator[Subject]:
     chosen: Sequence[tuple[str, Callable[[Survey, Record], bool]]] = (
         (INIT_MEMORY, lambda found, record: image.area_of(record.ip) == "inittext"),
         (OFF, lambda found, record: True),
-        (ONE, lambda found, record: True),
         (ONE, lambda found, record: bool(record.flags >> 31)),
         (ALL, lambda found, record: True),
         (MODULE, lambda found, record: found.module_at(record.ip) is not None),
-        (MODULE, lambda found, record: image.area_of(record.ip) == "text"),
         (KPROBE, lambda found, record: bool(record.flags >> 31)),
         (QUIET, lambda found, record: True),
     )

@@ -21,7 +21,7 @@ from tests import fuzz
 from tests.fuzz import EXTREMES, OBJECTS, READERS
 from tests.support import CHECKOUT
 
-EXAMPLES, MANY = 250, 12000
+EXAMPLES, MANY = 250, 30000
 QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 bounded = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=QUIET)
 long = settings(max_examples=MANY, deadline=None, derandomize=True, suppress_health_check=QUIET)

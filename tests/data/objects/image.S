@@ -53,7 +53,7 @@ ftrace_regs_caller:
 	site with_toc, .text, 1
 	site plain_two, .text
 	site with_toc_too, .text, 1
-	area ftrace_ool_stub_text_end, .tramp.ftrace.text, 1
+	area ftrace_ool_stub_text_end, .tramp.ftrace.text, 2
 	.section .tramp.ftrace.text, "ax", @progbits
 	.globl ftrace_tramp_text
 ftrace_tramp_text:
@@ -66,10 +66,13 @@ ftrace_tramp_text:
 	.globl ftrace_pages_start, ftrace_ops_list, ftrace_list_end, ftrace_nop_ops, ftrace_list_ops, modules
 	.balign 8
 ftrace_pages_start:
-ftrace_ops_list:
 	.quad 0
+ftrace_ops_list:
+	.quad ftrace_list_end
 ftrace_list_end:
+	.quad 0
 ftrace_nop_ops:
+	.quad 0
 ftrace_list_ops:
 	.quad 0
 modules:
