@@ -18,6 +18,8 @@ from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
 # to which compilers align loops, at least
 LOOP_ALIGNMENT = 16
+# tables of places that the kernel patches
+OTHER_PATCHES = re.compile(r"__jump_table|__\w*fixup")
 # what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
 TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
 
@@ -46,7 +48,8 @@ class Object:
     """A relocatable vmlinux.o: its tables of patch sites, all their entries, and the code that they point into.
 
     `code` are the words of each section with code that an entry points into, by its index; `names` the names of all
-    sections; `functions` (start, end, name) of the functions of each such section, sorted.
+    sections; `functions` (start, end, name) of the functions of each such section, sorted; `patched` the (section,
+    place) of instructions that the kernel patches for other reasons: jump labels, features of the CPU.
     """
 
     bits: int
@@ -56,6 +59,7 @@ class Object:
     names: tuple[str, ...]
     code: Mapping[int, Sequence[int]]
     functions: Mapping[int, Sequence[tuple[int, int, str]]]
+    patched: frozenset[tuple[int, int]] = frozenset()
 
     def function(self, entry: Entry) -> str:
         """Whom an entry is for, for people."""
@@ -118,6 +122,7 @@ def object_of(file: elf.ElfFile, where: str) -> Object:
         names=tuple(section.name for section in file.sections),
         code=code,
         functions={index: sorted(own) for index, own in functions.items()},
+        patched=frozenset(_patched(file)),
     )
 
 
@@ -131,6 +136,20 @@ def _entries(file: elf.ElfFile, table: elf.Section) -> Iterator[Entry]:
         for offset, info, addend in zip(offsets, infos, addends, strict=True):
             symbol = symbols[info >> shift]
             yield Entry(told, offset, info & mask, symbol.section, (symbol.value + addend) % modulus)
+
+
+def _patched(file: elf.ElfFile) -> Iterator[tuple[int, int]]:
+    """Where the tables of jump labels (include/linux/jump_label.h) and of CPU features (asm/feature-fixups.h) point."""
+    shift = 32 if file.bits == 64 else 8
+    for section in file.sections:
+        if not OTHER_PATCHES.fullmatch(section.name):
+            continue
+        for relocations, (_, infos, addends) in file.relocations_of(section):
+            symbols = file.symbols(file.symbol_table(relocations), {info >> shift for info in set(infos)})
+            for info, addend in zip(infos, addends, strict=True):
+                symbol = symbols[info >> shift]
+                if symbol.section is not None:
+                    yield symbol.section, (symbol.value + addend) % (1 << file.bits)
 
 
 def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterator[Check]:
@@ -222,8 +241,9 @@ def nops(found: Object) -> Check:
 def one_nop(found: Object) -> Check:
     """After the nop comes the function, not a second one: all that the kernel makes room for is one instruction.
 
-    Where a function begins with a loop the compiler may align that with nops. So nops that end at an aligned place to
-    which the code after them jumps back are not counted, whoever put them there.
+    A jump label or a feature of the CPU may begin a function with a nop of its own. And where a function begins with a
+    loop the compiler may align that with nops, so those that end at an aligned place to which the code after them jumps
+    back are not counted, whoever put them there.
     """
     places: dict[int | None, list[int]] = {}
     for entry in sorted(found.entries, key=lambda entry: entry.place):
@@ -231,7 +251,10 @@ def one_nop(found: Object) -> Check:
     wrong = []
     for entry in found.entries:
         words, number = found.site(entry) or ((), 0)
-        if words[number : number + 2].count(powerpc.NOP) < 2:
+        second = number + 1
+        if words[number : second + 1].count(powerpc.NOP) < 2:
+            continue
+        if (entry.section, second * powerpc.INSTRUCTION) in found.patched:
             continue
         own = places[entry.section]
         after = bisect_right(own, entry.place)
