@@ -108,6 +108,12 @@ def made_own(folder: Path) -> None:
     subprocess.run(["cp", "--archive", "--link", str(shared), str(folder)], check=True)
 
 
+def of_fake(pipeline: str) -> str:
+    """The text of pipeline.yaml with the source `fake`, which is to be added, in the place of every kernel."""
+    assert "kernel: [v7.3.4]" in pipeline
+    return pipeline.replace("kernel: [v7.3.4]", "kernel: [fake]").replace("kernel: v7.3.4", "kernel: fake")
+
+
 def fake_kernel(folder: Path, edits: Sequence[tuple[str, str, str]] = ()) -> Path:
     """A copy of tests/fakelinux with faults: (file, what stands there, what stands there instead)."""
     shutil.copytree(FAKELINUX, folder)

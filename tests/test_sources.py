@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import loopback
-from tests.checkout import FAKELINUX, Checkout, Ran, fake_kernel
+from tests.checkout import FAKELINUX, Checkout, Ran, fake_kernel, of_fake
 from tests.loopback import Mirror
 
 CELL = "le-minimal-gcc-14"
@@ -46,12 +46,7 @@ def without_downloads(cache: Path) -> Path:
 def use(checkout: Checkout, source: str) -> None:
     """Put a source of the name `fake` in the place of the pipeline's kernel."""
     path = checkout.folder / "pipeline.yaml"
-    text = path.read_text()
-    assert "kernel: [v7.3.4]" in text
-    text = text.replace("kernel: [v7.3.4]", "kernel: [fake]").replace(
-        "sources:\n", f"sources:\n  fake:\n    {source}\n"
-    )
-    path.write_text(text)
+    path.write_text(of_fake(path.read_text()).replace("sources:\n", f"sources:\n  fake:\n    {source}\n"))
 
 
 def packed(folder: Path, *, compress: Callable[[bytes], bytes] = lzma.compress) -> bytes:
