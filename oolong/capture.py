@@ -44,10 +44,11 @@ def points_of(vmlinux: ElfFile) -> Points | None:
     found = vmlinux.symbols_by_name(FUNCTIONS)
     if len(found) < 2:
         return None
-    return Points(init=_entry(found[INIT_FUNCTION]), stop=_entry(found[STOP_FUNCTION]), little=vmlinux.little)
+    return Points(init=entry_of(found[INIT_FUNCTION]), stop=entry_of(found[STOP_FUNCTION]), little=vmlinux.little)
 
 
-def _entry(function: Symbol) -> int:
+def entry_of(function: Symbol) -> int:
+    """Where all calls of a function pass, whether they set up its TOC or not."""
     return function.value + function.local_entry
 
 
