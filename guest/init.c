@@ -23,7 +23,7 @@
 #define DIRECT_MODULE_FILE "/lib/ftrace-direct.ko"
 #define LIVEPATCH_MODULE "livepatch_sample"
 #define LIVEPATCH_MODULE_FILE "/lib/livepatch-sample.ko"
-#define LIVEPATCH "/sys/kernel/livepatch/" LIVEPATCH_MODULE
+#define PATCH_STATE "/sys/kernel/livepatch/" LIVEPATCH_MODULE
 #define LIVEPATCHED "this has been live patched"
 #define TRANSITION_MS 30000
 #define UNLOAD_MS 2000
@@ -34,9 +34,10 @@
 #define STACK_TRACER "/proc/sys/kernel/stack_tracer_enabled"
 
 // The points at which the host may stop the machine and look at its memory: oolong/stops.py has the same names.
-enum point { OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH_ON, QUIET };
+enum point { OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH, QUIET };
 static const char *const points[] = {
-	"off", "one", "all", "module", "graph", "kprobe", "direct", "livepatch", "off-again",
+	[OFF] = "off", [ONE] = "one", [ALL] = "all", [MODULE] = "module", [GRAPH] = "graph", [KPROBE] = "kprobe",
+	[DIRECT] = "direct", [LIVEPATCH] = "livepatch", [QUIET] = "off-again",
 };
 #define STOP_NUMBER 0x6f00
 
@@ -551,12 +552,12 @@ static int says(const char *path, const char *text)
 
 static int is_over(void)
 {
-	return !exists(LIVEPATCH);
+	return !exists(PATCH_STATE);
 }
 
 static int is_patched(void)
 {
-	return says(LIVEPATCH "/transition", "0");
+	return says(PATCH_STATE "/transition", "0");
 }
 
 static int becomes(int (*true_at_last)(void))
@@ -576,8 +577,8 @@ static void check_livepatch(void)
 	mount("sysfs", "/sys", "sysfs", 0, NULL);
 	good = load(LIVEPATCH_MODULE_FILE, "") && becomes(is_patched);
 	patched = says("/proc/cmdline", LIVEPATCHED);
-	stop(LIVEPATCH_ON);
-	good = good && put_in(LIVEPATCH "/enabled", "0") && becomes(is_over) && unload(LIVEPATCH_MODULE);
+	stop(LIVEPATCH);
+	good = good && put_in(PATCH_STATE "/enabled", "0") && becomes(is_over) && unload(LIVEPATCH_MODULE);
 	restored = !says("/proc/cmdline", LIVEPATCHED);
 	say("# /proc/cmdline %s, and then %s", patched ? "patched" : "as it was", restored ? "as it was" : "patched");
 	check(good && patched && restored, "livepatch");

@@ -19,7 +19,7 @@ from oolong.files import plain_file
 from oolong.gdbremote import Debugger, Gone, Stop
 from oolong.memory import Memory, Recording, Snapshot, Unreadable
 from oolong.qmp import Monitor, Refused
-from oolong.stops import INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
+from oolong.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
 
 # arch/powerpc/include/asm/book3s/64/radix.h, page.h: the map of all memory, and what of its addresses is physical
 LINEAR_START, LINEAR_END, PHYSICAL = 0xC000000000000000, 0xC008000000000000, 0x0FFFFFFFFFFFFFFF
@@ -41,7 +41,7 @@ class Points:
 
 def points_of(vmlinux: ElfFile) -> Points | None:
     """The breakpoints of a linked kernel; None where it lacks one of the functions."""
-    found = vmlinux.symbols_by_name((INIT_FUNCTION, STOP_FUNCTION))
+    found = vmlinux.symbols_by_name(FUNCTIONS)
     if len(found) < 2:
         return None
     return Points(init=_entry(found[INIT_FUNCTION]), stop=_entry(found[STOP_FUNCTION]), little=vmlinux.little)

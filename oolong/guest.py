@@ -35,6 +35,8 @@ def commands(cell: Cell) -> tuple[tuple[str, ...], ...]:
         (
             *_compiler(cell),
             "-static", "-nostdlib", "-nostdinc", "-Os", "-fno-ident", "-fno-stack-protector",
+            # the kernel need not have turned the vector units on
+            "-mno-altivec", "-mno-vsx",
             "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror",
             "-isystem", f"{BUILD}/usr/include",
             "-include", f"{SRC}/tools/include/nolibc/nolibc.h",

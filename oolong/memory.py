@@ -16,6 +16,8 @@ from oolong.errors import BadInput
 
 PAGE = 4096
 MAGIC = b"oolong memory 1\n"
+# a length that a broken guest tells must not be believed
+LARGEST_READ = 1 << 30
 _LENGTH = struct.Struct(">Q")
 # of all distinct pages together; zlib packs a thousand to one, and what is read at once is not more than this
 LARGEST, CHUNK = 1 << 28, 1 << 16
@@ -68,6 +70,8 @@ class Recording:
         self.pages: dict[int, bytes] = {}
 
     def read(self, address: int, size: int) -> bytes:
+        if not 0 <= size <= LARGEST_READ:
+            raise Unreadable(address)
         first, last = address - address % PAGE, -(-(address + size) // PAGE) * PAGE
         missing = [base for base in range(first, last, PAGE) if base not in self.pages]
         if missing:

@@ -1,7 +1,7 @@
 """Instruction words of ftrace's sequences and the arithmetic of branches (pure).
 
 Words are what an instruction means, whatever the byte order it is stored in. Source: Power ISA 3.1, book I, 2.4
-(I-form branches), 3.3.17 (mfspr, mtspr); arch/powerpc/include/asm/ppc-opcode.h of Linux 7.3.
+(branches of I-form and B-form), 3.3.17 (mfspr, mtspr); arch/powerpc/include/asm/ppc-opcode.h of Linux 7.3.
 """
 
 NOP, MFLR_R0, MTLR_R0 = 0x60000000, 0x7C0802A6, 0x7C0803A6
@@ -10,6 +10,10 @@ INSTRUCTION = 4
 FURTHEST_BACK, FURTHEST_AHEAD = -0x2000000, 0x1FFFFFC
 _DISPLACEMENT = 0x03FFFFFC
 _OPCODE, _ABSOLUTE, _LINK = 18 << 26, 2, 1
+# B-form: bc, 16 bits, signed
+_CONDITIONAL_OPCODE, _CONDITIONAL_DISPLACEMENT = 16 << 26, 0xFFFC
+# what the assembler fills a gap in code with: ori r0,r0,0; at the end of a dispatch group ori r1,r1,0 or ori r2,r2,0
+PADDING = frozenset((NOP, 0x60210000, 0x60420000))
 # addis r2,r12,X / lis r2,X, then addi r2,r2,Y: how a function that uses the TOC begins (ELF V2 ABI, 2.3.2.1)
 _HIGH = 0xFFFF0000
 _ADDIS_R2_R12, _LIS_R2, _ADDI_R2_R2 = 0x3C4C0000, 0x3C400000, 0x38420000
@@ -34,6 +38,15 @@ def branch_target(word: int, at: int) -> int | None:
         return None
     distance = word & _DISPLACEMENT
     return at + (distance - (1 << 26) if distance >> 25 else distance)
+
+
+def jump_target(word: int, at: int) -> int | None:
+    """Where a relative branch of either form, conditional or not, at an address goes; None for every other
+    instruction."""
+    if word & (63 << 26 | _ABSOLUTE) == _CONDITIONAL_OPCODE:
+        distance = word & _CONDITIONAL_DISPLACEMENT
+        return at + (distance - (1 << 16) if distance >> 15 else distance)
+    return branch_target(word, at)
 
 
 def links(word: int) -> bool:

@@ -6,6 +6,7 @@ kernel function STOP_FUNCTION, which nothing else there calls, with NUMBER + the
 
 INIT_MEMORY, INIT_FUNCTION = "init-memory", "ftrace_free_init_mem"
 STOP_FUNCTION = "sys_sched_get_priority_max"
+FUNCTIONS = INIT_FUNCTION, STOP_FUNCTION
 NUMBER = 0x6F00
 OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH, QUIET = NAMES = (
     "off",

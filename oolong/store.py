@@ -64,6 +64,9 @@ class Store:
         With `again`, made anew even so, and put in the place of what was found. Two processes that want the
         same stage take turns; the second finds the work of the first.
         """
+        # without the lock first: who works with a finished stage holds it, and a result is published whole
+        if not again and (found := self.find(stage)) and found.keep:
+            return found
         label = _label(stage)
         with held(self.layout.lock(label), waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")):
             again = again and stage.recipe.digest not in self._made_again

@@ -106,7 +106,7 @@ def _came_to(stages: Sequence[StageResult], checks: Sequence[Check]) -> tuple[st
     ids = dict.fromkeys(name for check in checks if check.status == KNOWN for name in check.known)
     if not ids:
         return PASS, None, seen, ()
-    return KNOWN, None, f"{seen}, {len(ids)} known issue{'s' if len(ids) > 1 else ''}: {', '.join(ids)}", ()
+    return KNOWN, None, f"{seen}, {len(ids)} known issue{'s' if len(ids) > 1 else ''}", ()
 
 
 def _kind(check: str) -> str:

@@ -1,45 +1,114 @@
-"""The task `explain`: a function's entry, its patch site and its stub's area."""
+"""The task `explain`: a function's entry, its patch site and its stub, in the file and in memory."""
 
 import json
 import sys
+from dataclasses import dataclass
+from typing import Any
 
-from oolong import explain
 from oolong.errors import BadInput, BadOutput
+from oolong.explain import listing, read, text
+from oolong.explain.function import explained
+from oolong.explain.model import Function
+from oolong.model import Cell
+from oolong.stage import StageResult
 from tasks.declare import Task, collecting
 from tasks.session import current
 
+# what is told of, if it was made
+LOOKED_AT = ("offsets", "boot", "audit", "live", "verdict")
+
 
 def task_explain() -> Task:
-    """where a function's patch site is and which stubs serve it: ./doit explain -c CELL -f FUNCTION [format=json]"""
+    """a function's patch site and its stub, in the file and live: ./doit explain -c CELL -f FUNCTION [format=json]"""
     session = current()
     asked = "explain" in session.request.words and session.stages
-    compiled = [f"compile:{cell.name}" for cell in session.selected] if asked else []
+    linked = [f"link:{cell.name}" for cell in session.selected] if asked else []
+    if asked and not _function() and not _as_json():
+        hint = "./doit explain -c CELL -f FUNCTION; with format=json alone, all functions of the image"
+        raise BadInput("explain needs a function", where="function=", hint=hint)
     return {
-        "actions": [(collecting, ["explain", show_function])],
-        "task_dep": compiled,
+        "actions": [(collecting, ["explain", show])],
+        "task_dep": linked,
         "uptodate": [False],
         "io": {"capture": False},
     }
 
 
-def show_function() -> None:
-    session = current()
-    documents = [_explained(cell.name) for cell in session.selected]
-    if session.variables.get("format") == "json":
-        told = [{"cell": cell, "functions": [one.as_json() for one in found]} for cell, found in documents]
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
-        return
-    for cell, found in documents:
-        sys.stdout.write(f"{cell}\n")
-        for one in found:
-            sys.stdout.write(explain.described(one))
+def show() -> None:
+    cells = current().selected
+    if not _function():
+        _show_all(cells)
+    elif _as_json():
+        sys.stdout.write(json.dumps([_explained(cell).as_json() for cell in cells], indent=2) + "\n")
+    else:
+        for cell in cells:
+            sys.stdout.write(_explained(cell).described())
 
 
-def _explained(cell: str) -> tuple[str, tuple[explain.Function, ...]]:
+def _show_all(cells: tuple[Cell, ...]) -> None:
+    """One array, an entry a line: a kernel has tens of thousands."""
+    start = "[\n"
+    for cell in cells:
+        for entry in listing.entries(read.kernel(_results(cell))):
+            sys.stdout.write(start + json.dumps({"cell": cell.name, **entry}))
+            start = ",\n"
+    sys.stdout.write("\n]\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The functions of a name in a cell, the stops of its boot, and the stages that would have told more."""
+
+    cell: str
+    release: str | None
+    functions: tuple[Function, ...]
+    stops: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "cell": self.cell,
+            "release": self.release,
+            "stops": list(self.stops),
+            "missing": list(self.missing),
+            "functions": [one.as_json() for one in self.functions],
+        }
+
+    def described(self) -> str:
+        lines = f"{self.cell}, Linux {self.release}\n" + "\n".join(text.described(one) for one in self.functions)
+        if self.missing:
+            lines += f"  nothing is known from {', '.join(self.missing)}: {current().typed(self.cell)} makes them\n"
+        elif not self.stops:
+            lines += "  its boot left no memory to look at\n"
+        return lines
+
+
+def _explained(cell: Cell) -> Explained:
+    results = _results(cell)
+    symbols = read.functions(results["link"].path("vmlinux"), _function())
+    kernel = read.kernel(results)
+    return Explained(
+        cell=cell.name,
+        release=kernel.image.release,
+        functions=tuple(explained(kernel, symbol) for symbol in symbols),
+        stops=tuple(survey.name for survey in kernel.surveys),
+        missing=tuple(stage for stage in LOOKED_AT if stage not in results),
+    )
+
+
+def _results(cell: Cell) -> dict[str, StageResult]:
+    """The result of the link, and of the later stages those that there are."""
     session = current()
-    if "function" not in session.variables:
-        raise BadInput("explain needs a function", where="function=", hint="./doit explain -c CELL -f FUNCTION")
-    compiled = session.store.result(session.stages[f"compile:{cell}"])
-    if not compiled.ok:
-        raise BadOutput(f"{cell} did not compile: {compiled.lines[0] if compiled.lines else compiled.kind}")
-    return cell, explain.functions(compiled.path("vmlinux.o"), session.variables["function"])
+    linked = session.store.result(session.stages[f"link:{cell.name}"])
+    if not linked.ok:
+        raise BadOutput(f"{cell.name} did not link: {linked.lines[0] if linked.lines else linked.kind}")
+    found = {stage: session.store.find(session.stages[f"{stage}:{cell.name}"]) for stage in LOOKED_AT}
+    return {"link": linked, **{stage: result for stage, result in found.items() if result}}
+
+
+def _function() -> str:
+    return current().variables.get("function", "")
+
+
+def _as_json() -> bool:
+    return current().variables.get("format") == "json"

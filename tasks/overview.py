@@ -16,7 +16,7 @@ TASKS = {
     "STAGE:CELL": "one stage with all that it needs, also as a glob: 'boot:*-gcc-14'",
     "cells [format=json]": "the cells, without running anything",
     "doctor [format=json]": "what this machine lacks, and how to get it",
-    "explain -c CELL -f FUNCTION": "where a function's patch site is and which stubs serve it; format=json",
+    "explain -c CELL -f FUNCTION": "a function's patch site and its stub, in the file and in memory; format=json",
     "lock [only=NAME,NAME]": "resolve toolchains and kernels again and rewrite the locks",
     "record [set=NAME]": "write down the digests of what a set came to, for every machine to compare with",
     "bundle FILE [set=NAME]": "everything that a set needs from outside, in one archive; bundle=FILE runs from it",

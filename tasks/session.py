@@ -51,8 +51,12 @@ class Session:
 
     def repeat(self, cell: str) -> str:
         """What to type to make one cell of this run anew."""
+        return self.typed(cell, "again=1")
+
+    def typed(self, cell: str, *words: str) -> str:
+        """What to type to make one cell of this run."""
         own = [f"{name}={self.variables[name]}" for name in CHANGING_THE_CELL if name in self.variables]
-        return shlex.join(["./doit", "again=1", f"cell:{cell}", *own])
+        return shlex.join(["./doit", *words, f"cell:{cell}", *own])
 
     @property
     def bundle_to_write(self) -> Path:

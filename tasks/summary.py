@@ -17,6 +17,7 @@ def show(session: Session) -> None:
         folder = _shown(session.layout.results)
         sys.stdout.write(tables.verdicts(results))
         sys.stdout.write(tables.failures(results, folder))
+        sys.stdout.write(tables.known(results))
         sys.stdout.write(tables.notes(results))
         known_issues = [entry.name for entry in session.pipeline.known_issues]
         sys.stdout.write(tables.unmatched(results, known_issues))

@@ -79,6 +79,12 @@ class Checkout:
         return read
 
 
+def with_kernel(pipeline: str, name: str) -> str:
+    """The text of pipeline.yaml with another kernel, in its axis and in its inclusions."""
+    assert "kernel: [v7.3.4]" in pipeline
+    return pipeline.replace("kernel: [v7.3.4]", f"kernel: [{name}]").replace("kernel: v7.3.4,", f"kernel: {name},")
+
+
 def copied_to(folder: Path, *, cache: Path) -> Checkout:
     """Copy the parts of this project that a run reads."""
     folder.mkdir(parents=True)

@@ -1,10 +1,12 @@
 """Command lines that are pure functions of a cell."""
 
 import itertools
+import re
 
-from oolong import guest, qemu
+from oolong import guest, qemu, stops
 from oolong.model import Endian, Machine
 from oolong.stages.modules import depends
+from tests.support import CHECKOUT
 from tests.test_kbuild import cell
 
 MACHINE = Machine(
@@ -49,11 +51,27 @@ def test_the_guest_is_told_what_to_expect_after_the_double_dash() -> None:
     assert "printk.devkmsg=on" in words[: words.index("--")]
 
 
+def test_the_guest_is_told_which_functions_to_probe() -> None:
+    told = guest.arguments(release="7.3.4", endian="be", kprobes="trap", probes=("read_pir", "kfree"))
+    assert told.split()[-1] == "probes=read_pir,kfree"
+
+
+def test_the_guest_stops_at_the_points_that_the_host_knows() -> None:
+    init = (CHECKOUT / "guest" / guest.INIT_SOURCE).read_text()
+    numbers = re.search(r"^enum point \{ (.*) \};$", init, re.MULTILINE)
+    assert numbers
+    names = dict(re.findall(r'\[(\w+)\] = "([^"]+)"', init))
+    assert tuple(names[number] for number in numbers[1].split(", ")) == stops.NAMES
+    assert f"#define STOP_NUMBER {stops.NUMBER:#x}\n" in init
+    assert stops.STOP_FUNCTION == "sys_sched_get_priority_max"
+    assert "syscall(__NR_sched_get_priority_max, STOP_NUMBER + point);" in init
+
+
 def test_the_guest_is_built_without_libc_by_the_cells_compiler() -> None:
     headers, compiler, packer = guest.commands(cell(Endian.BE))
     assert headers[-1] == "headers"
     assert compiler[0] == "powerpc64-linux-gnu-gcc"
-    assert {"-static", "-nostdlib", "-nostdinc", "-Werror"} <= set(compiler)
+    assert {"-static", "-nostdlib", "-nostdinc", "-Werror", "-mno-altivec", "-mno-vsx"} <= set(compiler)
     assert packer[0] == "gcc"
     assert guest.pack()[1:3] == ("-t", "0")
 
@@ -70,3 +88,19 @@ def test_modules_are_packed_and_loaded_in_order() -> None:
     assert "file /lib/b.ko /modules/modules/drivers/b.ko 0644 0 0" in contents
     assert guest.modules_list(paths) == "/lib/b.ko\n/lib/a.ko\n"
     assert "/lib" not in guest.contents([])
+
+
+def test_modules_that_a_test_of_the_guest_loads_are_packed_and_not_loaded_before() -> None:
+    own = ["modules/oolong/oolong_data.ko", "modules/oolong/oolong_guest.ko"]
+    samples = ["modules/samples/ftrace/ftrace-direct.ko", "modules/samples/livepatch/livepatch-sample.ko"]
+    paths = [*own, *samples, "modules/lib/a.ko"]
+    assert guest.modules_list(paths) == "/lib/a.ko\n"
+    assert all(f" /modules/{path} " in guest.contents(paths) for path in paths)
+
+
+def test_what_init_loads_by_itself_is_what_is_packed_for_it() -> None:
+    init = (CHECKOUT / "guest" / guest.INIT_SOURCE).read_text()
+    built = (CHECKOUT / "guest" / guest.OWN_MODULES_SOURCE / "Kbuild").read_text().split()[2:]
+    assert {name.replace(".ko", ".o") for name in guest.OWN_MODULES} == set(built)
+    for name in guest.OWN_MODULES:
+        assert f'_MODULE "{name.removesuffix(".ko")}"' in init

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests import full_disk, loopback
-from tests.checkout import Checkout, copied_to, fake_kernel, made_own
+from tests.checkout import Checkout, copied_to, fake_kernel, made_own, with_kernel
 from tests.loopback import Mirror
 from tests.support import CHECKOUT
 from tests.test_stopping import PATIENCE_SECONDS, descendants, wait_for
@@ -259,7 +259,7 @@ def server() -> Iterator[Mirror]:
 def use_tarball(checkout: Checkout, uri: str, data: bytes) -> None:
     """Put an archive in the place of the pipeline's kernel."""
     path = checkout.folder / "pipeline.yaml"
-    text = path.read_text().replace("kernel: [v7.3.4]", "kernel: [fake]")
+    text = with_kernel(path.read_text(), "fake")
     source = f'  fake:\n    tarball: {{url: "{uri}", sha256: {hashlib.sha256(data).hexdigest()}}}\n'
     path.write_text(text.replace("sources:\n", f"sources:\n{source}"))
 

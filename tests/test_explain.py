@@ -1,39 +1,60 @@
-"""A function explained, in objects of each byte order and on the whole graph."""
+"""explain on the whole graph, with kernels of a dozen functions: what is made for it, what it says, how it ends."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from oolong import explain
-from oolong.errors import BadInput
 from tests.checkout import Checkout, fake_kernel
 
-OBJECTS = Path(__file__).parent / "data" / "objects"
 CELL = "le-minimal-gcc-14-fakelinux"
+NOP = "60000000"
 
 
 @pytest.mark.parametrize("cell", [CELL, f"be{CELL[2:]}"])
-def test_a_function_and_its_patch_site(checkout: Checkout, cell: str) -> None:
-    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
-    done = checkout.doit("explain", "-c", cell, "-f", "one", f"kernel={kernel}", "format=json")
+def test_a_function_and_its_stub(checkout: Checkout, cell: str) -> None:
+    # a kernel that no other test boots
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux", [("text.c", "x + 6", "x + 666")])
+    done = checkout.doit("explain", "-c", cell, "-f", "two", f"kernel={kernel}", "format=json")
     assert done.code == 0, done.err
-    ((told,),) = [one["functions"] for one in json.loads(done.out)]
-    assert (told["name"], told["section"], told["area"]) == ("one", ".text", "text")
-    assert told["sites"] == [{"offset": told["local_entry"], "word": explain.NOP}]
-    text = checkout.doit("explain", f"cell={cell}", "function=one", f"kernel={kernel}")
-    assert "patch site at +0x0: a nop" in text.out
-    assert "served by a stub for text" in text.out
+    (told,) = json.loads(done.out)
+    assert (told["cell"], told["missing"]) == (cell, ["offsets", "boot", "audit", "live", "verdict"])
+    (function,) = told["functions"]
+    (site,) = function["sites"]
+    assert (site["offset"], site["in_file"]["site"]["word"]) == (function["local_entry"], NOP)
+    assert (site["stub"]["area"], site["stub"]["index"], site["live"]) == ("ftrace_ool_stub_text", 1, [])
+    assert {line["word"] for line in site["in_file"]["stub"]} == {"00000000"}
+    text = checkout.doit("explain", f"cell={cell}", "function=two", f"kernel={kernel}")
+    assert "stub 1 of ftrace_ool_stub_text" in text.out
+    assert f"./doit cell:{cell} kernel={kernel} makes them" in text.out
+
+
+def test_all_functions_as_one_array(checkout: Checkout) -> None:
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    done = checkout.doit("explain", "-c", CELL, f"kernel={kernel}", "format=json")
+    assert done.code == 0, done.err
+    listed = {entry["name"]: entry for entry in json.loads(done.out)}
+    assert {"one", "two", "first"} <= set(listed)
+    assert (listed["one"]["area"], listed["one"]["index"]) == ("ftrace_ool_stub_text", 0)
+    assert listed["first"]["area"] == "ftrace_ool_stub_inittext"
+    assert {entry["cell"] for entry in listed.values()} == {CELL}
 
 
 def test_a_function_of_init_text_and_one_that_is_not_there(checkout: Checkout) -> None:
     kernel = fake_kernel(checkout.folder.parent / "fakelinux")
     done = checkout.doit("explain", "-c", CELL, "-f", "first", f"kernel={kernel}")
-    assert "served by a stub for init text" in done.out
+    assert "stub 0 of ftrace_ool_stub_inittext" in done.out
+    assert "init text: the kernel frees it" in done.out
     missing = checkout.doit("explain", "-c", CELL, "-f", "onne", f"kernel={kernel}")
     assert (missing.code, "did you mean 'one'?" in missing.err) == (2, True)
-    nothing = checkout.doit("explain", "-c", CELL, f"kernel={kernel}")
-    assert (nothing.code, "explain needs a function" in nothing.err) == (2, True)
+
+
+def test_without_a_function_it_says_both_ways_and_builds_nothing(checkout: Checkout) -> None:
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    done = checkout.doit("explain", "-c", CELL, f"kernel={kernel}")
+    assert (done.code, done.out) == (2, "")
+    assert "explain needs a function" in done.err
+    assert "-f FUNCTION; with format=json alone, all functions" in done.err
+    assert not (checkout.folder / "build" / "stamps" / "link").exists()
 
 
 def test_a_function_without_a_patch_site_is_told(checkout: Checkout) -> None:
@@ -41,10 +62,3 @@ def test_a_function_without_a_patch_site_is_told(checkout: Checkout) -> None:
     kernel = fake_kernel(checkout.folder.parent / "fakelinux", [source])
     done = checkout.doit("explain", "-c", CELL, "-f", "one", f"kernel={kernel}")
     assert (done.code, "no patch site: it cannot be traced" in done.out) == (0, True), done.err
-
-
-@pytest.mark.parametrize("name", ["le64", "be64", "be32"])
-def test_every_object_has_its_functions_explained(name: str) -> None:
-    path = OBJECTS / f"{name}.o"
-    with pytest.raises(BadInput, match="no function has the name"):
-        explain.functions(path, "surely_not_there")

@@ -39,6 +39,8 @@ def test_help_names_every_task_and_variable(checkout: Checkout) -> None:
         "initramfs",
         "boot",
         "offsets",
+        "audit",
+        "live",
     }
     for task in listed - stages - {"verdict", "report"}:
         assert task in done.out, task

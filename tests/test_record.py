@@ -2,7 +2,7 @@
 
 import json
 
-from tests.checkout import Checkout, fake_kernel
+from tests.checkout import Checkout, fake_kernel, with_kernel
 
 CELL = "le-minimal-gcc-14"
 
@@ -11,7 +11,7 @@ def with_fakelinux(checkout: Checkout) -> Checkout:
     """fakelinux as the pipeline's own kernel."""
     fake_kernel(checkout.folder / "linux")
     path = checkout.folder / "pipeline.yaml"
-    text = path.read_text().replace("kernel: [v7.3.4]", "kernel: [fake]")
+    text = with_kernel(path.read_text(), "fake")
     path.write_text(text.replace("sources:\n", "sources:\n  fake:\n    dir: linux\n"))
     return checkout
 

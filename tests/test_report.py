@@ -130,6 +130,8 @@ def test_entries_that_match_nothing_are_told_in_one_line(account: Account) -> No
     results = [one, other]
     assert tables.unmatched(results, ["a", "b"]) == ""
     assert tables.unmatched(results, ["a", "b", "c"]) == "known-issues.yaml: c matches nothing in this run\n"
+    many = tables.unmatched(results, ["d", "e", "f", "g", "h"])
+    assert many == "known-issues.yaml: d, e, f and 2 more match nothing in this run\n"
     assert tables.unmatched(results, ["d", "b", "c"]) == "known-issues.yaml: d, c match nothing in this run\n"
 
 

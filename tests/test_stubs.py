@@ -73,6 +73,13 @@ def first_symbol() -> int:
 FIRST_SYMBOL = first_symbol()
 
 
+def test_a_symbol_is_found_whose_name_another_one_ends_with() -> None:
+    with elf.opened(OBJECTS / "le64-sections.o") as file:
+        found = file.symbols_by_name(("setup", "a_setup", "up"))
+    assert found.keys() == {"setup", "a_setup"}
+    assert found["setup"].section != found["a_setup"].section
+
+
 @pytest.mark.parametrize(
     ("name", "at", "data", "told"),
     [

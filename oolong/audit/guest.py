@@ -51,10 +51,11 @@ class Enabled(NamedTuple):
 @dataclass(frozen=True)
 class Told:
     """What the guest said: `allocated` records when it booted (None: it did not say), and the sections of its report
-    by name."""
+    by name; `kprobes_on_ftrace` says whether its kprobes use patch sites at all."""
 
     allocated: int | None
     sections: Mapping[str, Sequence[str]]
+    kprobes_on_ftrace: bool
 
     def enabled(self, stop: str) -> list[Enabled] | None:
         """The functions that are traced at a stop."""
@@ -89,9 +90,9 @@ def sections(report: str) -> dict[str, list[str]]:
     return found
 
 
-def told(report: str, booted: Mapping[str, Any]) -> Told:
-    """From the report and the data of the stage boot."""
-    return Told(booted.get("allocated"), sections(report))
+def told(report: str, booted: Mapping[str, Any], config: Mapping[str, str]) -> Told:
+    """From the report, the data of the stage boot, and the kernel's .config."""
+    return Told(booted.get("allocated"), sections(report), config.get("KPROBES_ON_FTRACE") == "y")
 
 
 def checks(live: Live, said: Told) -> Iterator[Check]:
@@ -210,6 +211,8 @@ def kprobe_location(live: Live, said: Told) -> Check:
     """A kprobe by a function's name uses that function's patch site."""
     name = "guest.kprobe-location"
     survey = _at(live, KPROBE)
+    if not said.kprobes_on_ftrace:
+        return skipped(name, "kprobes do not use ftrace in this configuration")
     if survey is None or not said.landed:
         return skipped(name, "no kprobes were tried")
     used = {

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from oolong import powerpc
 from oolong.audit.allocation import Allocation, allocate, out_of_reach
-from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Image, Site
+from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image
 from oolong.check import Check, judged, none_of, skipped
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
 
@@ -75,15 +75,19 @@ def checks(image: Image, known: Known) -> Iterator[Check]:
 
 
 def mcount_entries(image: Image, known: Known) -> Check:
-    """As many entries as vmlinux.o has patch sites; fewer only where the linker throws dead code away."""
+    """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
+    only where the linker throws dead code away."""
     name = "image.mcount-entries"
     if known.plan is None:
         return skipped(name, "nothing was counted in vmlinux.o to compare with")
-    linked, compiled = sum(1 for slot in image.slots if slot), known.plan.total
+    linked = sum(1 for slot in image.slots if slot), sum(image.inittext.holds(slot) for slot in image.slots)
+    compiled = known.plan.total, known.plan.inittext
+    there, needed = (f"{total}, {init} of them in init text" for total, init in (linked, compiled))
+    told = f"in the table {there}; in vmlinux.o {needed}"
     if known.config is None or known.config.get(DEAD_CODE) != "y":
-        return judged(name, linked == compiled, f"{linked} in the table, {compiled} in vmlinux.o")
-    told = f"{linked} in the table, {compiled} in vmlinux.o, less what CONFIG_{DEAD_CODE} removes"
-    return judged(name, 0 < linked <= compiled, told)
+        return judged(name, linked == compiled, told)
+    good = 0 < linked[0] <= compiled[0] and linked[1] <= compiled[1]
+    return judged(name, good, f"{told}, less what CONFIG_{DEAD_CODE} removes")
 
 
 def relocations(image: Image) -> Check:
@@ -146,7 +150,7 @@ def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[tuple[str, st
         for offset in offsets:
             word = image.code.word(site.ip + offset)
             if word != powerpc.NOP:
-                yield _victim(image, site), f"{_hex(word)} at {image.told(site.ip + offset)}, which is no nop"
+                yield image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip + offset)}, which is no nop"
 
 
 def _mostly_nops(image: Image) -> bool:
@@ -161,9 +165,9 @@ def _no_call(image: Image) -> Iterator[tuple[str, str]]:
         word = image.code.word(site.ip)
         target = None if word is None else powerpc.branch_target(word, site.ip)
         if word is None or target is None or not powerpc.links(word):
-            yield _victim(image, site), f"{_hex(word)} at {image.told(site.ip)}, which is no call"
+            yield image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call"
         elif target != mcount and powerpc.reaches(site.ip, mcount):
-            yield _victim(image, site), f"it calls {image.told(target)}, not _mcount"
+            yield image.owner(site.ip), f"it calls {image.told(target)}, not _mcount"
 
 
 def entry_points(image: Image) -> Check:
@@ -184,8 +188,20 @@ def entry_points(image: Image) -> Check:
 def _off_entry(image: Image) -> Iterator[tuple[str, str]]:
     for site in image.sites:
         one = site.function
-        if one is not None and site.ip != one.address + one.local_entry:
+        if one is None:
+            if (later := _after_nops(image, site.ip)) is not None:
+                yield later.name, f"its site is {later.address - site.ip} bytes before it"
+        elif site.ip != one.address + one.local_entry:
             yield one.name, f"its site is at +{site.ip - one.address:#x}, its local entry at +{one.local_entry:#x}"
+
+
+def _after_nops(image: Image, ip: int) -> Function | None:
+    """The function that begins after the nops from an address on, as -fpatchable-function-entry=N,M would put them."""
+    while image.code.word(ip) == powerpc.NOP:
+        ip += powerpc.INSTRUCTION
+        if (found := image.function_at(ip)) is not None:
+            return found
+    return None
 
 
 def _off_prologue(image: Image) -> Iterator[tuple[str, str]]:
@@ -202,13 +218,13 @@ def _off_prologue(image: Image) -> Iterator[tuple[str, str]]:
 
 def stub_size(image: Image) -> Check:
     """All areas say the same size of a stub, one that the kernel has had."""
-    said = {
-        name: area.size / area.stubs if area.stubs else None
-        for name, area in image.areas.items()
-        if area.stubs or area.size
-    }
-    told = ", ".join(f"{name} {size:g}" if size is not None else f"{name} has no count" for name, size in said.items())
-    return judged("image.stub-size", image.stub_size in STUB_SIZES, f"bytes a stub: {told}")
+    sizes = {name: area.size / area.stubs for name, area in image.areas.items() if area.stubs}
+    wrong = [
+        (name, f"{size:g} bytes a stub")
+        for name, size in sizes.items()
+        if size != image.stub_size or image.stub_size not in STUB_SIZES
+    ]
+    return none_of("image.stub-size", wrong, held=f"{image.stub_size} bytes a stub in {', '.join(sizes) or 'no area'}")
 
 
 def stub_areas(image: Image) -> Check:
@@ -259,7 +275,7 @@ def stub_counts(image: Image, known: Known) -> Check:
 
 def stub_allocation(image: Image, allocation: Allocation) -> Check:
     """The kernel's own allocation, done on paper, has a stub for every site."""
-    wrong = ((image.told(ip), f"{area} is full") for ip, area in allocation.overflowed)
+    wrong = ((image.owner(ip), f"{area} is full") for ip, area in allocation.overflowed)
     used = Counter(stub.area for stub in allocation.stubs.values())
     held = ", ".join(f"{used[name]} of {area.stubs} in {name}" for name, area in image.areas.items())
     return none_of("image.stub-allocation", wrong, held=held)
@@ -267,7 +283,7 @@ def stub_allocation(image: Image, allocation: Allocation) -> Check:
 
 def branch_range(image: Image, allocation: Allocation) -> Check:
     """Site to stub, stub to ftrace, and stub back to the function: each branch reaches, 32 MB at most."""
-    found = ((image.told(ip), what) for ip, what in out_of_reach(image, allocation.stubs.values()))
+    found = ((image.owner(ip), what) for ip, what in out_of_reach(image, allocation.stubs.values()))
     furthest = max((abs(stub.code - stub.ip) for stub in allocation.stubs.values()), default=0)
     held = f"the furthest stub is {furthest} bytes away, {powerpc.FURTHEST_AHEAD - furthest} are left"
     return none_of("image.branch-range", found, held=held)
@@ -328,10 +344,6 @@ def post_link_checks(known: Known) -> Check:
     missing = [check for check in due if check not in known.post_link]
     told = f"not run: {', '.join(missing)}" if missing else f"run: {', '.join(due)}"
     return judged(name, not missing, told)
-
-
-def _victim(image: Image, site: Site) -> str:
-    return site.function.name if site.function else image.told(site.ip)
 
 
 def _hex(word: int | None) -> str:

@@ -24,22 +24,25 @@ MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
 # at these nothing is traced
 SILENT = INIT_MEMORY, OFF, QUIET
-NAMES = (
-    "live.stops",
-    "live.records",
+STUBS = (
     "live.sites",
     "live.stub-addresses",
     "live.stub-words",
     "live.stub-ops",
     "live.unused-stubs",
     "live.modules",
+    "live.restored",
+)
+NAMES = (
+    "live.stops",
+    "live.records",
+    *STUBS,
     "live.reference-counts",
     "live.record-flags",
     "live.disabled-records",
     "live.silence",
-    "live.restored",
 )
-
+OFF_REASON = "out-of-line ftrace is off in this kernel"
 
 Look = Callable[["Live", Survey], Iterator[tuple[str, str]]]
 
@@ -132,8 +135,7 @@ class Live:
     def told(self, survey: Survey, ip: int) -> str:
         """A patch site for people."""
         if self.image.area_of(ip) is not None:
-            found = self.image.function_at(ip)
-            return found.name if found else self.image.told(ip)
+            return self.image.owner(ip)
         module = survey.module_at(ip)
         return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
 
@@ -145,22 +147,27 @@ class Live:
         return Stub(record.ip, module.name, 0, record.stub) if module else None
 
 
-def checks(live: Live, *, due: Sequence[str]) -> Iterator[Check]:
-    """All checks, each once over all stops; `due` are the stops that there must be."""
+def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
+    """All checks, each once over all stops; `due` are the stops that there must be, None for a guest that failed."""
     yield stops(live, due)
     yield records(live)
-    yield none_of("live.sites", _over(live, _wrong_sites), held=_told(live, "sites are a nop, or branch to their stub"))
-    yield none_of("live.stub-addresses", _over(live, _wrong_addresses), held=_told(live, "records have their stub"))
-    yield none_of("live.stub-words", _over(live, _wrong_words), held=_told(live, "stubs are right in each word"))
-    yield none_of("live.stub-ops", _over(live, _wrong_ops), held=_told(live, "stubs point at the ops that they call"))
-    yield none_of("live.unused-stubs", _over(live, _used_stubs), held=_told(live, "stubs in use, all others zero"))
-    yield modules(live)
+    yield from _stubs(live) if live.image.out_of_line else (skipped(name, OFF_REASON) for name in STUBS)
     yield none_of(
         "live.reference-counts", _over(live, _wrong_counts), held=_told(live, "records count the ops that trace them")
     )
     yield none_of("live.record-flags", _over(live, _wrong_flags), held=_told(live, "records do what is wanted of them"))
     yield disabled_records(live)
     yield silence(live)
+
+
+def _stubs(live: Live) -> Iterator[Check]:
+    """The checks of sites and stubs."""
+    yield none_of("live.sites", _over(live, _wrong_sites), held=_told(live, "sites are a nop, or branch to their stub"))
+    yield none_of("live.stub-addresses", _over(live, _wrong_addresses), held=_told(live, "records have their stub"))
+    yield none_of("live.stub-words", _over(live, _wrong_words), held=_told(live, "stubs are right in each word"))
+    yield none_of("live.stub-ops", _over(live, _wrong_ops), held=_told(live, "stubs point at the ops that they call"))
+    yield none_of("live.unused-stubs", _over(live, _used_stubs), held=_told(live, "stubs in use, all others zero"))
+    yield modules(live)
     yield restored(live)
 
 
@@ -169,9 +176,11 @@ def skipped_all(why: str) -> Iterator[Check]:
     yield from (skipped(name, why) for name in NAMES)
 
 
-def stops(live: Live, due: Sequence[str]) -> Check:
+def stops(live: Live, due: Sequence[str] | None) -> Check:
     """The guest stood still at each point that is due."""
     there = [survey.name for survey in live.surveys]
+    if due is None:
+        return skipped("live.stops", f"the guest failed; it had stopped at {', '.join(there)}")
     wrong = [(name, "the guest did not stop there") for name in due if name not in there]
     return none_of("live.stops", wrong, held=", ".join(there))
 
@@ -305,7 +314,8 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
     special = live.flags.regs | live.flags.direct | live.flags.tramp
     for record in survey.records:
         found = survey.code.words(record.stub, 4)
-        wanted = usual.get(record.ip)
+        own = live.allocation.stubs.get(record.ip)
+        wanted = usual.get(record.ip) if own and own.code == record.stub else None
         if wanted is None or (record.flags & busy and record.flags & special):
             wanted = _wanted(live, survey, record)
         if found is None or wanted is None or tuple(found) != wanted:
@@ -313,10 +323,11 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
 
 
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
-    """The instructions of a stub as its record's flags have them; None if it cannot be so."""
+    """The instructions of a stub, where it is, as its record's flags have them; None if it cannot be so."""
     stub = live.stub_of(survey, record)
     if stub is None:
         return None
+    stub = stub._replace(code=record.stub)
     return sequence(stub, _call_target(live, survey, record, stub.call))
 
 

@@ -16,6 +16,8 @@ from oolong import elf, powerpc, stubs
 from oolong.check import Check, none_of, skipped
 from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
+# to which compilers align loops, at least
+LOOP_ALIGNMENT = 16
 # what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
 TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
 
@@ -65,8 +67,8 @@ class Object:
             return own[place][2]
         return f"{self.names[entry.section]}+{entry.place:#x}"
 
-    def word(self, entry: Entry) -> int | None:
-        """The instruction that an entry points at; None where that is no code.
+    def site(self, entry: Entry) -> tuple[Sequence[int], int] | None:
+        """The patch site of an entry: the words of its section, and which of them it is; None where that is no code.
 
         clang points at the global entry point of a function, and puts the nop at the local one.
         """
@@ -75,8 +77,13 @@ class Object:
         if words is None or rest or not 0 <= number < len(words):
             return None
         if self.clang and number + 2 < len(words) and powerpc.sets_up_toc(words[number], words[number + 1]):
-            return words[number + 2]
-        return words[number]
+            return words, number + 2
+        return words, number
+
+    def word(self, entry: Entry) -> int | None:
+        """The instruction at the patch site of an entry; None where that is no code."""
+        found = self.site(entry)
+        return None if found is None else found[0][found[1]]
 
     @property
     def plan(self) -> tuple[int, int]:
@@ -135,6 +142,7 @@ def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterato
     yield targets(found)
     yield unique(found)
     yield nops(found)
+    yield one_nop(found)
     yield sections(found)
     yield counts(found, source)
 
@@ -202,13 +210,44 @@ def unique(found: Object) -> Check:
 
 
 def nops(found: Object) -> Check:
-    """At each place stands the one nop of -fpatchable-function-entry=1."""
+    """At each place stands the nop of -fpatchable-function-entry=1."""
     wrong = (
         (found.function(entry), f"{word:08x}, which is no nop")
         for entry in found.entries
         if (word := found.word(entry)) is not None and word != powerpc.NOP
     )
     return none_of("object.nops", wrong, held=f"a nop at each of {len(found.entries)} places")
+
+
+def one_nop(found: Object) -> Check:
+    """After the nop comes the function, not a second one: all that the kernel makes room for is one instruction.
+
+    Where a function begins with a loop the compiler may align that with nops. So nops that end at an aligned place to
+    which the code after them jumps back are not counted, whoever put them there.
+    """
+    places: dict[int | None, list[int]] = {}
+    for entry in sorted(found.entries, key=lambda entry: entry.place):
+        places.setdefault(entry.section, []).append(entry.place)
+    wrong = []
+    for entry in found.entries:
+        words, number = found.site(entry) or ((), 0)
+        if words[number : number + 2].count(powerpc.NOP) < 2:
+            continue
+        own = places[entry.section]
+        after = bisect_right(own, entry.place)
+        end = own[after] // powerpc.INSTRUCTION if after < len(own) else len(words)
+        if not _aligns_a_loop(words, number, end):
+            wrong.append((found.function(entry), "more than one nop"))
+    return none_of("object.one-nop", wrong, held=f"no second nop at any of {len(found.entries)} places")
+
+
+def _aligns_a_loop(words: Sequence[int], number: int, end: int) -> bool:
+    """Whether the nops from a word on end at an aligned place that the words up to `end` jump to."""
+    loop = next((at for at in range(number, end) if words[at] not in powerpc.PADDING), end)
+    start = loop * powerpc.INSTRUCTION
+    return start % LOOP_ALIGNMENT == 0 and any(
+        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(loop, end)
+    )
 
 
 def sections(found: Object) -> Check:

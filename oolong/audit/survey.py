@@ -24,6 +24,7 @@ MOST, MOST_BITS = 1 << 20, 20
 # what a branch within one module reaches
 LARGEST_MODULE = 1 << 25
 POINTER = 8
+STUB = "arch.ool_stub"
 
 
 class Record(NamedTuple):
@@ -109,6 +110,10 @@ class _View:
         found = self.offsets.field(kind, name)
         return int.from_bytes(self.read(address + found.offset, found.size), "little" if self._little else "big")
 
+    def optional(self, address: int, kind: str, name: str) -> int:
+        """The same, 0 where this kernel has no such member."""
+        return self.member(address, kind, name) if self.offsets.has(kind, name) else 0
+
     def words(self, where: Range) -> "array[int]":
         found = array("I")
         found.frombytes(self.read(where.start, (where.end - where.start) // 4 * 4))
@@ -134,14 +139,18 @@ def _records(view: _View, start: int) -> Iterator[Record]:
         total += count
         if total > MOST:
             raise BadOutput(f"a group of {count} records at {group:#x}")
-        for fields in entry.iter_unpack(view.read(first, count * entry.size)):
-            yield Record(*fields)
+        for ip, flags, stub in entry.iter_unpack(view.read(first, count * entry.size)):
+            yield Record(ip, flags, stub or 0)
 
 
 def _record_layout(view: _View) -> struct.Struct:
     """struct dyn_ftrace as ip, flags, stub, with what lies between passed over."""
     offsets, at, words = view.offsets, 0, view.order
-    for name in ("ip", "flags", "arch.ool_stub"):
+    for name in ("ip", "flags", STUB):
+        if name == STUB and not offsets.has("dyn_ftrace", STUB):
+            # a kernel without stubs: no byte, which is read as 0
+            words += "0s"
+            continue
         found = offsets.field("dyn_ftrace", name)
         if found.size != POINTER or found.offset < at:
             raise BadOutput(f"dyn_ftrace.{name} has {found.size} bytes at {found.offset}, which no known kernel has")
@@ -195,9 +204,9 @@ def _modules(view: _View, image: Image) -> Iterator[Module]:
             text=Range(start, start + size),
             tramp=view.member(module, "module", "arch.tramp"),
             tramp_regs=view.member(module, "module", "arch.tramp_regs"),
-            stubs=view.member(module, "module", "arch.ool_stubs"),
-            stub_count=view.member(module, "module", "arch.ool_stub_count"),
-            stubs_used=view.member(module, "module", "arch.ool_stub_index"),
+            stubs=view.optional(module, "module", "arch.ool_stubs"),
+            stub_count=view.optional(module, "module", "arch.ool_stub_count"),
+            stubs_used=view.optional(module, "module", "arch.ool_stub_index"),
         )
 
 

@@ -7,6 +7,7 @@ V2 ABI for Power; include/asm-generic/vmlinux.lds.h and arch/powerpc/kernel/vmli
 import re
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -135,9 +136,9 @@ class Image:
 
     @cached_property
     def stub_size(self) -> int:
-        """Bytes of a stub, as the areas and their counts say; 0 where they do not say, or not the same."""
-        sizes = {area.size // area.stubs for area in self.areas.values() if area.stubs and area.size % area.stubs == 0}
-        return sizes.pop() if len(sizes) == 1 else 0
+        """Bytes of a stub, as most of the areas and their counts say; 0 where none says."""
+        sizes = Counter(area.size // area.stubs for area in self.areas.values() if area.stubs)
+        return max(sizes, key=sizes.__getitem__, default=0)
 
     @property
     def stub_code(self) -> int:
@@ -185,9 +186,16 @@ class Image:
         return name, address - start
 
     def told(self, address: int) -> str:
-        """An address for people: name and offset."""
+        """An address for people: name, and offset if it has one."""
         named = self.name_of(address)
-        return f"{named[0]}+{named[1]:#x}" if named else f"{address:#x}"
+        if named is None:
+            return f"{address:#x}"
+        return f"{named[0]}+{named[1]:#x}" if named[1] else named[0]
+
+    def owner(self, address: int) -> str:
+        """The function whose code lies at an address; where none does, name and offset."""
+        found = self.function_at(address)
+        return found.name if found else self.told(address)
 
     @cached_property
     def _starts(self) -> list[int]:

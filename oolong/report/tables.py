@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from oolong.check import KNOWN
 from oolong.doctor import Finding
 from oolong.known import FILE
 from oolong.model import Cell
+
+UNMATCHED_SHOWN = 3
 
 
 def cell_document(cell: Cell) -> dict[str, Any]:
@@ -68,6 +71,17 @@ def failures(results: Sequence[Mapping[str, Any]], folder: str) -> str:
     return "\n\n".join(blocks) + ("\n" if blocks else "")
 
 
+def known(results: Sequence[Mapping[str, Any]]) -> str:
+    """The known issues that were found, a line for each group of cells with the same ones."""
+    cells: dict[tuple[str, ...], list[str]] = {}
+    for result in results:
+        checks = result["verdict"]["checks"]
+        found = dict.fromkeys(issue for check in checks if check["status"] == KNOWN for issue in check["known"])
+        if found:
+            cells.setdefault(tuple(found), []).append(result["cell"])
+    return "".join(f"known: {', '.join(issues)} [{', '.join(where)}]\n" for issues, where in cells.items())
+
+
 def notes(results: Sequence[Mapping[str, Any]]) -> str:
     """What known-issues.yaml says that is not so any more, one a line, with the cells in which it is not."""
     cells: dict[str, list[str]] = {}
@@ -78,12 +92,16 @@ def notes(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def unmatched(results: Sequence[Mapping[str, Any]], entries: Sequence[str]) -> str:
-    """One line on the entries of known-issues.yaml that spoke of no check of these results, if there are any."""
+    """One line on the entries of known-issues.yaml that spoke of no check of these results, if there are any; of
+    many, the first."""
     spoke = {entry for result in results for entry in result["verdict"]["known_issues"]}
     idle = [entry for entry in entries if entry not in spoke]
     if not idle:
         return ""
-    return f"{FILE}: {', '.join(idle)} {'match' if len(idle) > 1 else 'matches'} nothing in this run\n"
+    shown = ", ".join(idle[:UNMATCHED_SHOWN])
+    if len(idle) > UNMATCHED_SHOWN:
+        shown += f" and {len(idle) - UNMATCHED_SHOWN} more"
+    return f"{FILE}: {shown} {'match' if len(idle) > 1 else 'matches'} nothing in this run\n"
 
 
 def printable(line: str) -> str:

@@ -150,7 +150,9 @@ def _work(cell: Cell, work: Work) -> Outcome:
         "stops": [snapshot.name for snapshot in capture.snapshots],
         "capture_seconds": round(capture.stood, 2),
     }
-    return _judge(cell, heard, done, stopped=watch.why(), data=data)
+    outcome = _judge(cell, heard, done, stopped=watch.why(), data=data)
+    # what a guest had in memory before it failed is audited, unless the next one may do better
+    return replace(outcome, blocks=not (outcome.keep and capture.snapshots))
 
 
 def _visit(image: Image | None, laid_out: StageResult) -> Visit:
@@ -256,7 +258,7 @@ class _Watch:
             else:
                 self._time.skip(share)
             self._read, self._stood_before = now, stood
-            self._reported = self._report.lstat().st_size
+            self._reported = self._report.lstat().st_size if self._report.exists() else 0
         panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
         return panicked or self.why() is not None
 

@@ -3,7 +3,7 @@
 It ends well whatever the checks say: the verdict judges them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from oolong import kconfig, memory, offsets, stops
@@ -13,6 +13,7 @@ from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
 from oolong.check import Check, none_of
 from oolong.codeversion import code_digest
+from oolong.elf import opened
 from oolong.errors import BadInput, BadOutput
 from oolong.files import text_of, write_json
 from oolong.memory import Snapshot, Unreadable
@@ -21,7 +22,6 @@ from oolong.offsets import Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.boot import MEMORY, REPORT
 from oolong.stages.offsets import OFFSETS
-from oolong.stages.stubs import OUT_OF_LINE
 from oolong.store import failed
 
 CHECKS = "checks.json"
@@ -50,24 +50,31 @@ def _work(cell: Cell, work: Work) -> Outcome:
     compiled, booted = work.need("compile"), work.need("boot")
     config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
     try:
-        image = vmlinux.read(work.need("link").path("vmlinux"))
+        with opened(work.need("link").path("vmlinux")) as file:
+            image = vmlinux.image_of(file, "vmlinux")
+            stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
         laid_out = offsets.load(work.need("offsets").path(OFFSETS))
         snapshots = memory.load(booted.path(MEMORY))
     except BadInput as error:
         # the build and the boot made these files: what is wrong with them is not a person's fault
         return failed("stub-audit", (str(error.what),), blocks=False)
-    if config.get(OUT_OF_LINE) != "y":
-        why = "out-of-line ftrace is off in this kernel"
-        done = [*live.skipped_all(why), *guest.skipped_all(why)]
-    else:
-        surveys, unreadable = _surveys(snapshots, image, laid_out)
-        seen = Live(image, laid_out, surveys)
-        said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data)
-        due = _due(config, modules=cell.config.modules)
-        done = [unreadable, *live.checks(seen, due=due), *guest.checks(seen, said)]
+    if config.get("DYNAMIC_FTRACE") != "y":
+        return Outcome(data={"checks": []})
+    surveys, unreadable = _surveys(snapshots, image, laid_out)
+    seen = Live(image, laid_out, surveys)
+    said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
+    due = _due(config, modules=cell.config.modules) if booted.ok else None
+    done = [*_looked(seen, unreadable, due=due, stoppable=stoppable), *guest.checks(seen, said)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
     return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
+
+
+def _looked(seen: Live, unreadable: Check, *, due: Sequence[str] | None, stoppable: bool) -> Iterable[Check]:
+    """The checks of memory; of a kernel that has no function to stop at nothing could be seen."""
+    if not stoppable:
+        return live.skipped_all(f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}")
+    return (unreadable, *live.checks(seen, due=due))
 
 
 def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], Check]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import culprits
+from oolong.codeversion import code_digest
 from oolong.digest import digest_of, file_sha256
 from oolong.files import plain_file, remove_tree, write_json
 from oolong.model import Cell
@@ -39,6 +40,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: 
             "compile": compiled.recipe.digest,
             "guest": digest_of({name: hashlib.sha256(text).hexdigest() for name, text in files.items()}),
         },
+        code=code_digest(("oolong.stages.modules",), follow=False),
     )
     needs = (rootfs, source, compiled)
     return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, recipe, files))

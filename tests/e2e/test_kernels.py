@@ -1,17 +1,22 @@
 """What the project is for, on real kernels: both endians built, counted, linked, booted and judged."""
 
+import json
 import os
 import re
+import struct
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oolong import stubs
+from oolong import elf, memory, powerpc, stubs
 from oolong.digest import file_sha256
 from oolong.files import remove_tree
+from oolong.stops import INIT_MEMORY
 from tests import schema
 from tests.checkout import cache_with_tools, copied_to
 from tests.e2e.conftest import BE, LE, Smoke, recipes
@@ -20,25 +25,64 @@ pytestmark = pytest.mark.e2e
 SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 
 
+# what is wrong in 7.3.4, and known: known-issues.yaml
+FINDINGS = {
+    "image.kprobe-window",
+    "image.dead-record-window",
+    "image.post-link-checks",
+    "guest.listed-once",
+    "guest.kprobe-location",
+}
+
+
+def statuses(result: dict[str, Any]) -> dict[str, str]:
+    return {check["name"]: check["status"] for check in result["verdict"]["checks"]}
+
+
 def test_one_command_builds_and_boots_both_endians(smoke: Smoke) -> None:
     assert smoke.ran.code == 0, smoke.ran.err
     for cell in (LE, BE):
         result = smoke.checkout.result(cell)
         schema.check(result)
-        assert result["verdict"]["status"] == "pass"
-        assert {check["status"] for check in result["verdict"]["checks"]} == {"pass"}
-        assert {check["name"] for check in result["verdict"]["checks"]} == {
-            "object.tree-script",
-            "stubs.link",
-            "stubs.crosslink",
-            "stubs.both-links",
-            "boot.sites",
-            "boot.total",
-            "artifacts.digest",
-        }
+        assert result["verdict"]["status"] == "known"
+        found = statuses(result)
+        assert {name for name, status in found.items() if status == "known"} == FINDINGS
+        assert {name for name, status in found.items() if status == "skip"} == set()
+        assert set(found.values()) == {"pass", "known"}
+        ours = {"object.tree-script", "stubs.link", "stubs.crosslink", "stubs.both-links", "artifacts.digest"}
+        assert ours < set(found)
+        by_family = Counter(name.partition(".")[0] for name in found)
+        assert all(by_family[family] >= 7 for family in ("object", "image", "live", "guest")), by_family
         booted = next(stage["data"] for stage in result["stages"] if stage["stage"] == "boot")
-        assert (booted["tests"], booted["skipped"]) == (12, [])
-        assert re.search(rf"^{cell} +pass ", smoke.ran.out, re.MULTILINE)
+        assert (booted["tests"], booted["skipped"]) == (14, [])
+        assert re.search(rf"^{cell} +known ", smoke.ran.out, re.MULTILINE)
+
+
+def test_without_known_issues_both_cells_fail(smoke: Smoke, tmp_path: Path) -> None:
+    other = copied_to(tmp_path / "checkout", cache=smoke.checkout.cache)
+    (other.folder / "known-issues.yaml").unlink()
+    done = other.doit("-n", "2")
+    assert done.code == 1, done.err
+    for cell in (LE, BE):
+        result = other.result(cell)
+        assert result["verdict"]["status"] == "fail"
+        assert {name for name, status in statuses(result).items() if status == "fail"} == FINDINGS
+        (window,) = (check for check in result["verdict"]["checks"] if check["name"] == "image.kprobe-window")
+        assert len(window["victims"]) > 100
+
+
+@pytest.mark.parametrize(("cell", "order"), [(LE, "<"), (BE, ">")])
+def test_the_memory_of_init_is_kept_before_it_is_freed(smoke: Smoke, cell: str, order: str) -> None:
+    booted = next(stage for stage in smoke.checkout.result(cell)["stages"] if stage["stage"] == "boot")
+    assert booted["data"]["stops"][0] == INIT_MEMORY
+    assert booted["data"]["capture_seconds"] < 3
+    snapshot, *_ = memory.load(smoke.checkout.cache / "stages" / "boot" / booted["digest"] / "memory")
+    with elf.opened(smoke.checkout.folder / "build" / "results" / cell / "vmlinux") as vmlinux:
+        stub = vmlinux.symbols_by_name(("ftrace_ool_stub_inittext",))["ftrace_ool_stub_inittext"].value
+    _, first, call, last, back = struct.unpack(f"{order}Q4I", snapshot.read(stub, 24))
+    assert (first, last) == (powerpc.MFLR_R0, powerpc.MTLR_R0)
+    assert powerpc.links(call)
+    assert powerpc.branch_target(back, stub + 20) is not None
 
 
 @pytest.mark.parametrize("cell", [LE, BE])
@@ -70,6 +114,35 @@ def test_the_pass_counts_real_kernels(smoke: Smoke, cell: str, little: bool) -> 
     data = {stage["stage"]: stage["data"] for stage in smoke.checkout.result(cell)["stages"]}
     assert data["boot"]["allocated"] == planned.total
     assert data["boot"]["total"] == planned.text
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_a_function_is_explained_from_its_entry_to_its_stub_in_memory(smoke: Smoke, cell: str) -> None:
+    done = smoke.checkout.doit("explain", "-c", cell, "-f", "kernel_clone", "format=json")
+    assert done.code == 0, done.err
+    ((told, function),) = [(told, function) for told in json.loads(done.out) for function in told["functions"]]
+    assert told["missing"] == []
+    (site,) = function["sites"]
+    assert (site["offset"], site["in_file"]["site"]["text"]) == (function["local_entry"], "nop")
+    assert {line["word"] for line in site["in_file"]["stub"]} == {"00000000"}
+    (off,) = [moment for moment in site["live"] if "off" in moment["stops"]]
+    assert {name: off[name] for name in ("site", "ops", "stub")} == site["expected"]
+    (live,) = [moment for moment in site["live"] if "all" in moment["stops"]]
+    ip, stub = int(site["address"], 16), int(site["stub"]["code"], 16)
+    assert live["site"]["word"] == f"{powerpc.branch(ip, stub):08x}"
+    back = powerpc.branch(stub + 12, ip + 4)
+    assert [live["stub"][number]["word"] for number in (0, 2, 3)] == ["7c0802a6", "7c0803a6", f"{back:08x}"]
+    assert [line["text"] for line in live["stub"]] == ["mflr r0", "bl ftrace_caller", "mtlr r0", "b kernel_clone+0xc"]
+    assert (live["ops"]["name"], live["record"]["users"]) == ("global_ops", 1)
+
+
+@pytest.mark.parametrize("cell", [LE, BE])
+def test_all_functions_of_a_kernel_are_listed_with_their_stubs(smoke: Smoke, cell: str) -> None:
+    done = smoke.checkout.doit("explain", "-c", cell, "format=json")
+    assert done.code == 0, done.err
+    served = [entry["stub"] for entry in json.loads(done.out) if entry["stub"]]
+    booted = next(stage["data"] for stage in smoke.checkout.result(cell)["stages"] if stage["stage"] == "boot")
+    assert len(served) == len(set(served)) == booted["allocated"]
 
 
 @pytest.mark.parametrize("cell", [LE, BE])
@@ -108,7 +181,7 @@ def test_another_machine_makes_the_same_bytes(smoke: Smoke, tmp_path: Path) -> N
 
 def test_the_same_content_as_a_tree_of_ones_own_is_the_same_kernel(smoke: Smoke, kernel_tree: Path) -> None:
     """By `dir:`, with the tree's own script in the place of our pass; equal content is not compiled again."""
-    done = smoke.checkout.doit("cell:le-*-gcc-14-*", f"kernel={kernel_tree}")
+    done = smoke.checkout.doit("cell:le-minimal-gcc-14-*", f"kernel={kernel_tree}")
     assert done.code == 0, done.err
     own = smoke.checkout.result(f"{LE}-tree")
     assert own["stub_pass"] == "kernel"
@@ -138,10 +211,10 @@ def git_tree(kernel_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def test_an_edit_in_a_git_checkout_is_built_and_booted(smoke: Smoke, git_tree: Path) -> None:
     fork = git_tree / "kernel" / "fork.c"
-    fork.write_text(fork.read_text() + "\nint oolong_was_here(int x) { return x + 1; }\n")
+    fork.write_text(fork.read_text() + "\nint oolong_was_here(int x) { return (x * 77 + 5) / 13 % 11 ^ x; }\n")
     (git_tree / ".config").write_text("CONFIG_LEFT_OVER=y\n")
     (git_tree / "vmlinux.o").write_text("left over")
-    done = smoke.checkout.doit("cell:le-*-gcc-14-*", f"kernel={git_tree}")
+    done = smoke.checkout.doit("cell:le-minimal-gcc-14-*", f"kernel={git_tree}")
     assert done.code == 0, done.err
     own = smoke.checkout.result(f"{LE}-linux")
     counts = {stage["stage"]: stage["data"] for stage in own["stages"]}["stubs"]
@@ -160,7 +233,7 @@ def test_a_script_that_miscounts_is_caught_and_seen_in_the_boot(smoke: Smoke, gi
         f"--- a/{SCRIPT}\n+++ b/{SCRIPT}\n@@ -{number},1 +{number},2 @@\n {line}\n"
         "+num_ool_stubs_inittext=$((num_ool_stubs_inittext - 1))\n"
     )
-    done = smoke.checkout.doit("cell:le-*-gcc-14-*", f"kernel={git_tree}", f"patches={patch}")
+    done = smoke.checkout.doit("cell:le-minimal-gcc-14-*", f"kernel={git_tree}", f"patches={patch}")
     assert done.code == 1, done.err
     result = smoke.checkout.result(f"{LE}-linux-patched")
     assert result["verdict"]["kind"] == "stub-audit"
@@ -182,4 +255,4 @@ def test_stubs_after_the_text_serve_as_well(smoke: Smoke, cell: str, tmp_path: P
     result = smoke.checkout.result(own.parent.name)
     counts = next(stage["data"] for stage in result["stages"] if stage["stage"] == "stubs")
     assert counts["text_end"] == counts["text"] - 1000 > 5000
-    assert {check["status"] for check in result["verdict"]["checks"]} == {"pass"}
+    assert set(statuses(result).values()) == {"pass", "known"}

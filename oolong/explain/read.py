@@ -1,0 +1,72 @@
+"""Finished stages of a cell → the kernel to explain, and the symbols of a name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from oolong import elf, memory, offsets
+from oolong.audit.survey import Survey, survey
+from oolong.audit.vmlinux import Function, Image, image_of
+from oolong.check import Check, from_json
+from oolong.elf import STT_OBJECT
+from oolong.errors import BadInput, BadOutput
+from oolong.explain.kernel import Kernel
+from oolong.memory import Unreadable
+from oolong.nearest import did_you_mean
+from oolong.offsets import NOTHING, Offsets
+from oolong.stage import StageResult
+from oolong.stages.boot import MEMORY
+from oolong.stages.offsets import OFFSETS
+from oolong.verdict import AUDITS
+
+WHERE = "vmlinux"
+
+
+def kernel(results: Mapping[str, StageResult]) -> Kernel:
+    """From the results of a cell by stage: `link` must be among them, and of `offsets`, `boot`, `audit`, `live` and
+    `verdict` what there is. BadInput if the image is none that has patch sites."""
+    with elf.opened(results["link"].path("vmlinux")) as file:
+        image = image_of(file, WHERE)
+        data = {one.symbol.value: one.name for one in file.named_symbols() if one.type == STT_OBJECT}
+    laid_out = NOTHING
+    surveys: tuple[Survey, ...] = ()
+    if OFFSETS in _artifacts(results, "offsets"):
+        laid_out = offsets.load(results["offsets"].path(OFFSETS))
+        if MEMORY in _artifacts(results, "boot"):
+            surveys = _surveys(results["boot"].path(MEMORY), image, laid_out)
+    return Kernel(image=image, data=data, offsets=laid_out, surveys=surveys, checks=_checks(results))
+
+
+def functions(vmlinux: Path, name: str) -> tuple[Function, ...]:
+    """What has a name in a kernel's code, by address; BadInput with the nearest name if nothing has it."""
+    with elf.opened(vmlinux) as file:
+        found = {
+            label.value: Function(label.value, label.size, label.local_entry, name)
+            for label in file.labels(name)
+            if label.section is not None and file.sections[label.section].executable
+        }
+        if not found:
+            hint = did_you_mean(name, file.function_names())
+            raise BadInput(f"no function has the name {name!r}", where=WHERE, hint=hint)
+    return tuple(found[address] for address in sorted(found))
+
+
+def _artifacts(results: Mapping[str, StageResult], stage: str) -> Mapping[str, object]:
+    return results[stage].artifacts if stage in results else {}
+
+
+def _surveys(path: Path, image: Image, laid_out: Offsets) -> tuple[Survey, ...]:
+    """What could be read; that all can is the audit's to check."""
+    found = []
+    for snapshot in memory.load(path):
+        try:
+            found.append(survey(snapshot.name, snapshot, image, laid_out))
+        except (Unreadable, BadOutput):
+            continue
+    return tuple(found)
+
+
+def _checks(results: Mapping[str, StageResult]) -> tuple[Check, ...]:
+    """The checks of the audits, as the verdict judged them where it did."""
+    judged = {check["name"]: check for check in results["verdict"].data["checks"]} if "verdict" in results else {}
+    made = [check for stage in AUDITS if stage in results for check in results[stage].data.get("checks", ())]
+    return tuple(from_json(judged.get(check["name"], check)) for check in made)

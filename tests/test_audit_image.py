@@ -1,0 +1,336 @@
+"""The checks of a linked kernel, on small images with one fault each: the check that names it, and its victim."""
+
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oolong.audit import image, object, vmlinux
+from oolong.audit.image import OUT_OF_LINE_ONLY, Known
+from oolong.audit.vmlinux import RELATIVE, Area, Code, Image, Range
+from oolong.check import FAIL, PASS, SKIP, Check
+from oolong.errors import BadInput
+from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+
+AUDIT = Path(__file__).parent / "data" / "audit"
+CONFIG = {"PPC64": "y", "RELOCATABLE": "y", "FUNCTION_TRACER": "y", "KPROBES_ON_FTRACE": "y"}
+POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
+RESERVE = 2
+NAMES = (
+    "image.mcount-entries",
+    "image.relocations",
+    "image.in-text",
+    "image.unique",
+    "image.site-words",
+    "image.entry-points",
+    "image.stub-size",
+    "image.stub-areas",
+    "image.stub-counts",
+    "image.stub-allocation",
+    "image.branch-range",
+    "image.trampolines",
+    "image.kprobe-window",
+    "image.dead-record-window",
+    "image.post-link-checks",
+)
+
+
+def read(name: str, order: str = "le") -> Image:
+    return vmlinux.read(AUDIT / f"image-{name}-{order}")
+
+
+def known(*, more: int = 0) -> Known:
+    """What is known of the healthy kernel; `more` patch sites in text."""
+    text, init = object.read(AUDIT / "image-healthy-le.o").plan
+    plan = StubPlan(text=text + more, inittext=init, exit=0, reserve=RESERVE)
+    return Known(plan=plan, config=CONFIG, max_offset=16, post_link=POST_LINK)
+
+
+def wrong(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:
+    """The checks that do not hold, each with its victims."""
+    return {check.name: check.victims for check in checks if check.status == FAIL}
+
+
+# image → patch sites that vmlinux.o has besides those of the healthy kernel, check → victims
+FAULTS: Mapping[str, tuple[int, dict[str, tuple[str, ...]]]] = {
+    "forgotten": (0, {"image.mcount-entries": ()}),
+    "outside": (1, {"image.in-text": ("leave",), "image.stub-counts": (TEXT_END,)}),
+    "twice": (
+        0,
+        {
+            "image.mcount-entries": (),
+            "image.unique": ("leaf",),
+            "image.stub-allocation": ("in_order",),
+            "image.kprobe-window": ("leaf",),
+        },
+    ),
+    "no-nop": (0, {"image.site-words": ("leaf",)}),
+    "after-entry": (0, {"image.entry-points": ("leaf",)}),
+    "before-entry": (0, {"image.entry-points": ("late",)}),
+    "global-entry": (0, {"image.site-words": ("reads",), "image.entry-points": ("reads",)}),
+    "neighbour": (1, {"image.kprobe-window": ("short",)}),
+    "two-sites": (2, {"image.entry-points": ("double",), "image.kprobe-window": ("double",)}),
+    "dead-near": (0, {"image.kprobe-window": ("before_dead",), "image.dead-record-window": ("before_dead",)}),
+    "no-trampoline": (0, {"image.trampolines": ()}),
+    "area-nonzero": (0, {"image.stub-areas": (RESERVED,)}),
+    "area-in-data": (0, {"image.stub-areas": (RESERVED, RESERVED)}),
+    "area-missing": (
+        0,
+        {
+            "image.stub-areas": (RESERVED,),
+            "image.stub-counts": (TEXT_END,),
+            "image.stub-allocation": ("cold", "in_order"),
+        },
+    ),
+    "area-misaligned": (0, {"image.stub-areas": (TEXT_END,)}),
+    "area-overlaps": (0, {"image.stub-areas": (TEXT_END, RESERVED)}),
+    "area-outside": (0, {"image.stub-areas": (INITTEXT,)}),
+    "size-differs": (0, {"image.stub-size": (TEXT_END,), "image.stub-areas": (TEXT_END,)}),
+    "count-short": (
+        0,
+        {
+            "image.stub-size": (TEXT_END,),
+            "image.stub-areas": (TEXT_END,),
+            "image.stub-counts": (TEXT_END,),
+            "image.stub-allocation": ("in_order",),
+        },
+    ),
+    "count-zero": (
+        0,
+        {
+            "image.stub-areas": (TEXT_END,),
+            "image.stub-counts": (TEXT_END,),
+            "image.stub-allocation": ("before_dead+0x20", "cold", "in_order"),
+        },
+    ),
+    "text-end-2": (0, {"image.stub-counts": (TEXT_END,), "image.stub-allocation": ("in_order",)}),
+    "text-end-4": (0, {"image.stub-counts": (TEXT_END,)}),
+    "inittext-1": (0, {"image.stub-counts": (INITTEXT,), "image.stub-allocation": ("setup",)}),
+    "inittext-3": (0, {"image.stub-counts": (INITTEXT,)}),
+    # the linker script takes .text.startup for text: with the reserve used up there is no stub for it, else one for
+    # which nothing was counted
+    "swallowed": (0, {"image.mcount-entries": (), "image.stub-allocation": ("in_order",)}),
+    "swallowed-reserved-8-text-end-0": (0, {"image.mcount-entries": ()}),
+}
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_by_its_check_with_its_victim(fault: str, order: str) -> None:
+    more, expected = FAULTS[fault]
+    assert wrong(image.checks(read(fault, order), known(more=more))) == expected
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_healthy_kernel_passes_every_check(order: str) -> None:
+    done = {check.name: check.status for check in image.checks(read("relocatable", order), known())}
+    assert done == dict.fromkeys(NAMES, PASS)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("name", ["healthy", "stub-16", "reserved-8-text-end-0", "clang"])
+def test_kernels_that_are_as_they_may_be(name: str, order: str) -> None:
+    """At a fixed address; with the stubs of older releases; with nothing after .text; with the global entry points that
+    clang records, which are wrong from gcc."""
+    found = read(name, order)
+    assert found.little == (order == "le")
+    done = list(image.checks(found, known()))
+    assert wrong(done) == {}
+    assert [check.name for check in done if check.status == SKIP] == ["image.relocations"]
+
+
+def test_the_image_is_read_as_it_is() -> None:
+    found = read("relocatable")
+    assert (found.release, found.clang, found.stub_size, found.stub_code) == ("7.3.4", False, 24, 8)
+    assert {name: area.stubs for name, area in found.areas.items()} == {RESERVED: 2, TEXT_END: 3, INITTEXT: 2}
+    names = [site.function.name if site.function else None for site in found.sites]
+    assert names == ["leaf", "reads", None, "cold", "in_order", "asan_ctor", "setup"]
+    reads = found.sites[1]
+    assert reads.function
+    assert (reads.ip - reads.function.address, reads.function.local_entry) == (8, 8)
+    assert [found.area_of(site.ip) for site in found.sites] == ["text"] * 5 + ["inittext"] * 2
+    assert found.relocations
+    assert len(found.relocations) == len(found.stored)
+
+
+def test_clang_records_the_global_entry_and_means_the_local_one() -> None:
+    found = read("clang")
+    assert found.clang
+    assert [site.ip - site.recorded for site in found.sites] == [0, 8, 0, 0, 0, 0, 0]
+
+
+def relocated(found: Image, change: Mapping[int, tuple[tuple[int, int], ...]]) -> Image:
+    """The image with other relocations at some bytes of its table; an empty tuple takes them away."""
+    changed = {**(found.relocations or {}), **{found.table.start + at: entries for at, entries in change.items()}}
+    return replace(found, relocations={at: entries for at, entries in changed.items() if entries})
+
+
+@pytest.mark.parametrize(
+    ("change", "victim"),
+    [
+        ({0: ()}, "slot 0"),
+        ({8: ((RELATIVE, 0), (RELATIVE, 0))}, "slot 1"),
+        # R_PPC64_UADDR64, for an address at no multiple of 8
+        ({16: ((43, 0),)}, "slot 2"),
+        ({0: ((RELATIVE, 0xC000000000000084),)}, "slot 0"),
+    ],
+    ids=["none", "two", "type", "addend"],
+)
+def test_each_slot_has_its_relocation(change: Mapping[int, tuple[tuple[int, int], ...]], victim: str) -> None:
+    check = image.relocations(relocated(read("relocatable"), change))
+    assert (check.status, check.victims) == (FAIL, (victim,))
+
+
+def test_a_relocation_between_two_slots_is_told() -> None:
+    found = read("relocatable")
+    check = image.relocations(relocated(found, {12: ((RELATIVE, 0),)}))
+    assert check.victims == (f"{found.table.start + 12:#x}",)
+
+
+def test_where_the_slots_are_zero_the_relocations_say_what_the_kernel_will_find() -> None:
+    """As ld.lld leaves them."""
+    found = read("relocatable")
+    empty = replace(found, stored=(0,) * len(found.stored))
+    assert empty.slots == found.stored
+    assert wrong(image.checks(empty, known())) == {}
+
+
+def test_dead_code_that_the_linker_removed_may_be_missing() -> None:
+    config = {**CONFIG, "LD_DEAD_CODE_DATA_ELIMINATION": "y"}
+    removed = replace(known(), config=config)
+    assert image.mcount_entries(read("forgotten"), removed).status == PASS
+    assert image.mcount_entries(read("twice"), removed).status == FAIL
+    empty = replace(read("healthy"), stored=(), table=Range(0, 0))
+    assert image.mcount_entries(empty, removed).status == FAIL
+
+
+@pytest.mark.parametrize("limit", [8, 15, 16, 31, 32, None])
+def test_a_dead_record_beyond_the_limit_is_dead_for_the_kernel_too(limit: int | None) -> None:
+    near, far = read("dead-near"), read("healthy")
+    told = replace(known(), max_offset=limit)
+    assert (image.dead_record_window(near, told).status == FAIL) == (limit is None or limit >= 16)
+    assert (image.dead_record_window(far, told).status == FAIL) == (limit == 32)
+
+
+@pytest.mark.parametrize(
+    ("ran", "config", "missing"),
+    [
+        (POST_LINK, CONFIG, None),
+        (frozenset(), CONFIG, "CHKHEAD, CHKREL, CHKFTRC"),
+        (POST_LINK - {"CHKFTRC"}, CONFIG, "CHKFTRC"),
+        (POST_LINK - {"CHKREL"}, CONFIG, "CHKREL"),
+        (POST_LINK - {"CHKREL"}, {**CONFIG, "RELOCATABLE": "n"}, None),
+    ],
+)
+def test_post_link_checks_that_were_not_run_are_told(
+    ran: frozenset[str], config: Mapping[str, str], missing: str | None
+) -> None:
+    check = image.post_link_checks(replace(known(), post_link=ran, config=config))
+    assert (check.status, check.evidence) == ((FAIL, f"not run: {missing}") if missing else (PASS, check.evidence))
+
+
+def test_what_is_not_known_is_skipped() -> None:
+    done = image.checks(read("relocatable"), Known())
+    assert [check.name for check in done if check.status == SKIP] == [
+        "image.mcount-entries",
+        "image.stub-counts",
+        "image.post-link-checks",
+    ]
+
+
+def test_kprobes_that_do_not_use_ftrace_have_no_window() -> None:
+    config = {**CONFIG, "KPROBES_ON_FTRACE": "n"}
+    assert image.kprobe_window(read("neighbour"), replace(known(), config=config)).status == SKIP
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mprofile-kernel", {}),
+        ("mprofile-kernel-no-call", {"image.site-words": ("leaf",)}),
+        ("mprofile-kernel-other-call", {"image.site-words": ("leaf",)}),
+        ("mprofile-kernel-no-mflr", {"image.entry-points": ("leaf",)}),
+        ("two-nops", {}),
+        ("two-nops-one-nop", {"image.site-words": ("leaf",)}),
+    ],
+)
+def test_a_kernel_without_stubs(name: str, expected: dict[str, tuple[str, ...]], order: str) -> None:
+    """-mprofile-kernel, whose sites call _mcount, and -fpatchable-function-entry=2."""
+    done = list(image.checks(read(name, order), known()))
+    assert wrong(done) == expected
+    assert {check.name for check in done if check.status == SKIP} == {*OUT_OF_LINE_ONLY, "image.relocations"}
+
+
+def area(name: str, address: int, stubs: int, size: int) -> Area:
+    return Area(name, address, size, stubs)
+
+
+@pytest.mark.parametrize(
+    ("areas", "size", "victims"),
+    [
+        ((area(RESERVED, 0, 4, 96), area(TEXT_END, 96, 0, 0), area(INITTEXT, 96, 2, 48)), 24, ()),
+        ((area(RESERVED, 0, 4, 64), area(TEXT_END, 64, 1, 16), area(INITTEXT, 80, 2, 32)), 16, ()),
+        ((area(RESERVED, 0, 4, 80), area(TEXT_END, 80, 1, 20), area(INITTEXT, 100, 2, 40)), 20, None),
+        ((area(RESERVED, 0, 0, 0), area(TEXT_END, 0, 0, 0), area(INITTEXT, 0, 0, 0)), 0, ()),
+        ((area(RESERVED, 0, 4, 96), area(TEXT_END, 96, 1, 16), area(INITTEXT, 112, 2, 48)), 24, (TEXT_END,)),
+        ((area(RESERVED, 0, 4, 96), area(TEXT_END, 96, 1, 24), area(INITTEXT, 120, 2, 49)), 24, (INITTEXT,)),
+    ],
+    ids=["with-ops", "without-ops", "unheard-of", "none", "one-differs", "no-whole-stubs"],
+)
+def test_the_size_of_a_stub(areas: tuple[Area, ...], size: int, victims: tuple[str, ...] | None) -> None:
+    found = replace(read("healthy"), areas={one.name: one for one in areas})
+    assert found.stub_size == size
+    check = image.stub_size(found)
+    assert check.victims == ((RESERVED, TEXT_END, INITTEXT) if victims is None else victims)
+
+
+def test_a_word_that_is_not_zero_is_told_wherever_it_is() -> None:
+    for name in (RESERVED, TEXT_END, INITTEXT):
+        found = read("healthy")
+        one = found.areas[name]
+        found.code.put(one.address + one.size - 4, 1)
+        assert image.stub_areas(found).victims == (name,)
+        assert f"is not zero at +{one.size - 4:#x}" in image.stub_areas(found).evidence
+
+
+@pytest.mark.parametrize(
+    ("caller", "tramp", "good"),
+    [
+        (0x1FFFFFC, 0x4000000, True),
+        (0x2000000, 0x4000000, False),
+        (0x1000, 0x4000FFC, True),
+        (0x1000, 0x4001000, False),
+    ],
+)
+def test_how_far_the_trampolines_may_be(caller: int, tramp: int, good: bool) -> None:
+    found = read("healthy")
+    start = found.text.start
+    addresses = {**found.addresses, "ftrace_caller": start + caller, "ftrace_tramp_text": start + tramp}
+    assert (image.trampolines(replace(found, addresses=addresses)).status == PASS) == good
+
+
+def test_code_is_words_by_address() -> None:
+    code = Code([(0x1000, array("I", [1, 2, 3])), (0x100, array("I", [9]))])
+    assert [code.word(at) for at in (0x100, 0x104, 0x1000, 0x1008, 0x100C, 0x1002, 0x10)] == [9, None, 1, 3] + [
+        None
+    ] * 3
+    assert list(code.words(0x1004, 2) or ()) == [2, 3]
+    assert code.words(0x1004, 3) is None
+    assert code.words(0x10, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ("image-healthy-le.o", "no linked 64-bit kernel"),
+        ("object-healthy-be.o", "no linked 64-bit kernel"),
+        ("image.S", "not an ELF file"),
+        ("no-such-file", "cannot be read"),
+    ],
+)
+def test_what_is_no_kernel_is_refused(file: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        vmlinux.read(AUDIT / file)

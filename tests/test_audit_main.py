@@ -1,0 +1,138 @@
+"""`python -m oolong.audit` as a person with two files runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oolong import elf, stubs
+from oolong.stubs import StubPlan
+from tests.support import CHECKOUT
+
+AUDIT = Path(__file__).parent / "data" / "audit"
+OBJECT, IMAGE = "image-healthy-le.o", "image-relocatable-le"
+CONFIG = "CONFIG_PPC64=y\nCONFIG_RELOCATABLE=y\nCONFIG_FUNCTION_TRACER=y\n# CONFIG_KPROBES_ON_FTRACE is not set\n"
+LOG = "  LD      vmlinux\n  CHKHEAD vmlinux\n  CHKREL  vmlinux\n  CHKFTRC vmlinux\n"
+
+
+def program(vmlinux_o: str | Path, linked: str | Path, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "oolong.audit", str(AUDIT / vmlinux_o), str(AUDIT / linked), *words]
+    return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+def written(folder: Path, *, inittext: int = 2, config: str = CONFIG, log: str = LOG) -> list[str]:
+    """What a person may have besides the two files, and how it is given."""
+    plan = StubPlan(text=5, inittext=inittext, exit=0, reserve=2)
+    files = {"source": stubs.render(plan, stubs.TEMPLATE.read_text()), "config": config, "log": log}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return [word for name in files for word in (f"--{name}", str(folder / name))]
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_healthy_kernel_ends_with_0(tmp_path: Path, order: str) -> None:
+    done = program(f"image-healthy-{order}.o", f"image-relocatable-{order}", *written(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "23 hold, 0 do not, 1 skipped"
+    assert [line.split()[1] for line in lines[:-1] if line.startswith("skip")] == ["image.kprobe-window"]
+
+
+def test_two_files_are_enough(tmp_path: Path) -> None:
+    done = program(OBJECT, IMAGE)
+    assert done.returncode == 0
+    left = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("skip")]
+    assert left == ["object.stub-source", "image.post-link-checks"]
+
+
+@pytest.mark.parametrize(
+    ("option", "check"),
+    [
+        ({"inittext": 1}, "object.stub-source"),
+        ({"log": LOG.replace("  CHKFTRC vmlinux\n", "")}, "image.post-link-checks"),
+        ({"log": "make: Nothing to be done for 'vmlinux.unstripped'.\n"}, "image.post-link-checks"),
+    ],
+)
+def test_a_finding_ends_with_1(tmp_path: Path, option: dict[str, str | int], check: str) -> None:
+    done = program(OBJECT, IMAGE, *written(tmp_path, **option))  # type: ignore[arg-type]
+    assert done.returncode == 1
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("fail")] == [check]
+
+
+def test_json_has_every_check_with_its_victims() -> None:
+    done = program(OBJECT, "image-no-nop-le", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["format"] == 1
+    assert len(document["checks"]) == 24
+    wrong = [check for check in document["checks"] if check["status"] == "fail"]
+    assert [(check["name"], check["victims"]) for check in wrong] == [("image.site-words", ["leaf"])]
+    assert "38630001 at leaf" in wrong[0]["evidence"]
+
+
+def test_a_kernel_without_stubs_needs_none() -> None:
+    done = program(OBJECT, "image-two-nops-le", "--json")
+    assert done.returncode == 0
+    skipped = {check["name"] for check in json.loads(done.stdout)["checks"] if check["status"] == "skip"}
+    assert {"object.entries", "image.stub-areas"} <= skipped
+
+
+def stripped(folder: Path) -> Path:
+    """An image whose symbols have lost their names: no section is a table of symbols any more."""
+    data = bytearray((AUDIT / IMAGE).read_bytes())
+    with elf.opened(AUDIT / IMAGE) as file:
+        (table,) = file.named(".symtab")
+    start = int.from_bytes(data[40:48], "little") + table.index * 64
+    data[start + 4 : start + 8] = (1).to_bytes(4, "little")
+    path = folder / "stripped"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_stripped_kernel_is_told_what_it_lacks(tmp_path: Path) -> None:
+    done = program(OBJECT, stripped(tmp_path))
+    assert done.returncode == 2
+    assert "has no table of patch sites" in done.stderr
+    assert "the symbol table still there?" in done.stderr
+
+
+def test_a_truncated_kernel_is_refused(tmp_path: Path) -> None:
+    data = (AUDIT / IMAGE).read_bytes()
+    path = tmp_path / "vmlinux"
+    for size in (0, 10, 64, 1000, len(data) // 2, len(data) - 100):
+        path.write_bytes(data[:size])
+        done = program(OBJECT, path)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), (size, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("vmlinux_o", "linked", "told"),
+    [
+        (OBJECT, "no-such-file", "no-such-file: cannot be read: No such file or directory"),
+        ("no-such-file.o", IMAGE, "no-such-file.o: cannot be read: No such file or directory"),
+        (OBJECT, ".", "cannot be read: Is a directory"),
+        (OBJECT, "image.S", "image.S: not an ELF file"),
+        ("object.S", IMAGE, "object.S: not an ELF file"),
+        (IMAGE, OBJECT, "image-relocatable-le: a linked file"),
+        (OBJECT, OBJECT, "image-healthy-le.o: no linked 64-bit kernel"),
+    ],
+)
+def test_bad_input_ends_with_2_and_says_which_file(vmlinux_o: str, linked: str, told: str) -> None:
+    done = program(vmlinux_o, linked)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--source", "--config", "--log"])
+def test_what_is_named_and_not_there_is_bad_input(option: str) -> None:
+    done = program(OBJECT, IMAGE, option, "no-such-file")
+    assert (done.returncode, "no-such-file: cannot be read" in done.stderr) == (2, True), done.stderr
+
+
+def test_help_says_what_the_exit_codes_mean() -> None:
+    done = program(OBJECT, IMAGE, "--help")
+    assert done.returncode == 0
+    assert "Exit code: 0 all hold, 1 a finding, 2 bad input." in " ".join(done.stdout.split())

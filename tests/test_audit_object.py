@@ -1,0 +1,189 @@
+"""The checks of vmlinux.o, on small objects with one fault each: the check that names it, and its victim."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from oolong import stubs
+from oolong.audit import object
+from oolong.check import FAIL, PASS, SKIP, Check
+from oolong.errors import BadInput
+from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+
+DATA = Path(__file__).parent / "data"
+AUDIT, OBJECTS = DATA / "audit", DATA / "objects"
+NAMES = (
+    "object.entries",
+    "object.relocation-types",
+    "object.offsets",
+    "object.targets",
+    "object.unique",
+    "object.nops",
+    "object.one-nop",
+    "object.sections",
+    "object.stub-source",
+)
+# where the entries for .text are in every object of tests/data/audit/object.S
+TABLE = "section 7"
+
+
+def wrong(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:
+    """The checks that do not hold, each with its victims."""
+    return {check.name: check.victims for check in checks if check.status == FAIL}
+
+
+def source(*, text_end: int, inittext: int, reserved: int = 0) -> dict[str, int]:
+    return {RESERVED: reserved, TEXT_END: text_end, INITTEXT: inittext}
+
+
+FAULTS = {
+    "no-relocation": {"object.entries": (TABLE,)},
+    "no-table": {"object.entries": ("__patchable_function_entries",)},
+    "two-relocations": {"object.entries": (TABLE,), "object.offsets": (TABLE,)},
+    "gap": {"object.offsets": (TABLE,)},
+    "relative": {"object.relocation-types": ("three",)},
+    "short": {"object.relocation-types": ("three",)},
+    "unaligned": {"object.relocation-types": ("three",)},
+    "twice": {"object.unique": ("one",)},
+    "no-nop": {"object.nops": ("two",)},
+    "global-entry": {"object.nops": ("global_entry",)},
+    "between": {"object.targets": ("three",)},
+    "beyond": {"object.targets": (".text+0x1000",)},
+    "undefined": {"object.targets": (f"{TABLE}+0x18",)},
+    "data": {"object.targets": (".data+0x0",), "object.sections": (".data",)},
+    "unplaced": {"object.sections": (".odd",)},
+}
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_by_its_check_with_its_victim(fault: str, order: str) -> None:
+    found = object.read(AUDIT / f"object-{fault}-{order}.o")
+    assert wrong(object.checks(found)) == FAULTS[fault]
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize(
+    ("name", "text", "init"),
+    [
+        ("object-healthy", 4, 2),
+        ("object-no-init", 4, 0),
+        ("functions-1", 3, 1),
+        ("functions-clang", 3, 1),
+        ("image-healthy", 5, 2),
+    ],
+)
+def test_a_healthy_object_passes_every_check(name: str, text: int, init: int, order: str) -> None:
+    """Assembled, from gcc and from clang, which records global entry points; with init text and without."""
+    found = object.read(AUDIT / f"{name}-{order}.o")
+    assert found.plan == (text, init)
+    done = list(object.checks(found, source=source(text_end=text, inittext=init)))
+    assert {check.name: check.status for check in done} == dict.fromkeys(NAMES, PASS)
+
+
+def test_a_32_bit_object_passes_every_check() -> None:
+    found = object.read(OBJECTS / "be32.o")
+    assert (wrong(object.checks(found)), found.plan) == ({}, (4, 2))
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("option", ["2", "3-2"])
+def test_another_number_of_nops_is_noticed(option: str, order: str) -> None:
+    """-fpatchable-function-entry=2, and =3,2 with the address before the function."""
+    found = object.read(AUDIT / f"functions-{option}-{order}.o")
+    assert wrong(object.checks(found)) == {"object.one-nop": tuple(found.function(entry) for entry in found.entries)}
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize(
+    ("name", "text", "init", "miscounted"),
+    [
+        # a search for .init.text and .text.startup in what objdump prints finds two more
+        ("64-sections", 6, 4, (4, 6)),
+        # a relocation against a function of init text, by whose name objdump prints it
+        ("64-by-function", 4, 3, (5, 2)),
+    ],
+)
+def test_the_section_decides_not_the_name_that_is_printed(
+    name: str, text: int, init: int, miscounted: tuple[int, int], order: str
+) -> None:
+    found = object.read(OBJECTS / f"{order}{name}.o")
+    assert found.plan == (text, init)
+    theirs = source(text_end=miscounted[0], inittext=miscounted[1])
+    assert wrong(object.checks(found, source=theirs))["object.stub-source"] == (TEXT_END, INITTEXT)
+
+
+@pytest.mark.parametrize(
+    ("counts", "victims"),
+    [
+        (source(text_end=4, inittext=2), ()),
+        (source(text_end=1, inittext=2, reserved=3), ()),
+        (source(text_end=0, inittext=2, reserved=4), ()),
+        (source(text_end=0, inittext=2, reserved=5), ()),
+        (source(text_end=4, inittext=1), (INITTEXT,)),
+        (source(text_end=4, inittext=3), (INITTEXT,)),
+        (source(text_end=3, inittext=2), (TEXT_END,)),
+        (source(text_end=5, inittext=2), (TEXT_END,)),
+        (source(text_end=1, inittext=2, reserved=4), (TEXT_END,)),
+        ({RESERVED: 4, TEXT_END: 0}, (INITTEXT,)),
+        ({}, (TEXT_END, INITTEXT)),
+    ],
+)
+def test_the_source_in_use_reserves_what_is_needed(counts: dict[str, int], victims: tuple[str, ...]) -> None:
+    done = wrong(object.checks(object.read(AUDIT / "object-healthy-le.o"), source=counts))
+    assert done == ({"object.stub-source": victims} if victims else {})
+
+
+def test_no_init_text_needs_no_stub() -> None:
+    found = object.read(AUDIT / "object-no-init-le.o")
+    text = stubs.render(StubPlan(text=4, inittext=0, exit=1, reserve=1), stubs.TEMPLATE.read_text())
+    assert wrong(object.checks(found, source={**stubs.counts_in(text), RESERVED: 1})) == {}
+
+
+def test_without_the_source_its_check_is_skipped() -> None:
+    done = object.checks(object.read(AUDIT / "object-healthy-le.o"))
+    assert [check.name for check in done if check.status == SKIP] == ["object.stub-source"]
+
+
+def test_an_object_without_stubs_is_skipped_whole() -> None:
+    done = list(object.without_stubs(object.read(AUDIT / "object-no-table-le.o"), "off"))
+    assert {check.name: (check.status, check.evidence) for check in done} == dict.fromkeys(NAMES, (SKIP, "off"))
+
+
+@pytest.mark.parametrize(
+    ("name", "placed"),
+    [
+        (".text", True),
+        (".text.unlikely", True),
+        (".text.startup_gfar", True),
+        (".head.text", True),
+        (".noinstr.text", True),
+        (".sched.text.foo", True),
+        (".init.text.foo", True),
+        (".text.startup.foo", True),
+        (".text.exit", True),
+        (".sfpr", True),
+        (".textual", False),
+        (".init.data", False),
+        (".text.", False),
+        ("", False),
+    ],
+)
+def test_sections_that_the_linker_script_places(name: str, placed: bool) -> None:
+    entry = object.Entry("section 1", 0, 38, 0, 0)
+    found = object.Object(
+        bits=64,
+        clang=False,
+        tables=(object.Table("section 1", 1, 8),),
+        entries=(entry,),
+        names=(name,),
+        code={0: [0x60000000]},
+        functions={},
+    )
+    assert (object.sections(found).status == PASS) == placed
+
+
+def test_a_linked_file_is_no_object() -> None:
+    with pytest.raises(BadInput, match="a linked file"):
+        object.read(AUDIT / "image-healthy-le")

@@ -1,0 +1,46 @@
+"""Whether the compiler left room for one instruction at each function's entry, or for more."""
+
+from pathlib import Path
+
+import pytest
+
+from oolong import powerpc
+from oolong.audit import object
+from oolong.check import FAIL, PASS
+
+OBJECTS = Path(__file__).parent / "data" / "objects"
+COMPILED = ["le", "be", "le-clang"]
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_one_nop_is_one_and_those_that_align_a_loop_are_none(compiled: str) -> None:
+    found = object.read(OBJECTS / f"nops-{compiled}-1.o")
+    loop = next(entry for entry in found.entries if found.function(entry) == "begins_with_a_loop")
+    words, number = found.site(loop) or ((), 0)
+    assert words[number + 1] == powerpc.NOP
+    assert object.one_nop(found).status == PASS
+
+
+@pytest.mark.parametrize("compiled", COMPILED)
+def test_functions_with_two_nops_are_named(compiled: str) -> None:
+    """Whatever lies after them: an aligned place too, as long as nothing jumps there; where a loop begins there, one
+    nop and two look the same."""
+    check = object.one_nop(object.read(OBJECTS / f"nops-{compiled}-2.o"))
+    assert check.status == FAIL
+    assert check.victims == ("uses_nothing", "uses_data")
+
+
+@pytest.mark.parametrize(
+    ("word", "target"),
+    [
+        (0x4082FFF0, 0xFF0),  # bne -16
+        (0x42000010, 0x1010),  # bdnz +16
+        (0x4BFFFFE0, 0xFE0),  # b -32
+        (0x48000010, 0x1010),  # b +16
+        (0x4E800020, None),  # blr
+        (0x40820012, None),  # bnea
+        (powerpc.NOP, None),
+    ],
+)
+def test_jumps_of_both_forms_have_targets(word: int, target: int | None) -> None:
+    assert powerpc.jump_target(word, 0x1000) == target
