@@ -114,7 +114,6 @@ def made_own(folder: Path) -> None:
     subprocess.run(["cp", "--archive", "--link", str(shared), str(folder)], check=True)
 
 
-
 def fake_kernel(folder: Path, edits: Sequence[tuple[str, str, str]] = ()) -> Path:
     """A copy of tests/fakelinux with faults: (file, what stands there, what stands there instead)."""
     shutil.copytree(FAKELINUX, folder)

@@ -23,6 +23,7 @@ from tests import fuzz
 from tests.fuzz import EXTREMES, OBJECTS, READERS
 from tests.support import CHECKOUT
 
+CONFIG = {"KPROBES_ON_FTRACE": "y"}
 EXAMPLES, MANY = 250, 30000
 QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 bounded = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=QUIET)
@@ -149,7 +150,7 @@ def test_whatever_a_guest_says_is_checked(report: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
     seen = Live(image, offsets.NOTHING, [found])
-    assert [one.name for one in guest.checks(seen, guest.told(report, {}, {}))] == list(guest.NAMES)
+    assert [one.name for one in guest.checks(seen, guest.told(report, {}, CONFIG))] == list(guest.NAMES)
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "1" * 10])
@@ -157,7 +158,9 @@ def test_a_number_without_end_is_no_count(digits: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
     report = f"== {guest.TOTAL}@off\n{digits} pages\n== {guest.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
-    done = {one.name: one for one in guest.checks(Live(image, offsets.NOTHING, [found]), guest.told(report, {}, {}))}
+    done = {
+        one.name: one for one in guest.checks(Live(image, offsets.NOTHING, [found]), guest.told(report, {}, CONFIG))
+    }
     assert done["guest.total"].victims == ("off",)
 
 

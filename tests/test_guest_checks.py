@@ -12,6 +12,7 @@ from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.stops import ALL, KPROBE, MODULE, OFF, ONE, QUIET
 from tests.guests import DISABLED, ENABLED, Guest, Loaded, Tracer, image_of, ip_of, live_of
 
+CONFIG = {"KPROBES_ON_FTRACE": "y"}
 REPORT = """\
 == dyn_ftrace_total_info@off
 4 pages:1 groups: 1
@@ -62,9 +63,6 @@ def live_and_told(little: bool = True) -> tuple[Live, Told]:
         Guest(image, QUIET),
     )
     return seen, guest.told(REPORT.format(**places, dead=dead), {"allocated": 5}, CONFIG)
-
-
-CONFIG = {"KPROBES_ON_FTRACE": "y"}
 
 
 def done(seen: Live, said: Told) -> dict[str, Check]:
@@ -128,9 +126,7 @@ def test_a_function_is_listed_twice_if_two_places_have_its_name() -> None:
     seen, said = live_and_told()
     start = ip_of(seen.image, "plain_one")
     lines = [f"{start:x} plain_one", f"{start + 4:x} plain_one", "not an address", "zz plain_one"]
-    failed = guest.listed_once(
-        seen.image, Told(None, {**said.sections, guest.WITH_ADDRESSES: lines}, kprobes_on_ftrace=True)
-    )
+    failed = guest.listed_once(seen.image, replace(said, sections={**said.sections, guest.WITH_ADDRESSES: lines}))
     assert (failed.status, failed.victims) == (FAIL, ("plain_one",))
     assert "+0x0, +0x4" in failed.evidence
 
@@ -182,12 +178,11 @@ def test_a_stop_that_is_missing_is_not_compared_with(check: str, stop: str) -> N
     assert done(replace(seen, surveys=others), said)[check].status == SKIP
 
 
+def test_kprobes_that_use_no_patch_sites_are_not_looked_for() -> None:
+    seen, said = live_and_told()
+    assert done(seen, replace(said, kprobes_on_ftrace=False))["guest.kprobe-location"].status == SKIP
+
+
 def test_a_guest_that_was_not_listened_to_has_all_checks_skipped() -> None:
     skipped = list(guest.skipped_all("why"))
     assert [(one.name, one.status) for one in skipped] == [(name, SKIP) for name in guest.NAMES]
-
-
-def test_kprobes_that_trap_need_no_patch_site() -> None:
-    seen, said = live_and_told()
-    trapping = Told(said.allocated, said.sections, kprobes_on_ftrace=False)
-    assert done(seen, trapping)["guest.kprobe-location"].status == SKIP
