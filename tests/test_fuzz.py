@@ -5,9 +5,11 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,7 +149,7 @@ def test_whatever_a_guest_says_is_checked(report: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
     seen = Live(image, offsets.NOTHING, [found])
-    assert [one.name for one in guest.checks(seen, guest.told(report, {}))] == list(guest.NAMES)
+    assert [one.name for one in guest.checks(seen, guest.told(report, {}, {}))] == list(guest.NAMES)
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "1" * 10])
@@ -155,7 +157,7 @@ def test_a_number_without_end_is_no_count(digits: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
     report = f"== {guest.TOTAL}@off\n{digits} pages\n== {guest.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
-    done = {one.name: one for one in guest.checks(Live(image, offsets.NOTHING, [found]), guest.told(report, {}))}
+    done = {one.name: one for one in guest.checks(Live(image, offsets.NOTHING, [found]), guest.told(report, {}, {}))}
     assert done["guest.total"].victims == ("off",)
 
 
@@ -235,3 +237,51 @@ def test_a_compressed_page_that_is_short_is_refused(tmp_path: Path) -> None:
     path.write_bytes(memory.MAGIC + struct.pack(">Q", len(head)) + head + zlib.compress(bytes(100)))
     with pytest.raises(BadInput, match="does not hold"):
         memory.load(path)
+
+
+def test_an_entry_that_names_an_earlier_one_as_its_next_is_refused(tmp_path: Path) -> None:
+    """Its reader would go in circles."""
+    name = OBJECTS / "layout-le.o"
+    with name.open("rb") as stream:
+        top = ELFFile(stream).get_dwarf_info(relocate_dwarf_sections=True)
+        unit = next(top.iter_CUs())
+        entry = next(one for one in unit.iter_DIEs() if "DW_AT_sibling" in one.attributes)
+        first = next(unit.get_top_DIE().iter_children())
+        place = entry.attributes["DW_AT_sibling"].offset
+    with elf.opened(name) as file:
+        (section,) = file.named(".debug_info")
+    path = tmp_path / "circle.o"
+    path.write_bytes(fuzz.put(name.read_bytes(), section.offset + place, 4, first.offset))
+    with pytest.raises(BadInput, match="before the one before it"):
+        fuzz.read_layout(path)
+
+
+def test_what_a_section_says_it_holds_is_checked_before_it_is_read() -> None:
+    with elf.opened(OBJECTS / "image-le") as file:
+        (section,) = file.named(".rodata")
+        with pytest.raises(BadInput, match="has no 1152921504606846976 addresses"):
+            file.pointers(section, 0, 1 << 60)
+        with pytest.raises(BadInput, match="truncated"):
+            file.instruction(replace(section, size=1 << 40), 1 << 30)
+
+
+def test_symbols_of_the_sections_beyond_the_usual_number_find_their_section(tmp_path: Path) -> None:
+    """SHN_XINDEX: the section is in a table beside the symbols, read once for all of them."""
+    data = (OBJECTS / "image-le").read_bytes()
+    (start,), (count,) = struct.unpack_from("<Q", data, 40), struct.unpack_from("<H", data, 60)
+    with elf.opened(OBJECTS / "image-le") as file:
+        before = list(file.named_symbols())
+        (table,) = file.named(".symtab")
+        sections = [fields[3] for _, _, _, fields in file._symbols()]
+    indices = struct.pack(f"<{len(sections)}I", *sections)
+    moved = bytearray(data)
+    for number in range(len(sections)):
+        at = table.offset + 24 * number + 6
+        moved[at : at + 2] = struct.pack("<H", elf.SHN_XINDEX)
+    headers = bytes(moved[start : start + 64 * count])
+    added = struct.pack("<IIQQQQIIQQ", 0, elf.SHT_SYMTAB_SHNDX, 0, 0, len(data), len(indices), table.index, 0, 4, 4)
+    grown = fuzz.put(bytes(moved) + indices + headers + added, 40, 8, len(data) + len(indices))
+    path = tmp_path / "indexed"
+    path.write_bytes(fuzz.put(grown, 60, 2, count + 1))
+    with elf.opened(path) as file:
+        assert list(file.named_symbols()) == before

@@ -61,7 +61,10 @@ def live_and_told(little: bool = True) -> tuple[Live, Told]:
         Guest(image, KPROBE, [Tracer(traced=frozenset({places["with_toc"]}), regs=True)]),
         Guest(image, QUIET),
     )
-    return seen, guest.told(REPORT.format(**places, dead=dead), {"allocated": 5})
+    return seen, guest.told(REPORT.format(**places, dead=dead), {"allocated": 5}, CONFIG)
+
+
+CONFIG = {"KPROBES_ON_FTRACE": "y"}
 
 
 def done(seen: Live, said: Told) -> dict[str, Check]:
@@ -116,7 +119,7 @@ def test_what_is_not_so_is_found(check: str, before: str, after: str, victims: t
     places = {name: ip_of(seen.image, name) for name in ("plain_one", "with_toc", "with_toc_too")}
     dead = next(site.ip for site in seen.image.sites if site.function is None)
     assert before in REPORT
-    said = guest.told(REPORT.replace(before, after).format(**places, dead=dead), {"allocated": 5})
+    said = guest.told(REPORT.replace(before, after).format(**places, dead=dead), {"allocated": 5}, CONFIG)
     failed = done(seen, said)[check]
     assert (failed.status, failed.victims) == (FAIL, victims)
 
@@ -125,7 +128,9 @@ def test_a_function_is_listed_twice_if_two_places_have_its_name() -> None:
     seen, said = live_and_told()
     start = ip_of(seen.image, "plain_one")
     lines = [f"{start:x} plain_one", f"{start + 4:x} plain_one", "not an address", "zz plain_one"]
-    failed = guest.listed_once(seen.image, Told(None, {**said.sections, guest.WITH_ADDRESSES: lines}))
+    failed = guest.listed_once(
+        seen.image, Told(None, {**said.sections, guest.WITH_ADDRESSES: lines}, kprobes_on_ftrace=True)
+    )
     assert (failed.status, failed.victims) == (FAIL, ("plain_one",))
     assert "+0x0, +0x4" in failed.evidence
 
@@ -180,3 +185,9 @@ def test_a_stop_that_is_missing_is_not_compared_with(check: str, stop: str) -> N
 def test_a_guest_that_was_not_listened_to_has_all_checks_skipped() -> None:
     skipped = list(guest.skipped_all("why"))
     assert [(one.name, one.status) for one in skipped] == [(name, SKIP) for name in guest.NAMES]
+
+
+def test_kprobes_that_trap_need_no_patch_site() -> None:
+    seen, said = live_and_told()
+    trapping = Told(said.allocated, said.sections, kprobes_on_ftrace=False)
+    assert done(seen, trapping)["guest.kprobe-location"].status == SKIP

@@ -121,7 +121,6 @@ def record_of(size: int, **members: tuple[int, int]) -> Offsets:
     ("offsets", "told"),
     [
         (NOTHING, "no struct"),
-        (record_of(48, ip=(8, 8), flags=(24, 8)), "no member arch.ool_stub"),
         (record_of(48, ip=(8, 8), flags=(24, 4), arch_ool_stub=(32, 8)), "which no known kernel has"),
         (record_of(48, ip=(24, 8), flags=(8, 8), arch_ool_stub=(32, 8)), "which no known kernel has"),
         (record_of(32, ip=(8, 8), flags=(16, 8), arch_ool_stub=(32, 8)), "its members reach to 40"),
@@ -130,6 +129,19 @@ def record_of(size: int, **members: tuple[int, int]) -> Offsets:
 def test_a_layout_that_no_kernel_has_is_refused(offsets: Offsets, told: str) -> None:
     with pytest.raises(BadOutput, match=told):
         Guest(image_of(True), OFF).survey(offsets)
+
+
+def test_a_kernel_without_stubs_has_records_without_them() -> None:
+    guest = Guest(image_of(True), OFF)
+    there = guest.survey()
+    without = guest.survey(record_of(OFFSETS.size("dyn_ftrace"), ip=place("ip"), flags=place("flags")))
+    assert [(one.ip, one.flags) for one in without.records] == [(one.ip, one.flags) for one in there.records]
+    assert {one.stub for one in without.records} == {0}
+
+
+def place(member: str) -> tuple[int, int]:
+    found = OFFSETS.field("dyn_ftrace", member)
+    return found.offset, found.size
 
 
 def group_loop(guest: Guest) -> None:

@@ -114,6 +114,16 @@ class Live:
         return Flags.of(self.offsets)
 
     @cached_property
+    def all_ips(self) -> list[int]:
+        """The patch sites of the image, sorted."""
+        return [site.ip for site in self.image.sites]
+
+    @cached_property
+    def lasting_ips(self) -> list[int]:
+        """Those that are still there when the memory of init is gone."""
+        return [ip for ip in self.all_ips if self.image.text.holds(ip)]
+
+    @cached_property
     def usual_words(self) -> dict[int, tuple[int, ...]]:
         """The instructions of every stub of the image that calls ftrace_caller, by patch site."""
         return {
@@ -256,8 +266,11 @@ def _told(live: Live, what: str) -> str:
 
 
 def _wrong_records(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
-    wanted = [site.ip for site in live.image.sites if survey.name == INIT_MEMORY or live.image.text.holds(site.ip)]
-    there = [record.ip for record in survey.records if live.image.area_of(record.ip) is not None]
+    wanted = live.all_ips if survey.name == INIT_MEMORY else live.lasting_ips
+    there: list[int] = []
+    outside: list[int] = []
+    for record in survey.records:
+        (outside if live.image.area_of(record.ip) is None else there).append(record.ip)
     counts = Counter(there)
     for ip in sorted(set(wanted) - set(there)):
         yield live.told(survey, ip), "has no record"
@@ -268,9 +281,9 @@ def _wrong_records(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
             yield live.told(survey, ip), f"has {count} records"
     if set(wanted) == set(there) and max(counts.values(), default=1) == 1 and wanted != there:
         yield live.told(survey, there[0]), "the records are not sorted"
-    for record in survey.records:
-        if live.image.area_of(record.ip) is None and survey.module_at(record.ip) is None:
-            yield f"{record.ip:#x}", "a record in neither the kernel nor a module"
+    for ip in outside:
+        if survey.module_at(ip) is None:
+            yield f"{ip:#x}", "a record in neither the kernel nor a module"
 
 
 def _wrong_sites(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
