@@ -8,7 +8,7 @@ import pytest
 
 from oolong.files import remove_tree
 from tests.checkout import cache_with_tools, copied_to
-from tests.e2e.conftest import BE, Smoke
+from tests.e2e.conftest import BE, LE, Smoke
 
 # two modules of lib/ that test something else when they are loaded
 MODULES = "CONFIG_RUNTIME_TESTING_MENU=y\nCONFIG_ATOMIC64_SELFTEST=m\nCONFIG_TEST_HEXDUMP=m\n"
@@ -47,6 +47,19 @@ def test_a_cell_made_again_is_the_same(smoke: Smoke) -> None:
     assert {name: after[name] for name in after if name != "console.log"} == {
         name: before[name] for name in before if name != "console.log"
     }
+
+
+def test_a_reserve_of_no_stubs_is_known_not_to_compile(smoke: Smoke, tmp_path: Path) -> None:
+    zero = tmp_path / "zero.config"
+    zero.write_text("CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=0\n")
+    config = smoke.checkout.folder / "build" / "results" / LE / ".config"
+    done = smoke.checkout.doit("cell=le-minimal-gcc-14*", f"config={config},{zero}")
+    assert done.code == 0, done.err
+    (own,) = (smoke.checkout.folder / "build" / "results").glob("le-*zero*/result.json")
+    verdict = smoke.checkout.result(own.parent.name)["verdict"]
+    assert verdict["status"] == "known"
+    (compiled,) = (check for check in verdict["checks"] if check["name"] == "stage.compile")
+    assert (compiled["status"], compiled["known"]) == ("known", ["no-stub-reserve"])
 
 
 def test_modules_are_built_packed_and_loaded_in_the_guest(smoke: Smoke, tmp_path: Path) -> None:

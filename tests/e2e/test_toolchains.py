@@ -1,5 +1,8 @@
 """Other toolchains: clang, and compilers with which out-of-line ftrace is off and expected to be."""
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from oolong import stubs
 from oolong.errors import BadInput
 from tests import schema
 from tests.checkout import Ran
-from tests.e2e.conftest import Smoke
+from tests.e2e.conftest import BE, LE, Smoke
 
 pytestmark = pytest.mark.e2e
 CLANG, WITHOUT = "le-minimal-clang-22", ("le-minimal-gcc-12", "be-minimal-clang-22")
@@ -58,6 +61,25 @@ def test_clang_builds_and_boots_with_stubs(smoke: Smoke, ran: Ran) -> None:
     assert "clang version 22" in console
 
 
+@pytest.mark.parametrize(("cell", "window"), [(CLANG, 1), (LE, 522), (BE, 522)])
+def test_the_audit_of_a_kernel_needs_no_pipeline(smoke: Smoke, ran: Ran, cell: str, window: int) -> None:
+    assert ran.code == 0, ran.err
+    check_program(smoke, cell, window)
+
+
+def check_program(smoke: Smoke, cell: str, window: int) -> None:
+    """python -m oolong.audit finds what is known, and no more."""
+    folder = smoke.checkout.folder / "build" / "results" / cell
+    argv = [sys.executable, "-m", "oolong.audit", folder / "vmlinux.o", folder / "vmlinux"]
+    done = subprocess.run([*argv, "--config", folder / ".config", "--json"], capture_output=True, check=False)
+    assert done.returncode == 1, done.stderr
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    wrong = {name for name, check in checks.items() if check["status"] == "fail"}
+    assert {"image.kprobe-window"} <= wrong <= {"image.kprobe-window", "image.dead-record-window"}
+    assert len(checks["image.kprobe-window"]["victims"]) == window
+    assert checks["image.stub-allocation"]["status"] == "pass"
+
+
 @pytest.mark.parametrize("cell", WITHOUT)
 def test_without_out_of_line_is_what_the_cell_expects(smoke: Smoke, ran: Ran, cell: str) -> None:
     assert ran.code == 0, ran.err
@@ -70,6 +92,7 @@ def test_the_whole_set_passes(smoke: Smoke) -> None:
     assert done.code == 0, done.err
     for cell in OTHERS[:2]:
         check_stubs(smoke, cell)
+        check_program(smoke, cell, 740)
     check_without(smoke, OTHERS[2])
     for cell in SAMPLES:
         # direct calls and a livepatch besides
