@@ -53,7 +53,7 @@ def test_a_reserve_of_no_stubs_is_known_not_to_compile(smoke: Smoke, tmp_path: P
     zero = tmp_path / "zero.config"
     zero.write_text("CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE=0\n")
     config = smoke.checkout.folder / "build" / "results" / LE / ".config"
-    done = smoke.checkout.doit("cell=le-minimal-gcc-14*", f"config={config},{zero}")
+    done = smoke.checkout.doit("cell=le-*-gcc-14", f"config={config},{zero}")
     assert done.code == 0, done.err
     (own,) = (smoke.checkout.folder / "build" / "results").glob("le-*zero*/result.json")
     verdict = smoke.checkout.result(own.parent.name)["verdict"]

@@ -70,8 +70,8 @@ def test_the_audit_of_a_kernel_needs_no_pipeline(smoke: Smoke, ran: Ran, cell: s
 def check_program(smoke: Smoke, cell: str, window: int) -> None:
     """python -m oolong.audit finds what is known, and no more."""
     folder = smoke.checkout.folder / "build" / "results" / cell
-    argv = [sys.executable, "-m", "oolong.audit", folder / "vmlinux.o", folder / "vmlinux"]
-    done = subprocess.run([*argv, "--config", folder / ".config", "--json"], capture_output=True, check=False)
+    argv = [sys.executable, "-m", "oolong.audit", str(folder / "vmlinux.o"), str(folder / "vmlinux")]
+    done = subprocess.run([*argv, "--config", str(folder / ".config"), "--json"], capture_output=True, check=False)
     assert done.returncode == 1, done.stderr
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     wrong = {name for name, check in checks.items() if check["status"] == "fail"}
