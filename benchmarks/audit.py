@@ -16,7 +16,7 @@ from benchmarks.common import open_bench
 from oolong import kconfig, memory, offsets
 from oolong.audit import guest, live, object, static, survey, vmlinux
 from oolong.audit.image import Known
-from oolong.audit.live import Live
+from oolong.audit.state import Live
 
 
 def main(argv: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from oolong import powerpc
 from oolong.audit import vmlinux
 from oolong.audit.allocation import allocate
-from oolong.audit.live import Live
+from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
 from oolong.memory import PAGE, Snapshot

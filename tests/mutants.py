@@ -18,7 +18,7 @@ from oolong.audit import image as image_checks
 from oolong.audit import live as live_checks
 from oolong.audit.allocation import Stub
 from oolong.audit.image import Known
-from oolong.audit.live import LIST_OPS, NOP_OPS, Live
+from oolong.audit.state import LIST_OPS, NOP_OPS, Live
 from oolong.audit.survey import MODULES, OPS, RECORDS, Module, Ops, Record, Survey, survey
 from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, Function, Image
 from oolong.check import FAIL, PASS, Check

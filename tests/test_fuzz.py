@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oolong import elf, memory, offsets
 from oolong.audit import __main__ as program
 from oolong.audit import guest, vmlinux
-from oolong.audit.live import Live
+from oolong.audit.state import Live
 from oolong.audit.survey import Survey
 from oolong.errors import BadInput
 from tests import fuzz

@@ -6,7 +6,7 @@ import pytest
 
 from oolong.audit import guest
 from oolong.audit.guest import Enabled, Told
-from oolong.audit.live import Live
+from oolong.audit.state import Live
 from oolong.audit.survey import Record
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.stops import ALL, KPROBE, MODULE, OFF, ONE, QUIET

@@ -9,7 +9,7 @@ import pytest
 
 from oolong import powerpc
 from oolong.audit import live
-from oolong.audit.live import Flags, Live
+from oolong.audit.state import Flags, Live
 from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import Image
 from oolong.check import FAIL, PASS, SKIP, Check

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from oolong.audit.live import Live
+from oolong.audit.state import Live
 from oolong.audit.survey import Survey
 from oolong.audit.vmlinux import Image
 from oolong.check import Check, judged, none_of, skipped

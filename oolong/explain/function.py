@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from oolong import powerpc
 from oolong.audit import image as image_checks
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
-from oolong.audit.live import MAX_OFFSET, NOP_OPS, Flags
+from oolong.audit.state import MAX_OFFSET, NOP_OPS, Flags
 from oolong.audit.survey import Record as Found
 from oolong.audit.survey import Survey
 from oolong.audit.vmlinux import CALLERS, Code, Image

@@ -8,7 +8,7 @@ from functools import partial
 
 from oolong import kconfig, memory, offsets, stops
 from oolong.audit import guest, live, vmlinux
-from oolong.audit.live import Live
+from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
 from oolong.check import Check, none_of

@@ -1,0 +1,72 @@
+"""The checks of the stubs of modules in live memory (pure).
+
+Sources: setup_ftrace_ool_stubs and module_finalize_ftrace in arch/powerpc/kernel/module_64.c of Linux 7.3.
+"""
+
+from collections.abc import Container, Iterator
+
+from oolong import powerpc
+from oolong.audit.allocation import STUB_WORDS, Stub, sequence
+from oolong.audit.state import NOP_OPS, Live, over
+from oolong.audit.stubwords import ops_of, unlike, way
+from oolong.audit.survey import Module, Record, Survey
+from oolong.audit.vmlinux import CALLERS
+from oolong.check import Check, none_of, skipped
+
+
+def modules(live: Live) -> Check:
+    """Each module has as many stubs as records, all within its own, each for one record; a stub that no record has is
+    of code that the module had while it began, and calls ftrace with the ops of those who trace nothing."""
+    count = sum(len(survey.modules) for survey in live.surveys)
+    if not count:
+        return skipped("live.modules", "no module was loaded at any stop")
+    return none_of("live.modules", over(live, _wrong_modules), held=f"{count} modules at {len(live.surveys)} stops")
+
+
+def _wrong_modules(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+    for module in survey.modules:
+        own = [record for record in survey.records if module.text.holds(record.ip)]
+        if not own and not module.stub_count and not module.stubs_used:
+            continue
+        if not (module.stubs_used == module.stub_count >= len(own)):
+            yield module.name, f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
+        if own != sorted(own):
+            yield module.name, "its records are not sorted"
+        yield from ((live.told(survey, record.ip), why) for record in own if (why := _outside(live, module, record)))
+        yield from _left_stubs(live, survey, module, {record.stub for record in own})
+
+
+def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]) -> Iterator[tuple[str, str]]:
+    """A module's stubs that no record has."""
+    size, before = live.image.stub_size, live.image.stub_code
+    if not module.text.holds(module.stubs, module.stub_count * size):
+        yield module.name, f"its {module.stub_count} stubs from {module.stubs:#x} on are not all in its code"
+        return
+    for number in range(module.stub_count):
+        code = module.stubs + number * size + before
+        if code in used:
+            continue
+        who, found = f"{module.name}[{number}]", survey.code.words(code, STUB_WORDS)
+        back = powerpc.branch_target(found[-1], code + 3 * powerpc.INSTRUCTION) if found else None
+        if back is None or module.text.holds(back):
+            yield who, "no record has it, and it does not go back to code that is gone"
+            continue
+        stub = Stub(back - powerpc.INSTRUCTION, module.name, number, code)
+        wanted = sequence(stub, way(live, module, stub.call, CALLERS[0]))
+        if found is None or wanted is None or tuple(found) != wanted:
+            yield who, unlike(found, wanted)
+        elif before and ops_of(live, survey, code) != live.image.addresses.get(NOP_OPS):
+            yield who, "no record has it, and it does not point at the ops of those who trace nothing"
+
+
+def _outside(live: Live, module: Module, record: Record) -> str | None:
+    if not live.image.stub_size:
+        return "nobody knows the size of a stub"
+    number, rest = divmod(record.stub - live.image.stub_code - module.stubs, live.image.stub_size)
+    if rest or not 0 <= number < module.stub_count:
+        return (
+            f"its stub at {record.stub:#x} is none of the {module.stub_count} of its module from {module.stubs:#x} on"
+        )
+    if not module.text.holds(record.stub, STUB_WORDS * powerpc.INSTRUCTION):
+        return f"its stub at {record.stub:#x} is not in the code of its module"
+    return None

@@ -1,0 +1,130 @@
+"""What the checks of live memory are about: an image, and what was found in memory at each stop (pure)."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import or_
+
+from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.survey import Record, Survey
+from oolong.audit.vmlinux import CALLERS, Image
+from oolong.offsets import Offsets
+
+MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
+NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
+
+# a look at one stop: (who, what is wrong)
+Look = Callable[["Live", Survey], Iterator[tuple[str, str]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The bits of a record's flags that the audit reads, and how many low bits count users."""
+
+    enabled: int
+    disabled: int
+    regs: int
+    wants_regs: int
+    tramp: int
+    wants_tramp: int
+    direct: int
+    wants_direct: int
+    call_ops: int
+    wants_call_ops: int
+    users: int
+
+    @classmethod
+    def of(cls, offsets: Offsets) -> "Flags":
+        """From the enumerators of the kernel's build; what it does not have is no bit."""
+        bits = offsets.constant(COUNT_BITS)
+        return cls(
+            enabled=offsets.enum("FTRACE_FL_ENABLED") or 0,
+            disabled=offsets.enum("FTRACE_FL_DISABLED") or 0,
+            regs=offsets.enum("FTRACE_FL_REGS_EN") or 0,
+            wants_regs=offsets.enum("FTRACE_FL_REGS") or 0,
+            tramp=offsets.enum("FTRACE_FL_TRAMP_EN") or 0,
+            wants_tramp=offsets.enum("FTRACE_FL_TRAMP") or 0,
+            direct=offsets.enum("FTRACE_FL_DIRECT_EN") or 0,
+            wants_direct=offsets.enum("FTRACE_FL_DIRECT") or 0,
+            call_ops=offsets.enum("FTRACE_FL_CALL_OPS_EN") or 0,
+            wants_call_ops=offsets.enum("FTRACE_FL_CALL_OPS") or 0,
+            users=(1 << bits) - 1 if bits else 0,
+        )
+
+    @property
+    def pairs(self) -> tuple[tuple[str, int, int, bool], ...]:
+        """(what, what is wanted of a record, what it does, whether only for one user) of what a record can do."""
+        return (
+            ("registers", self.wants_regs, self.regs, False),
+            ("a trampoline", self.wants_tramp, self.tramp, False),
+            ("a direct call", self.wants_direct, self.direct, True),
+            ("a call by ops", self.wants_call_ops, self.call_ops, True),
+        )
+
+    @property
+    def transient(self) -> int:
+        """The bits that a record has only while somebody traces it."""
+        return reduce(or_, (wanted | done for _, wanted, done, _ in self.pairs), self.enabled | self.users)
+
+
+@dataclass(frozen=True)
+class Live:
+    """An image, the structure of its kernel, and what was found at each stop, in the order of the stops."""
+
+    image: Image
+    offsets: Offsets
+    surveys: Sequence[Survey]
+
+    @cached_property
+    def allocation(self) -> Allocation:
+        return allocate(self.image)
+
+    @cached_property
+    def flags(self) -> Flags:
+        return Flags.of(self.offsets)
+
+    @cached_property
+    def all_ips(self) -> list[int]:
+        """The patch sites of the image, sorted."""
+        return [site.ip for site in self.image.sites]
+
+    @cached_property
+    def lasting_ips(self) -> list[int]:
+        """Those that are still there when the memory of init is gone."""
+        return [ip for ip in self.all_ips if self.image.text.holds(ip)]
+
+    @cached_property
+    def usual_words(self) -> dict[int, tuple[int, ...]]:
+        """The instructions of every stub of the image that calls ftrace_caller, by patch site."""
+        return {
+            ip: made
+            for ip, stub in self.allocation.stubs.items()
+            if (made := sequence(stub, trampoline(self.image, stub.call, CALLERS[0]))) is not None
+        }
+
+    def told(self, survey: Survey, ip: int) -> str:
+        """A patch site for people."""
+        if self.image.area_of(ip) is not None:
+            return self.image.owner(ip)
+        module = survey.module_at(ip)
+        return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
+
+    def stub_of(self, survey: Survey, record: Record) -> Stub | None:
+        """The stub that a record must have."""
+        if (found := self.allocation.stubs.get(record.ip)) is not None:
+            return found
+        module = survey.module_at(record.ip)
+        return Stub(record.ip, module.name, 0, record.stub) if module else None
+
+
+def over(live: Live, look: Look) -> Iterator[tuple[str, str]]:
+    for survey in live.surveys:
+        for who, what in look(live, survey):
+            yield who, f"at {survey.name}: {what}"
+
+
+def told_of_all(live: Live, what: str) -> str:
+    counts = Counter(len(survey.records) for survey in live.surveys)
+    told = ", ".join(f"{count} at {times} stops" for count, times in counts.items())
+    return f"{told}: {what}"
