@@ -4,13 +4,13 @@ import json
 import sys
 
 from oolong.report import tables
-from tasks.declare import Task
+from tasks.declare import Task, collecting
 from tasks.session import current
 
 
 def task_cells() -> Task:
     """list the cells without running anything; format=json for machines"""
-    return {"actions": [show_cells], "uptodate": [False], "io": {"capture": False}}
+    return {"actions": [(collecting, ["cells", show_cells])], "uptodate": [False], "io": {"capture": False}}
 
 
 def show_cells() -> None:

@@ -21,6 +21,13 @@ from tests.support import layout_in
 CELL = "le-minimal-gcc-14-fakelinux"
 
 
+def test_a_wrong_path_is_told_by_the_list_of_cells_too(checkout: Checkout) -> None:
+    done = checkout.doit("cells", "config=nowhere/a.config")
+    assert done.code == 2
+    assert "no such file" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_help_names_every_task_and_variable(checkout: Checkout) -> None:
     done = checkout.doit("help")
     assert done.code == 0
