@@ -30,17 +30,17 @@ with_toc_too
 {with_toc_too:x} with_toc_too
 == enabled_functions@off
 == enabled_functions@one
-plain_one (1)             \tops: nobody
+plain_one (1)       O     \tops: nobody
 \tsecond line of the same
 # comment
 == enabled_functions@all
 count 3
 == enabled_functions@module
 count 5
-far_one [far] (1)
-far_two [far] (1)
+far_one [far] (1)       O
+far_two [far] (1)       O
 == enabled_functions@kprobe
-with_toc (1) R        \tops: kprobe_ftrace_ops
+with_toc (1) R     O     \tops: kprobe_ftrace_ops
 == kprobes
 with_toc with_toc (1) R
 == touched_functions@off-again
@@ -78,8 +78,8 @@ def test_a_guest_that_tells_the_truth_passes(little: bool) -> None:
 
 def test_lines_of_the_list_of_enabled_functions_are_read() -> None:
     _, said = live_and_told()
-    assert said.enabled(ONE) == [Enabled("plain_one", None, 1, False)]
-    assert said.enabled(KPROBE) == [Enabled("with_toc", None, 1, True)]
+    assert said.enabled(ONE) == [Enabled("plain_one", None, 1, "O")]
+    assert said.enabled(KPROBE) == [Enabled("with_toc", None, 1, "RO")]
     assert [(one.name, one.module) for one in said.enabled(MODULE) or ()] == [("far_one", "far"), ("far_two", "far")]
     assert (said.enabled("graph"), said.counted(ALL), said.counted(ONE)) == (None, 3, None)
 
@@ -105,8 +105,9 @@ def test_a_terminal_ends_lines_in_its_own_way() -> None:
         ("guest.enabled", "count 3", "count 2", ("all",)),
         ("guest.enabled", "plain_one (1)  ", "plain_one (2)  ", ("one",)),
         ("guest.enabled", "plain_one (1)  ", "plain_one (1) R", ("one",)),
+        ("guest.enabled", "plain_one (1)       O", "plain_one (1)     D O", ("one",)),
         ("guest.enabled", "enabled_functions@off\n", "enabled_functions@off\nplain_one (1)\n", ("off",)),
-        ("guest.enabled", "far_two [far] (1)\n", "", ("module",)),
+        ("guest.enabled", "far_two [far] (1)       O\n", "", ("module",)),
         ("guest.touched", "plain_one (0)\n", "", ("plain_one",)),
         ("guest.kprobe-location", "kprobes\nwith_toc with_toc", "kprobes\nplain_one with_toc", ("plain_one",)),
         ("guest.kprobe-location", "kprobes\nwith_toc with_toc", "kprobes\nnobody with_toc", ("nobody",)),
@@ -181,8 +182,3 @@ def test_a_stop_that_is_missing_is_not_compared_with(check: str, stop: str) -> N
 def test_kprobes_that_use_no_patch_sites_are_not_looked_for() -> None:
     seen, said = live_and_told()
     assert done(seen, replace(said, kprobes_on_ftrace=False))["guest.kprobe-location"].status == SKIP
-
-
-def test_a_guest_that_was_not_listened_to_has_all_checks_skipped() -> None:
-    skipped = list(guest.skipped_all("why"))
-    assert [(one.name, one.status) for one in skipped] == [(name, SKIP) for name in guest.NAMES]

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from oolong.audit.state import Live
-from oolong.audit.survey import Survey
+from oolong.audit.survey import Record, Survey
 from oolong.audit.vmlinux import Image
 from oolong.check import Check, judged, none_of, skipped
 from oolong.stops import KPROBE, OFF, QUIET
@@ -25,7 +25,7 @@ AVAILABLE, WITH_ADDRESSES, TOTAL = (
 ENABLED, TOUCHED, PROBES = "enabled_functions", "touched_functions", "kprobes"
 # what the kernel calls a record that it took for dead (FTRACE_INVALID_FUNCTION)
 INVALID = "__ftrace_invalid_address__"
-TRACED = re.compile(r"(?P<name>[^\s(]+)(?: \[(?P<module>\w+)\])?\s*\((?P<users>\d{1,9})\)(?P<flags>.*)")
+TRACED = re.compile(r"(?P<name>[^\s(]+)(?: \[(?P<module>\w+)\])?\s*\((?P<users>\d{1,9})\)(?P<flags>[^\t]*)")
 NAMES = (
     "guest.allocated",
     "guest.total",
@@ -36,16 +36,25 @@ NAMES = (
     "guest.kprobe-location",
 )
 
+# what the letters of enabled_functions stand for, in their order (t_show)
+LETTERS = {
+    "R": "FTRACE_FL_REGS",
+    "I": "FTRACE_FL_IPMODIFY",
+    "D": "FTRACE_FL_DIRECT",
+    "O": "FTRACE_FL_CALL_OPS",
+    "M": "FTRACE_FL_MODIFIED",
+}
+SAID = re.compile(r"[RIDOM]")
 COUNT = re.compile(r"count (\d{1,9})")
 
 
 class Enabled(NamedTuple):
-    """A line of enabled_functions."""
+    """A line of enabled_functions: `letters` stand for what is done with the function, those of LETTERS."""
 
     name: str
     module: str | None
     users: int
-    registers: bool
+    letters: str
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,11 @@ class Told:
             return None
         found = [TRACED.match(line) for line in lines if not line.startswith(("\t", "#"))]
         return [
-            Enabled(one["name"], one["module"], int(one["users"]), " R" in one["flags"][:2]) for one in found if one
+            Enabled(
+                one["name"], one["module"], int(one["users"]), "".join(SAID.findall(one["flags"].partition("\t")[0]))
+            )
+            for one in found
+            if one
         ]
 
     def counted(self, stop: str) -> int | None:
@@ -104,11 +117,6 @@ def checks(live: Live, said: Told) -> Iterator[Check]:
     yield enabled(live, said)
     yield touched(live, said)
     yield kprobe_location(live, said)
-
-
-def skipped_all(why: str) -> Iterator[Check]:
-    """All checks of a guest that was not listened to."""
-    yield from (skipped(name, why) for name in NAMES)
 
 
 def allocated(image: Image, said: Told) -> Check:
@@ -170,7 +178,7 @@ def listed_once(image: Image, said: Told) -> Check:
 
 
 def enabled(live: Live, said: Told) -> Check:
-    """At each stop the guest lists as traced what its records say: how many, by how many, with registers or not.
+    """At each stop the guest lists as traced what its records say: how many, by how many, and what is done with them.
 
     Where it traces all functions it reports how many lines there are, and those of modules.
     """
@@ -185,13 +193,18 @@ def enabled(live: Live, said: Told) -> Check:
             if counted != len(busy):
                 wrong.append((survey.name, f"{counted} are listed, {len(busy)} are enabled in memory"))
             busy = [record for record in busy if live.image.area_of(record.ip) is None]
-        theirs = Counter((one.users, one.registers) for one in listed)
-        ours = Counter((record.flags & live.flags.users, bool(record.flags & live.flags.wants_regs)) for record in busy)
+        theirs = Counter((one.users, one.letters) for one in listed)
+        ours = Counter((record.flags & live.flags.users, _letters(live, record)) for record in busy)
         if theirs != ours:
-            wrong.append((survey.name, f"(users, registers) listed {dict(theirs)}, in memory {dict(ours)}"))
+            wrong.append((survey.name, f"(users, what is done) listed {dict(theirs)}, in memory {dict(ours)}"))
     if not compared:
         return skipped("guest.enabled", f"the guest reported no {ENABLED}")
     return none_of("guest.enabled", wrong, held=f"functions listed as traced, as in memory: {', '.join(compared)}")
+
+
+def _letters(live: Live, record: Record) -> str:
+    """What the guest would list of a record."""
+    return "".join(letter for letter, bit in LETTERS.items() if record.flags & (live.offsets.enum(bit) or 0))
 
 
 def touched(live: Live, said: Told) -> Check:

@@ -75,7 +75,6 @@ def test_without_known_issues_both_cells_fail(smoke: Smoke, tmp_path: Path) -> N
 def test_the_memory_of_init_is_kept_before_it_is_freed(smoke: Smoke, cell: str, order: str) -> None:
     booted = next(stage for stage in smoke.checkout.result(cell)["stages"] if stage["stage"] == "boot")
     assert booted["data"]["stops"][0] == INIT_MEMORY
-    assert booted["data"]["capture_seconds"] < 3
     snapshot, *_ = memory.load(smoke.checkout.cache / "stages" / "boot" / booted["digest"] / "memory")
     with elf.opened(smoke.checkout.folder / "build" / "results" / cell / "vmlinux") as vmlinux:
         stub = vmlinux.symbols_by_name(("ftrace_ool_stub_inittext",))["ftrace_ool_stub_inittext"].value
