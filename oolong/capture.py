@@ -55,12 +55,11 @@ def entry_of(function: Symbol) -> int:
 def request(address: int, size: int, *, ram: int, cpu: int, filename: str) -> tuple[str, Mapping[str, object]]:
     """The monitor's command that writes memory to a file; `ram` is the guest's memory in bytes, `cpu` an index.
 
-    Raises Unreadable where no memory is: of the linear map QEMU itself would read anything, devices too.
+    By its physical address, QEMU itself would read anything, devices too: so only what is memory is asked for so, all
+    else as the CPU sees it. Raises Unreadable where nothing can be.
     """
-    if LINEAR_START <= address < LINEAR_END:
-        physical = address & PHYSICAL
-        if physical + size > ram:
-            raise Unreadable(address)
+    physical = address & PHYSICAL
+    if LINEAR_START <= address < LINEAR_END and physical + size <= ram:
         return "pmemsave", {"val": physical, "size": size, "filename": filename}
     if size > ram or not 0 <= address < 1 << 64:
         raise Unreadable(address)

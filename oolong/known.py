@@ -1,7 +1,7 @@
 """The checks of a cell, held against known-issues.yaml → the findings that it covers, and notes (pure).
 
 An entry of known-issues.yaml speaks of a check under conditions: versions of the kernel, axes of the cell, symbols of
-its .config. It covers no more than it says: one victim more is a finding.
+its .config. It covers no more than it says: more victims, or others where it names them, are a finding.
 """
 
 import re

@@ -138,14 +138,17 @@ def test_a_stub_that_is_out_of_reach_is_told() -> None:
 
 
 def test_a_stub_reaches_ftrace_by_a_trampoline() -> None:
-    """From a stub far from ftrace_caller the call goes to the trampoline at the end of text, or that of init text."""
+    """From a stub far from ftrace_caller the call goes to the trampoline at the end of text; that of init text serves
+    init text alone, with which it goes."""
     found = kernel(text=[38 * MIB], reserve=0, end=1, size=44 * MIB)
     (stub,) = allocate(found).stubs.values()
     assert trampoline(found, stub.call, "ftrace_caller") == found.addresses["ftrace_tramp_text"]
     assert image.branch_range(found, allocate(found)).status == "pass"
     without = {name: at for name, at in found.addresses.items() if name != "ftrace_tramp_text"}
     other = replace(found, addresses=without)
-    assert trampoline(other, stub.call, "ftrace_caller") == found.addresses["ftrace_tramp_init"]
+    assert trampoline(other, stub.call, "ftrace_caller") is None
+    init = replace(other, inittext=Range(stub.code, stub.code + 24))
+    assert trampoline(init, stub.call, "ftrace_caller") == found.addresses["ftrace_tramp_init"]
     none = replace(found, addresses={"ftrace_caller": CALLER})
     assert trampoline(none, stub.call, "ftrace_caller") is None
     assert image.branch_range(none, allocate(none)).victims == ("f0",)

@@ -15,7 +15,8 @@ from oolong.errors import BadInput
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
 
 AUDIT = Path(__file__).parent / "data" / "audit"
-CONFIG = {"PPC64": "y", "RELOCATABLE": "y", "FUNCTION_TRACER": "y", "KPROBES_ON_FTRACE": "y"}
+CONFIG = {"PPC64": "y", "FUNCTION_TRACER": "y", "KPROBES_ON_FTRACE": "y"}
+RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
 RESERVE = 2
 NAMES = (
@@ -179,13 +180,13 @@ def relocated(found: Image, change: Mapping[int, tuple[tuple[int, int], ...]]) -
     ids=["none", "two", "type", "addend"],
 )
 def test_each_slot_has_its_relocation(change: Mapping[int, tuple[tuple[int, int], ...]], victim: str) -> None:
-    check = image.relocations(relocated(read("relocatable"), change))
+    check = image.relocations(relocated(read("relocatable"), change), Known())
     assert (check.status, check.victims) == (FAIL, (victim,))
 
 
 def test_a_relocation_between_two_slots_is_told() -> None:
     found = read("relocatable")
-    check = image.relocations(relocated(found, {12: ((RELATIVE, 0),)}))
+    check = image.relocations(relocated(found, {12: ((RELATIVE, 0),)}), Known())
     assert check.victims == (f"{found.table.start + 12:#x}",)
 
 
@@ -217,11 +218,11 @@ def test_a_dead_record_beyond_the_limit_is_dead_for_the_kernel_too(limit: int | 
 @pytest.mark.parametrize(
     ("ran", "config", "missing"),
     [
-        (POST_LINK, CONFIG, None),
-        (frozenset(), CONFIG, "CHKHEAD, CHKREL, CHKFTRC"),
-        (POST_LINK - {"CHKFTRC"}, CONFIG, "CHKFTRC"),
-        (POST_LINK - {"CHKREL"}, CONFIG, "CHKREL"),
-        (POST_LINK - {"CHKREL"}, {**CONFIG, "RELOCATABLE": "n"}, None),
+        (POST_LINK, RELOCATABLE, None),
+        (frozenset(), RELOCATABLE, "CHKHEAD, CHKREL, CHKFTRC"),
+        (POST_LINK - {"CHKFTRC"}, RELOCATABLE, "CHKFTRC"),
+        (POST_LINK - {"CHKREL"}, RELOCATABLE, "CHKREL"),
+        (POST_LINK - {"CHKREL"}, CONFIG, None),
     ],
 )
 def test_post_link_checks_that_were_not_run_are_told(

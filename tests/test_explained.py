@@ -201,9 +201,10 @@ def test_init_text_is_in_memory_but_once() -> None:
 
 
 def test_without_stubs_out_of_line_there_is_the_site_alone() -> None:
+    """Where most sites are nops they are pairs, of which the kernel takes the second."""
     (site,) = explained(Kernel(image=replace(image(), areas={})), FUNCTIONS["toc"]).sites
     assert (site.place, site.expected, site.unserved, site.in_file.stub) == (None, None, OFF, ())
-    assert f"the patch site at +0x8: {OFF}" in described(
+    assert f"the patch site at +0xc, recorded as 0xc000000000001048: {OFF}" in described(
         explained(Kernel(image=replace(image(), areas={})), FUNCTIONS["toc"])
     )
 

@@ -125,6 +125,16 @@ def moved(place: int, *, ip: int = 0, stub: int = 0) -> Damage:
     return damage
 
 
+def swapped(one: int, other: int) -> Damage:
+    """Each of two records has the other's stub."""
+
+    def damage(found: Survey, seen: Live) -> Survey:
+        stubs = found.records[one].stub, found.records[other].stub
+        return record(other, stub=stubs[0])(record(one, stub=stubs[1])(found, seen), seen)
+
+    return damage
+
+
 def order(*places: int) -> Damage:
     return lambda found, seen: replace(found, records=tuple(found.records[place] for place in places))
 
@@ -241,7 +251,8 @@ WRONG: dict[str, tuple[str, str, Damage, tuple[str, ...]]] = {
         module(stubs_used=lambda one: 1, stub_count=lambda one: 1),
         ("far", "far+0x40"),
     ),
-    "module not sorted": ("live.modules", MODULE, order(0, 1, 2, 3, 5, 4, 6, 7), ("far",)),
+    "module not sorted": ("live.modules", MODULE, order(0, 1, 2, 3, 5, 4, 6, 7), ("far", "far+0x0")),
+    "stubs of a module swapped": ("live.modules", MODULE, swapped(4, 5), ("far+0x40",)),
     "module's records are gone": ("live.modules", MODULE, order(0, 1, 2, 3, 6, 7), ("far[0]", "far[1]")),
     "stub of no module": ("live.modules", MODULE, moved(4, stub=8), ("far+0x0", "far[0]")),
     "stubs not in its code": (

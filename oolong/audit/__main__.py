@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("vmlinux", type=Path, help="the kernel after it, with its symbol table")
     parser.add_argument("--source", type=Path, metavar="vmlinux.arch.S", help="the .S with the stubs that was linked")
     parser.add_argument("--config", type=Path, metavar=".config", help="the kernel's configuration")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="what make said when it linked")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="what make said in a whole link, without V=1")
     parser.add_argument("--json", action="store_true", help="write the checks to stdout as JSON, victims included")
     options = parser.parse_args(argv)
     try:

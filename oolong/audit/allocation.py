@@ -79,8 +79,9 @@ def _area_for(image: Image, ip: int, used: Mapping[str, int]) -> Area | None:
 
 def trampoline(image: Image, call: int, caller: str) -> int | None:
     """Where a stub's call goes so that it gets to one of CALLERS: there, or to the first trampoline that it reaches;
-    None if it reaches none."""
-    there = [image.addresses[name] for name in (caller, *TRAMPOLINES) if name in image.addresses]
+    None if it reaches none. The trampoline in init text is gone when init is."""
+    lasting = TRAMPOLINES if image.inittext.holds(call) else TRAMPOLINES[:1]
+    there = [image.addresses[name] for name in (caller, *lasting) if name in image.addresses]
     return next((at for at in there if powerpc.reaches(call, at)), None)
 
 

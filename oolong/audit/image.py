@@ -24,7 +24,8 @@ KPROBE_WINDOW = 16
 MAX_OFFSET = 16
 # arch/powerpc/tools/ftrace_check.sh
 CALLER_REACH, TRAMPOLINE_REACH = 0x2000000, 0x4000000
-STD_R0_16_R1 = 0xF8010010
+# mflr r0, and std r0,16(r1), which gcc 5 puts after it
+PROLOGUES = (powerpc.MFLR_R0,), (powerpc.MFLR_R0, 0xF8010010)
 OUT_OF_LINE_ONLY = (
     "image.stub-size",
     "image.stub-areas",
@@ -53,11 +54,11 @@ class Known:
 def checks(image: Image, known: Known) -> Iterator[Check]:
     """All checks of an image, each once, in the order of docs/audit.md."""
     yield mcount_entries(image, known)
-    yield relocations(image)
+    yield relocations(image, known)
     yield in_text(image)
     yield unique(image)
     yield site_words(image)
-    yield entry_points(image)
+    yield entry_points(image, known)
     if image.out_of_line:
         allocation = allocate(image)
         yield stub_size(image)
@@ -66,8 +67,12 @@ def checks(image: Image, known: Known) -> Iterator[Check]:
         yield stub_allocation(image, allocation)
         yield branch_range(image, allocation)
     else:
+        lost = known.config is not None and known.config.get("PPC_FTRACE_OUT_OF_LINE") == "y"
         for name in OUT_OF_LINE_ONLY:
-            yield skipped(name, "out-of-line ftrace is off in this kernel")
+            if lost:
+                yield judged(name, False, "CONFIG_PPC_FTRACE_OUT_OF_LINE=y, and there is no stub area")
+            else:
+                yield skipped(name, "out-of-line ftrace is off in this kernel")
     yield trampolines(image)
     yield kprobe_window(image, known)
     yield dead_record_window(image, known)
@@ -90,10 +95,12 @@ def mcount_entries(image: Image, known: Known) -> Check:
     return judged(name, good, f"{told}, less what CONFIG_{DEAD_CODE} removes")
 
 
-def relocations(image: Image) -> Check:
+def relocations(image: Image, known: Known) -> Check:
     """In a relocatable kernel each slot has one relocation, R_PPC64_RELATIVE, to the address that stands there; LLD
     leaves the slot zero."""
     name = "image.relocations"
+    if image.relocations is None and known.config is not None and known.config.get("RELOCATABLE") == "y":
+        return judged(name, False, "CONFIG_RELOCATABLE=y, and there is no .rela.dyn")
     if image.relocations is None:
         return skipped(name, "the kernel is not relocatable: it has no .rela.dyn")
     return none_of(name, _wrong_slots(image), held=f"{len(image.stored)} slots, each with one R_PPC64_RELATIVE")
@@ -116,13 +123,18 @@ def _wrong_slots(image: Image) -> Iterator[tuple[str, str]]:
 
 
 def in_text(image: Image) -> Check:
-    """Every entry lies in text or init text: the kernel passes over others without a word."""
+    """Every entry lies in text or init text, but for those in exit text: the kernel passes over them without a word, as
+    over any other."""
     wrong = (
         (image.told(slot), f"{slot:#x} is in neither text nor init text")
         for slot in image.slots
-        if image.area_of(slot) is None
+        if image.area_of(slot) is None and not image.exittext.holds(slot)
     )
-    return none_of("image.in-text", wrong, held=f"{len(image.slots)} entries in text and init text")
+    leaving = sum(image.exittext.holds(slot) for slot in image.slots)
+    held = (
+        f"{len(image.slots) - leaving} entries in text and init text, {leaving} in exit text, where nothing is traced"
+    )
+    return none_of("image.in-text", wrong, held=held)
 
 
 def unique(image: Image) -> Check:
@@ -138,8 +150,7 @@ def site_words(image: Image) -> Check:
     if image.out_of_line:
         wrong = _not_a_nop(image, (0,))
         return none_of(name, wrong, held=f"a nop at each of {len(image.sites)} sites")
-    if "_mcount" not in image.addresses or _mostly_nops(image):
-        # -fpatchable-function-entry=2: the record is the second of two nops
+    if "_mcount" not in image.addresses or image.two_nops:
         wrong = _not_a_nop(image, (0, powerpc.INSTRUCTION))
         return none_of(name, wrong, held=f"two nops at each of {len(image.sites)} sites")
     return none_of(name, _no_call(image), held=f"bl _mcount at each of {len(image.sites)} sites")
@@ -148,14 +159,11 @@ def site_words(image: Image) -> Check:
 def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[tuple[str, str]]:
     for site in image.sites:
         for offset in offsets:
-            word = image.code.word(site.ip + offset)
+            # clang's nop is not where it is recorded
+            at = (site.recorded if image.two_nops else site.ip) + offset
+            word = image.code.word(at)
             if word != powerpc.NOP:
-                yield image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip + offset)}, which is no nop"
-
-
-def _mostly_nops(image: Image) -> bool:
-    nops = sum(image.code.word(site.ip) == powerpc.NOP for site in image.sites)
-    return 2 * nops > len(image.sites)
+                yield image.owner(at), f"{_hex(word)} at {image.told(at)}, which is no nop"
 
 
 def _no_call(image: Image) -> Iterator[tuple[str, str]]:
@@ -170,7 +178,7 @@ def _no_call(image: Image) -> Iterator[tuple[str, str]]:
             yield image.owner(site.ip), f"it calls {image.told(target)}, not _mcount"
 
 
-def entry_points(image: Image) -> Check:
+def entry_points(image: Image, known: Known) -> Check:
     """Each site is at its function's local entry point; a site that no function covers is what is left of a weak one.
 
     Where out-of-line ftrace is off the site lies after the entry: two nops, or mflr, perhaps std, and the call.
@@ -180,8 +188,9 @@ def entry_points(image: Image) -> Check:
     held = f"{len(image.sites) - dead} at local entry points, {dead} in code of overridden weak functions"
     if image.out_of_line:
         return none_of(name, _off_entry(image), held=held)
-    if not _mostly_nops(image) and "_mcount" in image.addresses:
-        return none_of(name, _off_prologue(image), held=held.replace("at", "right after", 1))
+    if not image.two_nops and "_mcount" in image.addresses:
+        strict = known.config is not None and known.config.get("MPROFILE_KERNEL") == "y"
+        return none_of(name, _off_prologue(image, strict), held=held.replace("at", "right after", 1))
     return none_of(name, _off_entry(image), held=held)
 
 
@@ -191,8 +200,10 @@ def _off_entry(image: Image) -> Iterator[tuple[str, str]]:
         if one is None:
             if (later := _after_nops(image, site.ip)) is not None:
                 yield later.name, f"its site is {later.address - site.ip} bytes before it"
-        elif site.ip != one.address + one.local_entry:
-            yield one.name, f"its site is at +{site.ip - one.address:#x}, its local entry at +{one.local_entry:#x}"
+        else:
+            at = (site.recorded if image.two_nops else site.ip) - one.address
+            if at != one.local_entry:
+                yield one.name, f"its site is at +{at:#x}, its local entry at +{one.local_entry:#x}"
 
 
 def _after_nops(image: Image, ip: int) -> Function | None:
@@ -204,9 +215,9 @@ def _after_nops(image: Image, ip: int) -> Function | None:
     return None
 
 
-def _off_prologue(image: Image) -> Iterator[tuple[str, str]]:
-    """-mprofile-kernel: mflr r0, [std r0,16(r1),] bl _mcount right at the local entry; -pg: the same within a prologue
-    whose length the compiler chooses."""
+def _off_prologue(image: Image, strict: bool) -> Iterator[tuple[str, str]]:
+    """-mprofile-kernel (`strict`): mflr r0, [std r0,16(r1),] bl _mcount right at the local entry, as ftrace_init_nop
+    asks for; -pg: mflr r0 within a prologue whose length the compiler chooses."""
     for site in image.sites:
         one = site.function
         if one is None:
@@ -214,6 +225,8 @@ def _off_prologue(image: Image) -> Iterator[tuple[str, str]]:
         before = image.code.words(one.address + one.local_entry, (site.ip - one.address - one.local_entry) // 4)
         if before is None or powerpc.MFLR_R0 not in before:
             yield one.name, f"no mflr r0 between its local entry and the call at +{site.ip - one.address:#x}"
+        elif strict and tuple(before) not in PROLOGUES:
+            yield one.name, f"not just mflr r0, or that and std, before the call at +{site.ip - one.address:#x}"
 
 
 def stub_size(image: Image) -> Check:

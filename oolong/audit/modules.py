@@ -4,6 +4,7 @@ Sources: setup_ftrace_ool_stubs and module_finalize_ftrace in arch/powerpc/kerne
 """
 
 from collections.abc import Container, Iterator
+from itertools import pairwise
 
 from oolong import powerpc
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence
@@ -32,6 +33,10 @@ def _wrong_modules(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
             yield module.name, f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
         if own != sorted(own):
             yield module.name, "its records are not sorted"
+        # they are given out one after the other; those of code that is gone lie between
+        for before, after in pairwise(own):
+            if after.stub <= before.stub:
+                yield live.told(survey, after.ip), "its stub does not come after that of the site before it"
         yield from ((live.told(survey, record.ip), why) for record in own if (why := _outside(live, module, record)))
         yield from _left_stubs(live, survey, module, {record.stub for record in own})
 

@@ -18,8 +18,10 @@ from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
 # to which compilers align loops, at least
 LOOP_ALIGNMENT = 16
-# tables of places that the kernel patches
-OTHER_PATCHES = re.compile(r"__jump_table|__\w*fixup")
+# tables of places that the kernel patches; no feature replaces more bytes than LONGEST_FEATURE
+JUMP_TABLE = "__jump_table"
+FEATURES, OTHER_FIXUPS = re.compile(r"__(mmu_|fw_)?ftr_fixup"), re.compile(r"__\w*fixup")
+LONGEST_FEATURE = 1 << 12
 # what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
 TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
 
@@ -139,17 +141,39 @@ def _entries(file: elf.ElfFile, table: elf.Section) -> Iterator[Entry]:
 
 
 def _patched(file: elf.ElfFile) -> Iterator[tuple[int, int]]:
-    """Where the tables of jump labels (include/linux/jump_label.h) and of CPU features (asm/feature-fixups.h) point."""
-    shift = 32 if file.bits == 64 else 8
+    """The instructions that the tables of jump labels (include/linux/jump_label.h: code, target, key) and of CPU
+    features (asm/feature-fixups.h: mask, value, start, end, start and end of the alternative) say are patched."""
     for section in file.sections:
-        if not OTHER_PATCHES.fullmatch(section.name):
-            continue
-        for relocations, (_, infos, addends) in file.relocations_of(section):
-            symbols = file.symbols(file.symbol_table(relocations), {info >> shift for info in set(infos)})
-            for info, addend in zip(infos, addends, strict=True):
-                symbol = symbols[info >> shift]
-                if symbol.section is not None:
-                    yield symbol.section, (symbol.value + addend) % (1 << file.bits)
+        if section.name == JUMP_TABLE:
+            for offset, index, place in _places(file, section):
+                if offset % (8 + file.bits // 8) == 0:
+                    yield index, place
+        elif FEATURES.fullmatch(section.name):
+            starts: dict[int, tuple[int, int]] = {}
+            word = file.bits // 8
+            for offset, index, place in sorted(_places(file, section)):
+                # said from the start of the entry on, not from its member
+                entry, member = divmod(offset, 6 * word)
+                if member == 2 * word:
+                    starts[entry] = index, place - member
+                elif member == 3 * word and entry in starts:
+                    index, first = starts[entry]
+                    for at in range(first, min(place - member, first + LONGEST_FEATURE), powerpc.INSTRUCTION):
+                        yield index, at
+        elif OTHER_FIXUPS.fullmatch(section.name):
+            for _, index, place in _places(file, section):
+                yield index, place
+
+
+def _places(file: elf.ElfFile, section: elf.Section) -> Iterator[tuple[int, int, int]]:
+    """(offset in the table, section, place in it) of each of its relocations."""
+    shift = 32 if file.bits == 64 else 8
+    for relocations, (offsets, infos, addends) in file.relocations_of(section):
+        symbols = file.symbols(file.symbol_table(relocations), {info >> shift for info in set(infos)})
+        for offset, info, addend in zip(offsets, infos, addends, strict=True):
+            symbol = symbols[info >> shift]
+            if symbol.section is not None:
+                yield offset, symbol.section, (symbol.value + addend) % (1 << file.bits)
 
 
 def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterator[Check]:

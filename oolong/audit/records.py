@@ -47,6 +47,7 @@ def disabled_records(live: Live) -> Check:
         (live.told(survey, record.ip), f"at {survey.name}: {'taken for dead' if is_dead else 'not taken for dead'}")
         for survey in live.surveys
         for record in survey.records
+        if live.image.area_of(record.ip) is not None
         if (is_dead := bool(record.flags & live.flags.disabled)) != (record.ip in dead)
         # the kernel looks for them in the background, and has done so when the list of functions was first read
         if is_dead or survey.name != INIT_MEMORY

@@ -152,6 +152,8 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
     """Every stub that no record has is zero: exactly as many are filled as there are records."""
     used = Counter(stub.area for stub in live.allocation.stubs.values())
     size = live.image.stub_size // powerpc.INSTRUCTION
+    if not size:
+        return  # image.stub-size says so
     for name, area in live.image.areas.items():
         if live.image.area_of(area.address) == "inittext" and survey.name != INIT_MEMORY:
             continue

@@ -191,6 +191,8 @@ def _entries(view: _View, table: int) -> dict[int, int]:
 def _modules(view: _View, image: Image) -> Iterator[Module]:
     if MODULES not in image.addresses:
         return
+    if not view.offsets.has("module", "mem"):
+        return  # before 6.4: no such kernel has stubs
     head = image.addresses[MODULES]
     link = view.offsets.offset("module", "list")
     for at in _linked("modules", view.pointer(head), (head,), view.pointer):

@@ -26,7 +26,8 @@ TRAMPOLINES = "ftrace_tramp_text", "ftrace_tramp_init"
 BOUNDS = "_stext", "_etext", "_sinittext", "_einittext"
 # what ftrace keeps its records and its ops in (kernel/trace/ftrace.c), and the list of modules
 STATE = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "ftrace_nop_ops", "ftrace_list_ops", "modules"
-PLACES = (SITES_START, SITES_END, *BOUNDS, *CALLERS, *TRAMPOLINES, *STATE, "_mcount")
+EXIT_BOUNDS = "__exittext_begin", "__exittext_end"
+PLACES = (SITES_START, SITES_END, *BOUNDS, *EXIT_BOUNDS, *CALLERS, *TRAMPOLINES, *STATE, "_mcount")
 BANNER = re.compile(rb"Linux version (\S+) \(")
 # names that the kernel's own table of symbols leaves out (scripts/mksysmap)
 NOT_IN_KALLSYMS = re.compile(r"\.L|L0\x01|\$|__crc_|__kstrtab|__pi_\.L|\d")
@@ -143,7 +144,19 @@ class Image:
     @property
     def stub_code(self) -> int:
         """Where in a stub its four instructions begin: after the pointer to the ops, if it has one."""
-        return self.stub_size - 4 * powerpc.INSTRUCTION
+        return max(0, self.stub_size - 4 * powerpc.INSTRUCTION)
+
+    @property
+    def exittext(self) -> Range:
+        """Code that only runs when something goes, in which nothing is traced; empty where there is none."""
+        start, end = (self.addresses.get(name, 0) for name in EXIT_BOUNDS)
+        return Range(start, end)
+
+    @cached_property
+    def two_nops(self) -> bool:
+        """Whether sites are pairs of nops: -fpatchable-function-entry=2, without stubs."""
+        nops = sum(self.code.word(slot) == powerpc.NOP for slot in self.slots)
+        return not self.out_of_line and 2 * nops > len(self.slots)
 
     @cached_property
     def slots(self) -> tuple[int, ...]:
@@ -206,9 +219,9 @@ class Image:
         return [address for address, _ in self.symbols]
 
     def _site(self, recorded: int) -> Site:
-        """clang records a function's global entry point and puts the nop at its local one, which the kernel sets right
-        (ftrace_call_adjust, arch/powerpc/kernel/trace/ftrace.c)."""
-        ip = recorded
+        """Of two nops the kernel takes the second. clang records a function's global entry point and puts the nop at
+        its local one, which the kernel sets right (ftrace_call_adjust, arch/powerpc/kernel/trace/ftrace.c)."""
+        ip = recorded + powerpc.INSTRUCTION if self.two_nops else recorded
         if self.clang and self.out_of_line:
             first, second = self.code.word(recorded), self.code.word(recorded + powerpc.INSTRUCTION)
             if first is not None and second is not None and powerpc.sets_up_toc(first, second):

@@ -12,7 +12,7 @@ from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.state import MAX_OFFSET, NOP_OPS, Flags
 from oolong.audit.survey import Record as Found
 from oolong.audit.survey import Survey
-from oolong.audit.vmlinux import CALLERS, Code, Image
+from oolong.audit.vmlinux import CALLERS, POINTER, Code, Image
 from oolong.audit.vmlinux import Function as Symbol
 from oolong.audit.vmlinux import Site as Listed
 from oolong.check import FAIL, KNOWN
@@ -108,8 +108,8 @@ def _state(kernel: Kernel, code: Code, ip: int, stub: int | None) -> State:
     word = code.word(ip)
     (site,) = disassembled([word], ip, kernel.told) if word is not None else (None,)
     found = code.words(stub, STUB_WORDS) if stub else None
-    pointer = kernel.image.stub_code // powerpc.INSTRUCTION
-    halves = code.words(stub - kernel.image.stub_code, pointer) if stub and pointer else None
+    before = kernel.image.stub_code
+    halves = code.words(stub - before, 2) if stub and before == POINTER else None
     return State(
         site=site,
         ops=kernel.pointer(_joined(halves, kernel.image.little)) if halves else None,

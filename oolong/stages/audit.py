@@ -22,6 +22,9 @@ from oolong.stages.inside import run
 from oolong.stages.offsets import OFFSETS
 from oolong.store import failed
 
+# what has neither stubs nor plain function addresses
+ELF_V1 = "PPC64_ELF_ABI_V1"
+NO_DESCRIPTORS = "a kernel with function descriptors (ELFv1), which has no stubs, is not audited"
 CHECKS = "checks.json"
 MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET"
 PROBED = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY"
@@ -50,6 +53,8 @@ def _work(cell: Cell, work: Work) -> Outcome:
     config = kconfig.parse(text_of(compiled.folder / compile.TREE, ".config"), where=".config")
     if config.get("DYNAMIC_FTRACE") != "y":
         return Outcome(data={"checks": []})
+    if config.get(ELF_V1) == "y":
+        return Outcome(data={"checks": [skipped("image.site-words", NO_DESCRIPTORS).as_json()]})
     try:
         found = object.read(plain_file(compiled.folder / compile.TREE, "vmlinux.o"))
         kernel = vmlinux.read(linked.path("vmlinux"))

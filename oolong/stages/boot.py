@@ -17,7 +17,7 @@ from oolong.console import Console
 from oolong.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.digest import digest_of
 from oolong.elf import opened
-from oolong.errors import BadOutput, Infrastructure
+from oolong.errors import BadInput, BadOutput, Infrastructure
 from oolong.files import plain_file, remove_tree, text_of
 from oolong.memory import Memory, Unreadable
 from oolong.model import Cell
@@ -102,7 +102,10 @@ def _work(cell: Cell, work: Work) -> Outcome:
     kernel = work.need("link").path("vmlinux")
     with opened(kernel) as vmlinux:
         points = points_of(vmlinux)
-        image = image_of(vmlinux, "vmlinux") if points else None
+        try:
+            image = image_of(vmlinux, "vmlinux") if points else None
+        except BadInput:
+            image = None  # the audit says what is wrong with it
     asked = probes.probes(image) if image and kprobes == "ftrace" else ()
     append = _append(cell, release=release, kprobes=kprobes, probes=asked)
     sandbox = Sandbox(

@@ -11,7 +11,7 @@ from oolong.audit import guest, live, vmlinux
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
-from oolong.check import Check, none_of
+from oolong.check import Check, none_of, skipped
 from oolong.codeversion import code_digest
 from oolong.elf import opened
 from oolong.errors import BadInput, BadOutput
@@ -20,6 +20,7 @@ from oolong.memory import Snapshot, Unreadable
 from oolong.model import Cell
 from oolong.offsets import Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
 from oolong.stages.boot import MEMORY, REPORT
 from oolong.stages.offsets import OFFSETS
 from oolong.store import failed
@@ -49,6 +50,10 @@ def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted
 def _work(cell: Cell, work: Work) -> Outcome:
     compiled, booted = work.need("compile"), work.need("boot")
     config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
+    if config.get("DYNAMIC_FTRACE") != "y":
+        return Outcome(data={"checks": []})
+    if config.get(ELF_V1) == "y":
+        return Outcome(data={"checks": [skipped("live.readable", NO_DESCRIPTORS).as_json()]})
     try:
         with opened(work.need("link").path("vmlinux")) as file:
             image = vmlinux.image_of(file, "vmlinux")
@@ -58,8 +63,6 @@ def _work(cell: Cell, work: Work) -> Outcome:
     except BadInput as error:
         # the build and the boot made these files: what is wrong with them is not a person's fault
         return failed("stub-audit", (str(error.what),), blocks=False)
-    if config.get("DYNAMIC_FTRACE") != "y":
-        return Outcome(data={"checks": []})
     surveys, unreadable = _surveys(snapshots, image, laid_out)
     seen = Live(image, laid_out, surveys)
     said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
