@@ -156,6 +156,40 @@ def test_the_image_is_read_as_it_is() -> None:
     assert len(found.relocations) == len(found.stored)
 
 
+def test_a_site_in_exit_text_is_passed_over_as_the_kernel_does() -> None:
+    found = read("outside")
+    (slot,) = (slot for slot in found.slots if found.area_of(slot) is None)
+    bounds = {"__exittext_begin": slot, "__exittext_end": slot + 16}
+    check = image.in_text(replace(found, addresses={**found.addresses, **bounds}))
+    assert (check.status, check.victims) == (PASS, ())
+    assert "1 in exit text" in check.evidence
+
+
+def test_what_the_configuration_says_must_be_there() -> None:
+    found = read("healthy")
+    assert wrong(image.checks(found, replace(known(), config=RELOCATABLE))) == {"image.relocations": ()}
+    stubs = replace(known(), config={**CONFIG, "PPC_FTRACE_OUT_OF_LINE": "y"})
+    assert set(image.OUT_OF_LINE_ONLY) <= set(wrong(image.checks(replace(found, areas={}), stubs)))
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_the_prologue_of_mprofile_kernel_is_the_one_that_the_kernel_asks_for(order: str) -> None:
+    found, config = read("mprofile-kernel", order), {**CONFIG, "MPROFILE_KERNEL": "y"}
+    assert image.entry_points(found, Known(config=config)).status == PASS
+    site = next(
+        site for site in found.sites if site.function and site.function.local_entry < site.ip - site.function.address
+    )
+    assert site.function
+    later = replace(
+        found,
+        functions=tuple(
+            one._replace(address=one.address - 4, size=one.size + 4) if one == site.function else one
+            for one in found.functions
+        ),
+    )
+    assert image.entry_points(later, Known(config=config)).victims == (site.function.name,)
+
+
 def test_clang_records_the_global_entry_and_means_the_local_one() -> None:
     found = read("clang")
     assert found.clang
