@@ -254,4 +254,6 @@ def test_stubs_after_the_text_serve_as_well(smoke: Smoke, cell: str, tmp_path: P
     result = smoke.checkout.result(own.parent.name)
     counts = next(stage["data"] for stage in result["stages"] if stage["stage"] == "stubs")
     assert counts["text_end"] == counts["text"] - 1000 > 5000
-    assert set(statuses(result).values()) == {"pass", "known"}
+    left = {name: status for name, status in statuses(result).items() if status not in ("pass", "known")}
+    # a configuration of one's own has no modules here
+    assert left == {"live.modules": "skip"}
