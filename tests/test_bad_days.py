@@ -472,10 +472,10 @@ def test_a_build_that_talks_without_end_is_cut_off(checkout: Checkout) -> None:
     ],
     ids=["compile error", "link error", "panic", "failed test"],
 )
-def test_a_failure_of_the_kernel_is_a_cached_result(checkout: Checkout, edit: tuple[str, str, str], stage: str) -> None:
-    kernel = kernel_of(checkout, edit)
-    first = checkout.doit(f"cell:{CELL}", kernel)
-    again = checkout.doit(f"cell:{CELL}", kernel)
+def test_a_failure_of_the_kernel_is_a_cached_result(alone: Checkout, edit: tuple[str, str, str], stage: str) -> None:
+    kernel = kernel_of(alone, edit)
+    first = alone.doit(f"cell:{CELL}", kernel)
+    again = alone.doit(f"cell:{CELL}", kernel)
     assert (first.code, again.code) == (1, 1)
     assert f"{stage}:{CELL}: fail" in first.err
     assert f"{stage}:{CELL}: fail" not in again.err, "it was made again"
