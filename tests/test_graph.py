@@ -19,7 +19,7 @@ SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 CHECKER = "arch/powerpc/tools/ftrace_check.sh"
 CELL = "le-minimal-gcc-14-fakelinux"
 POWER_OFF = "reboot: Power down"
-# what there is to check of fakelinux, and what not: no look at the compiler, no function to stop at, no report of a guest
+# what there is to check of fakelinux, and what not: it has no look at the compiler, no function to stop at, no report
 PASSED = (
     "object.tree-script",
     "stubs.link",
