@@ -108,24 +108,6 @@ def check_relocatable(file: elf.ElfFile, where: str) -> None:
         raise BadInput("a linked file", where=where, hint="the stubs are counted before the link, in vmlinux.o")
 
 
-def site_places(file: elf.ElfFile, where: str) -> dict[int, list[int]]:
-    """Section index → the offsets of the patch sites in it."""
-    shift = 32 if file.bits == 64 else 8
-    places: dict[int, list[int]] = {}
-    for section in file.named(ENTRIES):
-        _targets(file, section, where)
-        for table, relocations in file.relocations_of(section):
-            grouped = _by_info(relocations)
-            symbols = file.symbols(file.symbol_table(table), (info >> shift for info in grouped))
-            for info, addends in grouped.items():
-                symbol = symbols[info >> shift]
-                if symbol.section is not None:
-                    modulus = 1 << file.bits
-                    offsets = [(symbol.value + addend) % modulus for addend in addends]
-                    places.setdefault(symbol.section, []).extend(offsets)
-    return places
-
-
 def area_of(section: str) -> str:
     """Which stubs serve the patch sites of a section: those for `text`, or those for `inittext`."""
     return "inittext" if lies_in(section, INIT) else "text"

@@ -34,6 +34,8 @@ OUT_OF_LINE_ONLY = (
     "image.branch-range",
 )
 SHOULD_RUN = {"CHKHEAD": "PPC64", "CHKREL": "RELOCATABLE", "CHKFTRC": "FUNCTION_TRACER"}
+# why what is about stubs does not apply
+OFF = "out-of-line ftrace is off in this kernel"
 DEAD_CODE = "LD_DEAD_CODE_DATA_ELIMINATION"
 
 
@@ -72,7 +74,7 @@ def checks(image: Image, known: Known) -> Iterator[Check]:
             if lost:
                 yield judged(name, False, "CONFIG_PPC_FTRACE_OUT_OF_LINE=y, and there is no stub area")
             else:
-                yield skipped(name, "out-of-line ftrace is off in this kernel")
+                yield skipped(name, OFF)
     yield trampolines(image)
     yield kprobe_window(image, known)
     yield dead_record_window(image, known)

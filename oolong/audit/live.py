@@ -7,6 +7,7 @@ the flags of its records and its registered ops. Each check is explained in docs
 from collections.abc import Iterator, Sequence
 
 from oolong.audit import modules, records, stubwords
+from oolong.audit.image import OFF
 from oolong.audit.state import Live
 from oolong.check import Check, none_of, skipped
 
@@ -28,7 +29,6 @@ NAMES = (
     "live.disabled-records",
     "live.silence",
 )
-OFF_REASON = "out-of-line ftrace is off in this kernel"
 
 
 def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
@@ -39,7 +39,7 @@ def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
         yield from stubwords.checks(live)
         yield modules.modules(live)
     else:
-        yield from (skipped(name, OFF_REASON) for name in STUBS)
+        yield from (skipped(name, OFF) for name in STUBS)
     yield records.reference_counts(live)
     yield records.record_flags(live)
     yield records.disabled_records(live)

@@ -5,12 +5,10 @@ from dataclasses import replace
 
 from oolong import stubs
 from oolong.audit import image, object
-from oolong.audit.image import Known
+from oolong.audit.image import OFF, Known
 from oolong.audit.object import Object
 from oolong.audit.vmlinux import Image
 from oolong.check import Check
-
-OFF = "out-of-line ftrace is off in this kernel"
 
 
 def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
