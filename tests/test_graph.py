@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oolong.audit import guest, live
-from tests import schema
+from tests import schema, test_audit_image, test_audit_object
 from tests.checkout import Checkout, Ran, fake_kernel
 
 CONSOLE = "console.txt"
@@ -27,30 +27,8 @@ PASSED = (
     "stubs.both-links",
     "boot.sites",
     "boot.total",
-    "object.entries",
-    "object.relocation-types",
-    "object.offsets",
-    "object.targets",
-    "object.unique",
-    "object.nops",
-    "object.one-nop",
-    "object.sections",
-    "object.stub-source",
-    "image.mcount-entries",
-    "image.relocations",
-    "image.in-text",
-    "image.unique",
-    "image.site-words",
-    "image.entry-points",
-    "image.stub-size",
-    "image.stub-areas",
-    "image.stub-counts",
-    "image.stub-allocation",
-    "image.branch-range",
-    "image.trampolines",
-    "image.kprobe-window",
-    "image.dead-record-window",
-    "image.post-link-checks",
+    *test_audit_object.NAMES,
+    *test_audit_image.NAMES,
     "image.post-link-scripts",
     "guest.allocated",
 )
