@@ -1,5 +1,7 @@
+import hashlib
 import os
 import stat
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -120,6 +122,48 @@ def test_what_stands_on_the_disk_counts_not_what_git_tracks(kernel: Path, cache:
     assert {"scripts", "include", os.fsdecode(b"caf\xe9.c")} <= set(found)
     assert not any(name.startswith(("scripts/", "include/")) for name in found)
     assert names(tree.snapshot(kernel, cache)) == found
+
+
+def write_index(kernel: Path, *paths: bytes) -> None:
+    """A .git/index of version 2 (gitformat-index) with names that git would never put there."""
+    entries = b""
+    for path in sorted(paths):
+        entry = struct.pack(">10L20sH", 0, 0, 0, 0, 0, 0, 0o100755, 0, 0, 0, bytes(20), len(path)) + path
+        entries += entry + bytes(8 - len(entry) % 8)
+    index = b"DIRC" + struct.pack(">LL", 2, len(paths)) + entries
+    (kernel / ".git" / "index").write_bytes(index + hashlib.sha1(index).digest())
+
+
+OUTWARD = ("../escaped", "arch/../../escaped", "/escaped", "kernel//fork.c", "./Makefile", "kernel/./fork.c", "..")
+
+
+@pytest.mark.parametrize("name", OUTWARD)
+def test_a_name_in_the_index_that_leads_outside_is_refused(kernel: Path, cache: StatCache, name: str) -> None:
+    as_git(kernel)
+    (kernel.parent / "escaped").write_text("#!/bin/sh\n")
+    write_index(kernel, b"Makefile", name.encode())
+    with pytest.raises(BadInput, match="leads out of the tree") as refused:
+        tree.snapshot(kernel, cache)
+    assert repr(name) in refused.value.what
+
+
+@pytest.mark.parametrize("name", OUTWARD)
+def test_nothing_is_written_for_an_entry_that_leads_outside(kernel: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "made" / "tree").mkdir(parents=True)
+    entries = [tree.Entry(path=name, kind=tree.LINK, content="anything")]
+    with pytest.raises(BadInput, match="leads out of the tree"):
+        tree.materialise(kernel, entries, tmp_path / "made" / "tree", tmp_path / "blobs", progress=silent)
+    assert list((tmp_path / "made").rglob("*")) == [tmp_path / "made" / "tree"]
+
+
+def test_another_repository_inside_is_left_out(kernel: Path, cache: StatCache) -> None:
+    as_git(kernel)
+    before = names(tree.snapshot(kernel, cache))
+    git(kernel, "init", "-q", "inner")
+    (kernel / "inner" / "file").write_text("")
+    git(kernel / "inner", "add", "-A")
+    git(kernel / "inner", "commit", "-q", "-m", "x")
+    assert names(tree.snapshot(kernel, cache)) == before
 
 
 @pytest.mark.parametrize("output", [".config", "vmlinux.o", "include/generated/autoconf.h"])

@@ -18,11 +18,16 @@ def is_git(tree: Path) -> bool:
 
 
 def files(tree: Path) -> list[str]:
-    """The names of what is tracked and what is neither tracked nor ignored; some may be gone from the disk."""
+    """The names of what is tracked and what is neither tracked nor ignored; some may be gone from the disk.
+
+    They are the checkout's own word: nothing says that they stay inside of it.
+    """
     done = _git(tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if not done.ok:
         raise Infrastructure(f"git ls-files: {git.said(done)}")
-    return [name for name in done.output.decode("utf-8", "surrogateescape").split("\0") if name]
+    names = done.output.decode("utf-8", "surrogateescape").split("\0")
+    # another repository inside, which is not tracked, comes with a slash at its end
+    return [name.removesuffix("/") for name in names if name]
 
 
 def _git(tree: Path, *words: str) -> proc.Finished:

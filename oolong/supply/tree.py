@@ -61,11 +61,24 @@ def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
                     hint="`make mrproper` there, or copy the tree without its output",
                 )
         names = list(_plain_files(tree))
+    for name in names:
+        check_inside(name, where=f"kernel={tree}")
     with cache.of(tree) as known, ThreadPoolExecutor() as pool:
         entries = [entry for entry in pool.map(lambda name: _entry(tree, name, known), sorted(set(names))) if entry]
     # what git tracks below a folder that is a link now is gone: the link is what stands there
     links = {entry.path for entry in entries if entry.kind == LINK}
     return tuple(entry for entry in entries if links.isdisjoint(map(str, PurePosixPath(entry.path).parents)))
+
+
+def check_inside(name: str, *, where: str) -> None:
+    """BadInput for a name that is absolute or has an empty, `.` or `..` part: git does not refuse such a name in an
+    index that was made by hand."""
+    if not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise BadInput(
+            f"the name {name!r} leads out of the tree or is not a plain path",
+            where=where,
+            hint="the git index of this tree was not written by git: do not trust the tree",
+        )
 
 
 def check_kernel(tree: Path, *, where: str) -> None:
@@ -108,8 +121,10 @@ def guest_digest(entries: Iterable[Entry]) -> str:
 def materialise(tree: Path, entries: Sequence[Entry], target: Path, blobs: Path, *, progress: Progress) -> None:
     """Make `target` hold the entries, with contents from the pool; what the pool lacks is copied from `tree` first.
 
-    BadInput if a file of the tree is no longer what the entry says.
+    BadInput if a file of the tree is no longer what the entry says, or if an entry's name leads out of the tree.
     """
+    for entry in entries:
+        check_inside(entry.path, where=str(tree))
     folders = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
     for folder in sorted(folders):
         (target / folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
