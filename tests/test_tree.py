@@ -166,6 +166,38 @@ def test_another_repository_inside_is_left_out(kernel: Path, cache: StatCache) -
     assert names(tree.snapshot(kernel, cache)) == before
 
 
+@pytest.mark.parametrize("place", ["d", "kernel/deep/d"])
+def test_nothing_is_read_through_a_link_that_git_ignores(
+    kernel: Path, cache: StatCache, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "outside" / "keys").mkdir(parents=True)
+    (tmp_path / "outside" / "keys" / "id_rsa").write_text("secret")
+    (tmp_path / "outside" / "id_rsa").write_text("secret")
+    for name in ("id_rsa", "keys/id_rsa"):
+        (kernel / place / name).parent.mkdir(parents=True, exist_ok=True)
+        (kernel / place / name).write_text("tracked")
+    as_git(kernel)
+    subprocess.run(["rm", "-r", str(kernel / place)], check=True)
+    (kernel / place).symlink_to(tmp_path / "outside")
+    (kernel / ".git" / "info" / "exclude").write_text(f"{place}\n")
+    entries = tree.snapshot(kernel, cache)
+    assert "kernel/fork.c" in names(entries)
+    assert not [name for name in names(entries) if name.endswith("id_rsa")]
+    assert hashlib.sha256(b"secret").hexdigest() not in tree.text_of(entries)
+
+
+def test_a_tree_may_itself_be_reached_through_a_link(kernel: Path, cache: StatCache, tmp_path: Path) -> None:
+    as_git(kernel)
+    (tmp_path / "by another name").symlink_to(kernel)
+    assert tree.snapshot(tmp_path / "by another name", cache) == tree.snapshot(kernel, cache)
+
+
+def test_a_name_of_very_many_folders_is_no_trouble(kernel: Path, cache: StatCache) -> None:
+    as_git(kernel)
+    write_index(kernel, b"Makefile", b"a/" * 1500 + b"b")
+    assert "Makefile" in names(tree.snapshot(kernel, cache))
+
+
 @pytest.mark.parametrize("output", [".config", "vmlinux.o", "include/generated/autoconf.h"])
 def test_a_plain_tree_with_build_output_is_refused(kernel: Path, cache: StatCache, output: str) -> None:
     (kernel / output).parent.mkdir(parents=True, exist_ok=True)

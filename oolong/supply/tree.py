@@ -11,6 +11,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -43,7 +45,7 @@ class Entry:
     content: str
 
 
-def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
+def snapshot(tree: Path, stats: StatCache) -> tuple[Entry, ...]:
     """Every file of a kernel tree as it stands now, in order of the paths.
 
     A git checkout gives what it tracks and what it does not ignore; a plain tree gives all, and must not have been
@@ -63,11 +65,9 @@ def snapshot(tree: Path, cache: StatCache) -> tuple[Entry, ...]:
         names = list(_plain_files(tree))
     for name in names:
         check_inside(name, where=f"kernel={tree}")
-    with cache.of(tree) as known, ThreadPoolExecutor() as pool:
-        entries = [entry for entry in pool.map(lambda name: _entry(tree, name, known), sorted(set(names))) if entry]
-    # what git tracks below a folder that is a link now is gone: the link is what stands there
-    links = {entry.path for entry in entries if entry.kind == LINK}
-    return tuple(entry for entry in entries if links.isdisjoint(map(str, PurePosixPath(entry.path).parents)))
+    there = _reached_through_folders(tree, sorted(set(names)))
+    with stats.of(tree) as known, ThreadPoolExecutor() as pool:
+        return tuple(entry for entry in pool.map(lambda name: _entry(tree, name, known), there) if entry)
 
 
 def check_inside(name: str, *, where: str) -> None:
@@ -191,6 +191,21 @@ def _add_blob(path: Path, entry: Entry, blob: Path) -> None:
         beside.replace(blob)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _reached_through_folders(tree: Path, names: Iterable[str]) -> list[str]:
+    """Names less those below a link on the disk, whether git tracks the link or ignores it: what git tracks below a
+    folder that is a link now is gone, and the link may lead out of the tree."""
+
+    @cache
+    def is_link(folder: str) -> bool:
+        return os.path.islink(tree / folder)
+
+    @cache
+    def is_reached(folder: str) -> bool:
+        return not folder or not any(map(is_link, accumulate(folder.split("/"), "{}/{}".format)))
+
+    return [name for name in names if is_reached(name.rpartition("/")[0])]
 
 
 def _entry(tree: Path, name: str, known: Known) -> Entry | None:
