@@ -90,7 +90,7 @@ def _sandbox() -> Finding:
         "true",
     ]
     try:
-        done = proc.run(argv, timeout=30)
+        done = proc.run(argv, env=proc.path_alone(), timeout=30)
     except OolongError as error:
         return Finding(name="sandbox", status=LACKS, found=error.what, hint="apt-get install bubblewrap")
     said = done.output.decode(errors="replace").strip() or "namespaces are allowed"

@@ -119,6 +119,12 @@ def dying_with_parent(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
+def path_alone() -> dict[str, str]:
+    """The environment for bwrap itself: it is process 1 inside, where /proc/1/environ shows what it was started with,
+    whatever it clears for its command."""
+    return {"PATH": os.environ.get("PATH", os.defpath)}
+
+
 def check_interrupted() -> None:
     """Raise Interrupted if `stop_all` was called; for long work that is no program."""
     if _stopping.is_set():

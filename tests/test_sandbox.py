@@ -4,7 +4,16 @@ import os
 import subprocess
 from pathlib import Path
 
-from oolong.sandbox import Mount, Sandbox, bwrap_argv
+import pytest
+
+from oolong.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
+from oolong.stage import Work
+from oolong.stages.inside import run
+from oolong.supply import git
+from tests.support import layout_in, silent
+
+# the environment of every process inside, a variable a line; a process may be gone when it is its turn
+EVERY_ENVIRONMENT = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"
 
 
 def inside(script: str, *, mounts: tuple[Mount, ...] = (), env: dict[str, str] | None = None) -> str:
@@ -33,6 +42,50 @@ def test_argv_names_every_mount_and_ends_with_the_command() -> None:
 def test_environment_is_only_what_is_given() -> None:
     names = {line.partition("=")[0] for line in inside("env", env={"X": "1"}).splitlines()}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "HOME", "LC_ALL", "TZ", "X"}
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    return "hunter2"
+
+
+def variables(text: str) -> set[str]:
+    return {line.partition("=")[0] for line in text.splitlines() if line}
+
+
+def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
+    """Process 1 is bwrap itself: what it was started with can be read there."""
+    work = Work(
+        folder=tmp_path,
+        needs={},
+        log=tmp_path / "log",
+        progress=silent,
+        listener=None,
+        layout=layout_in(tmp_path),
+        jobserver=None,
+        jobs=1,
+    )
+    done = run(work, Sandbox(rootfs=Path("/")), ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"])
+    assert done.ok, done.lines
+    told = "\n".join(done.lines)
+    assert secret not in told
+    assert variables(told) - {"PWD", "SHLVL", "_", "OLDPWD"} == set(BASE_ENV)
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_no_process_beside_git_has_the_callers_environment(
+    monkeypatch: pytest.MonkeyPatch, secret: str, network: bool
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    alias = f"alias.look=!test -r /proc/1/environ && {EVERY_ENVIRONMENT}"
+    done = git.run(["-c", alias, "look"], mounts=(), network=network)
+    told = done.output.decode()
+    assert done.ok, told
+    assert secret not in told
+    assert ("https_proxy=http://proxy.example:3128" in told.splitlines()) is network
+    seen = variables(told) - {"PWD", "SHLVL", "_", "OLDPWD", "https_proxy"}
+    assert {name for name in seen if not name.startswith("GIT_")} == {"PATH", "HOME", "LC_ALL"}
 
 
 def test_user_and_host_name_are_fixed() -> None:

@@ -76,6 +76,7 @@ def run(
     try:
         done = proc.run(
             [command[0], "--json-status-fd", str(writer), *command[1:]],
+            env=proc.path_alone(),
             log=work.log,
             log_as=log_as or command,
             log_output=on_output is None,

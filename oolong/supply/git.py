@@ -1,7 +1,8 @@
 """git in a sandbox, which sees the system's programs and the folders it is given, nothing of the caller's.
 
 A checkout's settings can name programs (core.fsmonitor, core.sshCommand, filters, fetches of missing objects). So it
-has no network unless it is to fetch, no home, no settings of the host, and none of the caller's environment.
+has no network unless it is to fetch, no home, no settings of the host, and of the caller's environment at most the
+proxies, for a fetch.
 """
 
 import os
@@ -39,7 +40,7 @@ def run(
 ) -> proc.Finished:
     """Run `git WORDS` with some folders; `network` lets it out, for http, https and git alone."""
     command = argv(words, mounts=mounts, network=network, env=env or {})
-    return proc.run(command, stdin=stdin, on_output=on_output)
+    return proc.run(command, env=proc.path_alone(), stdin=stdin, on_output=on_output)
 
 
 def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:
