@@ -5,9 +5,12 @@ A kernel that does not build or boot is neither: it is a verdict, a value.
 
 import sqlite3
 
+from oolong.printable import printable_lines
+
 
 class OolongError(Exception):
-    """Something a person has to act on; `exit_code` is what `./doit` then ends with."""
+    """Something a person has to act on; `exit_code` is what `./doit` then ends with. As text it is fit for a terminal,
+    whoever wrote the bytes that are in it."""
 
     exit_code = 3
 
@@ -18,7 +21,7 @@ class OolongError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{head}\n  {self.hint}" if self.hint else head
+        return printable_lines(f"{head}\n  {self.hint}" if self.hint else head)
 
 
 class BadInput(OolongError):

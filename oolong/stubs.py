@@ -23,6 +23,7 @@ from typing import Any
 from oolong import elf
 from oolong.errors import BadInput, OolongError
 from oolong.files import write_atomically
+from oolong.printable import printable
 
 ENTRIES = "__patchable_function_entries"
 # R_PPC64_ADDR64 and R_PPC_ADDR32: the address itself, as one pointer
@@ -260,7 +261,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"oolong.stubs: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"oolong.stubs: {options.output}: {error.strerror}", file=sys.stderr)
+        print(f"oolong.stubs: {printable(str(options.output))}: {error.strerror}", file=sys.stderr)
         return BadInput.exit_code
     return 0
 

@@ -10,6 +10,7 @@ from oolong.explain import listing, read, text
 from oolong.explain.function import explained
 from oolong.explain.model import Function
 from oolong.model import Cell
+from oolong.printable import printable
 from oolong.stage import StageResult
 from tasks.declare import Task, collecting
 from tasks.session import current
@@ -75,7 +76,9 @@ class Explained:
         }
 
     def described(self) -> str:
-        lines = f"{self.cell}, Linux {self.release}\n" + "\n".join(text.described(one) for one in self.functions)
+        lines = f"{self.cell}, Linux {printable(str(self.release))}\n" + "\n".join(
+            text.described(one) for one in self.functions
+        )
         if self.missing:
             lines += f"  nothing is known from {', '.join(self.missing)}: {current().typed(self.cell)} makes them\n"
         elif not self.stops:

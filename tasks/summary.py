@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from oolong.printable import printable, printable_lines
 from oolong.report import tables
 from oolong.stage import FAIL
 from tasks.session import Session
@@ -25,12 +26,12 @@ def show(session: Session) -> None:
     reported = {result["cell"] for result in results}
     for task, stage in session.collected.results.items():
         if stage.status == FAIL and session.stages[task].subject not in reported:
-            lines = [tables.printable(line) for line in stage.lines]
+            lines = [printable(line) for line in stage.lines]
             print(f"{task}: {stage.kind}", *lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
     for task, error in session.collected.errors.items():
         print(f"oolong: {task}: {error}", file=sys.stderr)
     for task, message in session.collected.crashes.items():
-        print(f"oolong: {task}: a defect of oolong:\n{message}", file=sys.stderr)
+        print(f"oolong: {task}: a defect of oolong:\n{printable_lines(message)}", file=sys.stderr)
 
 
 def _reported(session: Session) -> list[dict[str, Any]]:

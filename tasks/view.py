@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from oolong.check import KNOWN
-from oolong.report.tables import printable
+from oolong.printable import printable_lines
 from oolong.stage import OK, Progress, Stage, StageResult
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ class View:
             self._live = None
 
     def say(self, line: str) -> None:
-        """One line for the person, above the table."""
+        """One line for the person, above the table; what is in it may come from anywhere."""
         if self._quiet:
             return
+        line = printable_lines(line)
         with self._guard:
             if self._live:
                 self._live.console.print(line, markup=False, highlight=False)
@@ -79,7 +80,7 @@ class View:
 
     def listener(self, stage: Stage) -> Callable[[str], None] | None:
         """What takes the lines of a stage's programs, if somebody wants them."""
-        return (lambda line: self.say(f"{stage.task} | {printable(line)}")) if self._verbose else None
+        return (lambda line: self.say(f"{stage.task} | {line}")) if self._verbose else None
 
     def telling(self, task: str) -> Progress:
         """The callback of what has no place in the table: a line now and then."""
@@ -90,7 +91,7 @@ class View:
                 and time.monotonic() - self._spoke.setdefault(task, time.monotonic()) > PLAIN_EVERY_SECONDS
             ):
                 self._spoke[task] = time.monotonic()
-                self.say(f"{task}: {_share(done, total)} {printable(text)}".rstrip())
+                self.say(f"{task}: {_share(done, total)} {text}".rstrip())
 
         return report
 
@@ -98,7 +99,7 @@ class View:
         if self._board:
             self._board.finish(stage.name, stage.subject, f"{_mark(result)} {result.seconds:.0f} s")
         else:
-            why = f": {printable(result.lines[0])}" if result.lines and not result.ok else ""
+            why = f": {result.lines[0]}" if result.lines and not result.ok else ""
             self.say(f"{stage.task}: {result.status}, {result.seconds:.1f} s{why}")
 
     def stopped(self, stage: Stage) -> None:

@@ -17,6 +17,7 @@ from oolong.audit.image import Known
 from oolong.buildlog import post_link
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput, OolongError
+from oolong.printable import printable
 
 FORMAT = 1
 
@@ -41,7 +42,7 @@ def audit(
 
 def described(checks: Iterable[Check]) -> str:
     """Checks as lines for the screen."""
-    return "".join(f"{check.status:5} {check.name:28} {check.evidence}\n" for check in checks)
+    return "".join(f"{check.status:5} {check.name:28} {printable(check.evidence)}\n" for check in checks)
 
 
 def main(argv: Sequence[str]) -> int:

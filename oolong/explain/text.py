@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from oolong.disassembly import Line
 from oolong.explain.model import Function, Moment, Place, Site, State
 from oolong.powerpc import FURTHEST_AHEAD
+from oolong.printable import printable
 
 REACH = (FURTHEST_AHEAD + 4) >> 20
 POINTER = 8
@@ -12,7 +13,7 @@ POINTER = 8
 
 def described(one: Function) -> str:
     """The whole explanation of a function, each line with its end."""
-    return "".join(f"{line}\n" for line in _lines(one))
+    return "".join(f"{printable(line)}\n" for line in _lines(one))
 
 
 def _lines(one: Function) -> Iterator[str]:

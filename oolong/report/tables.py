@@ -7,6 +7,7 @@ from oolong.check import KNOWN
 from oolong.doctor import Finding
 from oolong.known import FILE
 from oolong.model import Cell
+from oolong.printable import printable
 
 UNMATCHED_SHOWN = 3
 
@@ -102,11 +103,6 @@ def unmatched(results: Sequence[Mapping[str, Any]], entries: Sequence[str]) -> s
     if len(idle) > UNMATCHED_SHOWN:
         shown += f" and {len(idle) - UNMATCHED_SHOWN} more"
     return f"{FILE}: {shown} {'match' if len(idle) > 1 else 'matches'} nothing in this run\n"
-
-
-def printable(line: str) -> str:
-    """A line that a kernel or a build wrote, without what would steer the terminal that shows it."""
-    return "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in line)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
