@@ -2,17 +2,21 @@
 
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from oolong import proc
 from oolong.layout import Layout
+from oolong.locking import shared
 from oolong.stage import Progress, Stage
 from oolong.supply import bundle, checkout, repository
 from oolong.supply.fetch import Wanted, fetch
 from oolong.supply.mirror import mirrors
 from oolong.supply.repository import Commit
 
+# the lock that Store.sweep asks for before it removes LABEL.* from the scratch; bundles share it
+LABEL = "bundle"
 # what a run makes in a checkout that is no git repository
 OUTPUT = frozenset(
     ("build", ".venv", ".venv.lock", ".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
@@ -25,8 +29,7 @@ def gather(stages: Iterable[Stage], target: Path, *, layout: Layout, progress: P
     wanted = [supply for supply in supplies.values() if isinstance(supply, Wanted)]
     paths = fetch(wanted, layout=layout, mirrors=mirrors, progress=progress)
     members = dict(zip((one.member for one in wanted), paths, strict=True))
-    layout.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=layout.scratch, prefix="bundle.") as folder:
+    with _scratch(layout) as folder:
         for number, commit in enumerate(one for one in supplies.values() if isinstance(one, Commit)):
             place = Path(folder, f"{number}.pack")
             repository.pack(repository.bring(commit, layout=layout, progress=progress), commit, place)
@@ -36,6 +39,18 @@ def gather(stages: Iterable[Stage], target: Path, *, layout: Layout, progress: P
         members |= _checkout(layout.checkout)
         bundle.write(target, members, progress=progress)
     return len(members)
+
+
+@contextmanager
+def _scratch(layout: Layout) -> Iterator[str]:
+    """An empty folder, gone afterwards; no sweep of the cache takes it while this process lives, and any takes it after
+    that."""
+    layout.scratch.mkdir(parents=True, exist_ok=True)
+    with (
+        shared(layout.lock(LABEL)),
+        tempfile.TemporaryDirectory(dir=layout.scratch, prefix=f"{LABEL}.") as folder,
+    ):
+        yield folder
 
 
 def _wheels(requirements: Path, folder: Path) -> Mapping[str, Path]:
