@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -46,7 +46,7 @@ class Store:
 
     def find(self, stage: Stage) -> StageResult | None:
         """The result of a stage, or None if it has not been made (or was made half and never published)."""
-        result = _read_result(self.layout.stage(stage.name, stage.recipe.digest))
+        result = _read_result(self._place(stage))
         if result and stage.tolerant and result.judged != self._outcomes(stage):
             return None
         return result
@@ -67,13 +67,13 @@ class Store:
         # without the lock first: who works with a finished stage holds it, and a result is published whole
         if not again and (found := self.find(stage)) and found.keep:
             return found
-        label = _label(stage)
+        label = _label(self._place(stage))
         with held(self.layout.lock(label), waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")):
             again = again and stage.recipe.digest not in self._made_again
             found = self.find(stage)
             if found and found.keep and not again:
                 return found
-            with self._reading(stage.needs) as needs, self._scratch(label) as folder:
+            with self.reading(stage.needs) as needs, self._scratch(label) as folder:
                 started = time.monotonic()
                 self._check(needs.values(), trees=not stage.tolerant)
                 twin = None if again else self._twin(stage, needs)
@@ -89,7 +89,7 @@ class Store:
                     seconds=round(time.monotonic() - started, 3),
                     judged=self._outcomes(stage) if stage.tolerant else "",
                 )
-                self._publish(folder, self.layout.stage(stage.name, stage.recipe.digest))
+                self._publish(folder, self._place(stage))
             result = self.find(stage)
             assert result
             self._intact.add(result.folder)
@@ -130,11 +130,11 @@ class Store:
         )
 
     @contextmanager
-    def _reading(self, stages: Sequence[Stage]) -> Iterator[dict[str, StageResult]]:
+    def reading(self, stages: Sequence[Stage]) -> Iterator[dict[str, StageResult]]:
         """The results of some stages by task, which nobody makes anew while the context lasts."""
         with ExitStack() as stack:
             for stage in stages:
-                stack.enter_context(shared(self.layout.lock(_label(stage))))
+                stack.enter_context(shared(self.layout.lock(_label(self._place(stage)))))
             yield {stage.task: self.result(stage) for stage in stages}
 
     def _twin(self, stage: Stage, needs: Mapping[str, StageResult]) -> StageResult | None:
@@ -150,27 +150,42 @@ class Store:
         return result if good else None
 
     def check_artifacts(self, results: Iterable[StageResult]) -> None:
-        """Damaged if an artifact of one of them is not what it was."""
-        self._check(results, trees=False)
+        """Damaged if an artifact of one of them is not what it was; Infrastructure if one was made anew meanwhile."""
+        results = list(results)
+        with ExitStack() as stack:
+            for result in results:
+                stack.enter_context(shared(self.layout.lock(_label(result.folder))))
+            self._check(results, trees=False)
 
     def _check(self, results: Iterable[StageResult], *, trees: bool) -> None:
-        """Damaged if one of them is not what it was; what was made or checked in this run is not looked at again."""
+        """Damaged if one of them is not what it was; what was made or checked in this run is not looked at again.
+
+        The caller holds their locks, so that what is thrown away is not what another process has just published.
+        """
         with self._checking:
             for result in results:
                 if result.folder in self._intact:
                     continue
                 if path := damage(result, self.layout, trees=trees):
+                    if _read_result(result.folder) not in (None, result):
+                        what = f"{result.stage} was made anew by another run after it was read: {result.folder}"
+                        raise Infrastructure(what, hint="start again")
                     self._discard(result.folder)
                     raise Damaged(path)
                 if trees or result.stage not in TREES:
                     self._intact.add(result.folder)
 
     def _discard(self, folder: Path) -> None:
-        """Take a stage out of the store; it vanishes at once, so that nobody sees a part of it."""
+        """Take a stage out of the store, unless somebody else did; it vanishes at once, so that nobody sees a part of
+        it."""
         self.layout.scratch.mkdir(parents=True, exist_ok=True)
-        aside = self.layout.scratch / f"{folder.parent.name}-{folder.name}.{uuid4().hex[:8]}.damaged"
-        folder.rename(aside)
+        aside = self.layout.scratch / f"{_label(folder)}.{uuid4().hex[:8]}.damaged"
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
         remove_tree(aside)
+
+    def _place(self, stage: Stage) -> Path:
+        return self.layout.stage(stage.name, stage.recipe.digest)
 
     def _twin_file(self, stage: Stage, needs: Mapping[str, StageResult]) -> Path:
         content = {
@@ -245,8 +260,9 @@ def _link_twin(twin: StageResult, folder: Path) -> Outcome:
     )
 
 
-def _label(stage: Stage) -> str:
-    return f"{stage.name}-{stage.recipe.digest}"
+def _label(place: Path) -> str:
+    """The name of the lock on the place of a finished stage; its folders in the scratch begin with it too."""
+    return f"{place.parent.name}-{place.name}"
 
 
 def _write_result(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float, judged: str) -> None:

@@ -31,9 +31,11 @@ def task_report() -> Iterator[Task]:
 
 def write_results(cell: Cell) -> None:
     session = current()
-    account = _account(cell)
-    session.store.check_artifacts(result for _, result in account.stages)
-    publish(account, session.layout.cell_results(cell.name))
+    # nobody publishes anew what is told of and copied here
+    with session.store.reading(session.pipeline.of_cell(cell.name)):
+        account = _account(cell)
+        session.store.check_artifacts(result for _, result in account.stages)
+        publish(account, session.layout.cell_results(cell.name))
     session.collected.told(cell.name)
 
 

@@ -2,13 +2,15 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from oolong.errors import Infrastructure
+from oolong.errors import Damaged, Infrastructure
 from oolong.files import remove_tree, write_atomically
 from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
 from oolong.store import Store, failed
@@ -150,6 +152,55 @@ def test_the_second_process_waits_says_for_whom_and_takes_the_work_of_the_first(
     assert result.path("a").read_text() == "by the first"
     assert len(said) == 1
     assert said[0].startswith(f"one:cell: waiting for process {process.pid} ")
+
+
+def test_a_result_that_was_made_anew_meanwhile_is_not_thrown_away(store: Store) -> None:
+    stage = stage_of("one", write_file("a", "old"))
+    store.make(stage, silent)
+    reader, other = (Store(store.layout, say=print) for _ in range(2))
+    old = reader.result(stage)
+    other.make(replace(stage, work=write_file("a", "new")), silent, again=True)
+    with pytest.raises(Infrastructure, match="made anew by another run") as refused:
+        reader.check_artifacts([old])
+    assert not isinstance(refused.value, Damaged)
+    reader.check_artifacts([reader.result(stage)])
+    assert reader.result(stage).path("a").read_text() == "new"
+
+
+def test_equal_bytes_made_anew_meanwhile_are_no_trouble(store: Store) -> None:
+    stage = stage_of("one", write_file("a", "same"))
+    store.make(stage, silent)
+    reader, other = (Store(store.layout, say=print) for _ in range(2))
+    old = reader.result(stage)
+    other.make(stage, silent, again=True)
+    reader.check_artifacts([old])
+    assert reader.result(stage).path("a").read_text() == "same"
+
+
+def test_two_runs_that_find_the_same_damage_both_say_so(store: Store) -> None:
+    stage = stage_of("one", write_file("a", "text"))
+    store.make(stage, silent).path("a").write_text("rotten")
+    readers = [Store(store.layout, say=print) for _ in range(2)]
+    results = [reader.result(stage) for reader in readers]
+    for reader, result in zip(readers, results, strict=True):
+        with pytest.raises(Damaged):
+            reader.check_artifacts([result])
+    assert store.find(stage) is None
+    assert list(store.layout.scratch.iterdir()) == []
+
+
+def test_nobody_makes_anew_what_is_being_read(store: Store) -> None:
+    stage = stage_of("one", write_file("a", "old"))
+    store.make(stage, silent)
+    waits = threading.Event()
+    other = Store(store.layout, say=lambda line: waits.set())
+    with ThreadPoolExecutor(1) as pool:
+        with store.reading([stage]) as results:
+            anew = pool.submit(other.make, replace(stage, work=write_file("a", "new")), silent, again=True)
+            assert waits.wait(60)
+            store.check_artifacts(results.values())
+            assert results["one:cell"].path("a").read_text() == "old"
+        assert anew.result().path("a").read_text() == "new"
 
 
 def test_atomic_writes_leave_the_old_file_on_trouble(tmp_path: Path) -> None:
