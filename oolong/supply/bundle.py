@@ -16,6 +16,8 @@ from oolong import proc
 from oolong.errors import BadInput
 from oolong.stage import Progress
 
+ANEW = "copy it again"
+
 
 def download_name(sha256: str) -> str:
     return f"downloads/{sha256}"
@@ -40,17 +42,32 @@ def write(target: Path, members: Mapping[str, Path], *, progress: Progress) -> N
         beside.unlink(missing_ok=True)
 
 
-def extract(bundle: Path, name: str, target: Path, *, label: str) -> None:
-    """Copy one file of a bundle to `target`; BadInput if the bundle cannot be read or lacks it. The caller verifies."""
+def extract(bundle: Path, name: str, target: Path, *, label: str, most: int) -> None:
+    """Copy one file of a bundle to `target`, whole or not at all; the caller verifies.
+
+    BadInput if the bundle cannot be read, lacks it, or says that it has more than `most` bytes.
+    """
     member = _members(bundle).get(name)
+    where = f"bundle={bundle}"
     if member is None:
-        what = f"the bundle lacks {label}"
-        raise BadInput(what, where=f"bundle={bundle}", hint="it was made for another set, or by other locks")
-    with tarfile.open(bundle) as archive:
-        stream = archive.extractfile(member)
-        assert stream, "_members lists plain files only"
-        with stream, target.open("wb") as sink:
-            shutil.copyfileobj(stream, sink, 1 << 20)
+        hint = "it was made for another set, or by other locks"
+        raise BadInput(f"the bundle lacks {label}", where=where, hint=hint)
+    if member.issparse():
+        # a few bytes of it stand for as many zeros as its header likes
+        raise BadInput(f"{label} in the bundle is a sparse file", where=where, hint="./doit bundle FILE makes none")
+    if member.size > most:
+        raise BadInput(f"{label} in the bundle has {member.size} bytes, not {most} at most", where=where, hint=ANEW)
+    try:
+        with tarfile.open(bundle) as archive:
+            stream = archive.extractfile(member)
+            assert stream, "_members lists plain files only"
+            with stream, target.open("wb") as sink:
+                shutil.copyfileobj(stream, sink, 1 << 20)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, tarfile.TarError):
+            raise damaged(bundle, label) from error
+        raise
 
 
 def check(bundle: Path) -> None:
@@ -60,7 +77,7 @@ def check(bundle: Path) -> None:
 
 
 def damaged(bundle: Path, label: str) -> BadInput:
-    return BadInput(f"{label} in the bundle is not what was locked", where=f"bundle={bundle}", hint="copy it again")
+    return BadInput(f"{label} in the bundle is not what was locked", where=f"bundle={bundle}", hint=ANEW)
 
 
 @lru_cache(maxsize=2)

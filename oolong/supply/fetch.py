@@ -142,7 +142,7 @@ def _get(wanted: Wanted, layout: Layout, mirrors: Sequence[str], meter: _Meter) 
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         if layout.bundle:
-            bundle.extract(layout.bundle, wanted.member, part, label=wanted.label)
+            bundle.extract(layout.bundle, wanted.member, part, label=wanted.label, most=wanted.most)
             if not _is_whole(part, wanted):
                 part.unlink()
                 raise bundle.damaged(layout.bundle, wanted.label)

@@ -25,6 +25,8 @@ URL_SCHEMES = ("http://", "https://", "git://")
 OURS, TREE = "/repository", "/tree"
 # settings that also reach the git that serves a folder: it may belong to somebody else
 GLOBAL = "global.gitconfig"
+# bytes of the pack of one commit: that of a kernel has a twentieth of it
+LARGEST_PACK = 4 << 30
 ROOM = "is there room on the disk?"
 
 
@@ -124,7 +126,7 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress) -> None:
 def _unbundle(archive: Path, wanted: Commit, ours: Path) -> None:
     place = ours / "objects" / "pack" / f"pack-{wanted.commit}.pack"
     place.parent.mkdir(exist_ok=True)
-    bundle.extract(archive, wanted.member, place, label=f"the commit {wanted.commit}")
+    bundle.extract(archive, wanted.member, place, label=f"the commit {wanted.commit}", most=LARGEST_PACK)
     done = _in_ours(ours, ["index-pack", f"{OURS}/objects/pack/{place.name}"], writable=True)
     # its parents are not there, and nobody needs them
     shallow = ours / "shallow"

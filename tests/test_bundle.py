@@ -1,0 +1,115 @@
+"""Bundles that are made to hurt: what is taken out of them is never more than was asked for."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oolong.errors import BadInput
+from oolong.layout import Layout
+from oolong.supply import bundle, repository
+from oolong.supply.fetch import Wanted, fetch
+from oolong.supply.repository import Commit
+from tests.support import layout_in, silent
+
+CONTENT = b"what was locked"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+COMMIT = Commit(url="https://example.org/linux.git", commit="1" * 40, ref="main")
+CLAIMED = 6 << 30
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return replace(layout_in(tmp_path), bundle=tmp_path / "x.tar")
+
+
+def write_bundle(path: Path, name: str, content: bytes) -> None:
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+
+
+def sparse(name: str, *, claimed: int) -> bytes:
+    """An archive of 1,536 bytes whose only member, of GNU tar's old sparse kind, claims to have many more."""
+    member = tarfile.TarInfo(name)
+    member.size, member.type = 512, tarfile.GNUTYPE_SPARSE
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    # one piece of 512 bytes at the very end; all before it is a hole
+    header[386:410] = b"%011o\0%011o\0" % (claimed - 512, 512)
+    header[483:495] = b"%011o\0" % claimed
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + b"x" * 512 + bytes(512)
+
+
+def pax_sparse(name: str, *, claimed: int) -> bytes:
+    """The same in the newer kind, whose map stands before the data."""
+    headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name}
+    member = tarfile.TarInfo("placeholder")
+    member.pax_headers = {**headers, "GNU.sparse.realsize": str(claimed)}
+    data = b"1\n%d\n512\n" % (claimed - 512)
+    data = data.ljust(512, b"\0") + b"x" * 512
+    member.size = len(data)
+    return member.tobuf(tarfile.PAX_FORMAT) + data + bytes(1024)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Files that have bytes: locks have none that count."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("size", [None, len(CONTENT)])
+@pytest.mark.parametrize("kind", [sparse, pax_sparse])
+def test_a_sparse_file_in_a_bundle_is_refused(layout: Layout, kind: Callable[..., bytes], size: int | None) -> None:
+    assert layout.bundle
+    wanted = Wanted(label="linux.tar.xz", sha256=SHA256, size=size, url="https://example.org/linux.tar.xz")
+    layout.bundle.write_bytes(kind(wanted.member, claimed=CLAIMED))
+    with tarfile.open(layout.bundle) as archive:
+        assert [(one.size, one.isreg()) for one in archive] == [(CLAIMED, True)]
+    with pytest.raises(BadInput, match=r"linux\.tar\.xz in the bundle is a sparse file"):
+        fetch([wanted], layout=layout, mirrors=tuple, progress=silent)
+    assert files_below(layout.cache) == []
+
+
+def test_a_sparse_file_for_a_commit_is_refused(layout: Layout) -> None:
+    assert layout.bundle
+    layout.bundle.write_bytes(sparse(COMMIT.member, claimed=CLAIMED))
+    with pytest.raises(BadInput, match="in the bundle is a sparse file"):
+        repository.bring(COMMIT, layout=layout, progress=silent)
+    assert not [path for path in files_below(layout.cache) if path.suffix == ".pack"]
+
+
+def test_more_bytes_than_were_locked_are_not_taken_out(layout: Layout) -> None:
+    assert layout.bundle
+    wanted = Wanted(label="a 1.0", sha256=SHA256, size=len(CONTENT), path="pool/a.deb")
+    write_bundle(layout.bundle, wanted.member, CONTENT + bytes(1 << 20))
+    with pytest.raises(BadInput, match=r"a 1\.0 in the bundle has \d+ bytes, not 15 at most"):
+        fetch([wanted], layout=layout, mirrors=tuple, progress=silent)
+    assert files_below(layout.cache) == []
+
+
+def test_as_many_bytes_as_were_locked_are_taken_out(layout: Layout) -> None:
+    assert layout.bundle
+    wanted = Wanted(label="a 1.0", sha256=SHA256, size=len(CONTENT), path="pool/a.deb")
+    write_bundle(layout.bundle, wanted.member, CONTENT)
+    [path] = fetch([wanted], layout=layout, mirrors=tuple, progress=silent)
+    assert path.read_bytes() == CONTENT
+
+
+def test_no_part_is_left_of_what_cannot_be_taken_out_whole(layout: Layout, tmp_path: Path) -> None:
+    assert layout.bundle
+    write_bundle(layout.bundle, "downloads/x", bytes(1 << 20))
+    target = tmp_path / "target"
+    bundle.extract(layout.bundle, "downloads/x", target, label="x", most=1 << 20)
+    assert target.stat().st_size == 1 << 20
+    # its members were read when it was whole
+    with layout.bundle.open("r+b") as archive:
+        archive.truncate(1 << 19)
+    with pytest.raises(BadInput, match="x in the bundle is not what was locked"):
+        bundle.extract(layout.bundle, "downloads/x", target, label="x", most=1 << 20)
+    assert not target.exists()
