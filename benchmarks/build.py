@@ -19,8 +19,7 @@ from benchmarks.common import CHECKOUT, Bench, open_bench
 from oolong import kbuild
 from oolong.files import remove_tree
 from oolong.jobserver import makeflags, serving
-from oolong.kbuild import JOBSERVER
-from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
+from oolong.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import Stage
 from oolong.store import Store
 

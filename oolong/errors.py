@@ -1,11 +1,16 @@
-"""The two ways in which oolong stops: the input is wrong, or the world around it is.
+"""The two ways in which oolong stops: the input is wrong, or the world around it is; and the nearest valid name.
 
 A kernel that does not build or boot is neither: it is a verdict, a value.
 """
 
 import sqlite3
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from oolong.printable import printable_lines
+
+# valid names that a hint lists
+NAMES_SHOWN = 12
 
 
 class OolongError(Exception):
@@ -72,3 +77,15 @@ class Interrupted(OolongError):
     """A signal asked us to stop."""
 
     exit_code = 130
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """One line for the hint of an error about `word`; empty when there is no candidate at all."""
+    names = sorted(set(candidates))
+    lowered = {name.lower(): name for name in names}
+    if near := get_close_matches(word.lower(), lowered, n=1):
+        return f"did you mean {lowered[near[0]]!r}?"
+    if not names:
+        return ""
+    more = f", … ({len(names)} in all)" if len(names) > NAMES_SHOWN else ""
+    return f"one of: {', '.join(names[:NAMES_SHOWN])}{more}"

@@ -18,7 +18,6 @@ TOOLS = "arch/powerpc/tools"
 VMLINUX = "/vmlinux"
 # what looks at the compiler for ARCH_USING_PATCHABLE_FUNCTION_ENTRY (arch/powerpc/Kconfig), now and in older releases
 PROBES = "check-fpatchable-function-entry.sh", "gcc-check-fpatchable-function-entry.sh"
-JOBSERVER = "/jobserver"
 # the object that has all of ftrace's structures, and what the preprocessor makes of its source
 FTRACE_OBJECT, FTRACE_MACROS = "kernel/trace/ftrace.o", "kernel/trace/ftrace.i"
 # where the sources of the guest's own modules are, and the folder of the object tree that they are built in

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
-from oolong.errors import BadInput
+from oolong.errors import BadInput, did_you_mean
 from oolong.model import (
     Cell,
     CellSet,
@@ -23,7 +23,6 @@ from oolong.model import (
     StubPass,
     Toolchain,
 )
-from oolong.nearest import did_you_mean
 
 # what FTRACE_STARTUP_TEST adds to this test's title where the architecture hands over no registers
 REGS_TEST, UNSUPPORTED = "ftrace regs", "(no arch support)"

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from oolong.errors import BadInput
+from oolong.errors import BadInput, did_you_mean
 from oolong.model import DirSource, KernelConfig, Overrides, Spec
-from oolong.nearest import did_you_mean
 from oolong.spec import MAKE_TARGET
 
 LONGEST = 64

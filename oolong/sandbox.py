@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SRC, BUILD, CCACHE = "/src", "/build", "/ccache"
+SRC, BUILD, CCACHE, JOBSERVER = "/src", "/build", "/ccache", "/jobserver"
 
 BASE_ENV: Mapping[str, str] = {"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "LC_ALL": "C", "TZ": "UTC"}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from oolong import yamlfile
-from oolong.errors import BadInput
+from oolong.errors import BadInput, did_you_mean
 from oolong.layout import Layout
 from oolong.model import (
     Axis,
@@ -33,7 +33,6 @@ from oolong.model import (
     TarballSource,
     Toolchain,
 )
-from oolong.nearest import did_you_mean
 from oolong.yamlfile import Value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -5,6 +5,7 @@ since the digests of the stages needed are among a recipe's inputs. What a kerne
 what the world did wrong is an exception.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from oolong.digest import digest_of
 from oolong.layout import Layout
+from oolong.progress import Progress
 
 OK, FAIL, BLOCKED = "ok", "fail", "blocked"
 
@@ -114,12 +116,6 @@ class Supply(Protocol):
         """What it is called in a bundle."""
 
 
-class Progress(Protocol):
-    """Told how far a piece of work is; `total` is None where nobody knows."""
-
-    def __call__(self, text: str, done: int = 0, total: int | None = None) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What the work of a stage is given: an empty `folder` to fill, the results of the stages it needs by task
@@ -173,3 +169,15 @@ class Stage:
     def task(self) -> str:
         """The name of its doit task."""
         return f"{self.name}:{self.subject}"
+
+
+def as_json(result: StageResult) -> dict[str, Any]:
+    """A stage's result for documents: no folder, since host paths stay out of them."""
+    fields = dataclasses.asdict(result)
+    del fields["folder"], fields["judged"]
+    return fields
+
+
+def failed(kind: str, lines: tuple[str, ...], **rest: Any) -> Outcome:
+    """The outcome of a stage in which the kernel, not the world, was at fault."""
+    return Outcome(status=FAIL, kind=kind, lines=lines, **rest)

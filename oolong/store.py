@@ -6,7 +6,6 @@ cache/stages/STAGE/DIGEST/result.json   what came of it, and the digest of every
                           ...           the artifacts
 """
 
-import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from oolong.digest import digest_of, file_sha256
@@ -24,7 +22,8 @@ from oolong.files import plain_file, remove_tree, write_atomically, write_json
 from oolong.intact import TREES, damage
 from oolong.layout import Layout
 from oolong.locking import held, held_if_free, shared
-from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Progress, Stage, StageResult, Work, only
+from oolong.progress import Progress
+from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Stage, StageResult, Work, only
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
 
@@ -298,15 +297,3 @@ def _read_result(folder: Path) -> StageResult | None:
         return StageResult(folder=folder, **read)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def as_json(result: StageResult) -> dict[str, Any]:
-    """A stage's result for documents: no folder, since host paths stay out of them."""
-    fields = dataclasses.asdict(result)
-    del fields["folder"], fields["judged"]
-    return fields
-
-
-def failed(kind: str, lines: tuple[str, ...], **rest: Any) -> Outcome:
-    """The outcome of a stage in which the kernel, not the world, was at fault."""
-    return Outcome(status=FAIL, kind=kind, lines=lines, **rest)

@@ -11,8 +11,7 @@ from typing import NoReturn, Protocol
 
 import yaml
 
-from oolong.errors import BadInput
-from oolong.nearest import did_you_mean
+from oolong.errors import BadInput, did_you_mean
 
 LARGEST = 256 * 1024
 DEEPEST = 16

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from oolong.errors import BadInput
-from oolong.nearest import did_you_mean
+from oolong.errors import BadInput, did_you_mean
 
 VARIABLES: Mapping[str, str] = {
     "kernel": "PATH: build this kernel tree instead of the pipeline's; it stays untouched",

@@ -18,9 +18,10 @@ def task_doctor() -> Task:
 def show_findings() -> None:
     session = current()
     findings = examine(session.layout)
+    documents = [finding.as_json() for finding in findings]
     if session.variables.get("format") == "json":
-        sys.stdout.write(json.dumps([finding.as_json() for finding in findings], indent=2) + "\n")
+        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
     else:
-        sys.stdout.write(tables.findings(findings))
+        sys.stdout.write(tables.findings(documents))
     if lacking := [finding.name for finding in findings if finding.status == LACKS]:
         session.collected.error("doctor", Infrastructure(f"this machine lacks: {', '.join(lacking)}"))

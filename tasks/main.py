@@ -14,8 +14,7 @@ from doit.dependency import DatabaseException
 from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 
-from oolong.errors import SYSTEM_ERRORS, BadInput, Infrastructure, OolongError, as_oolong_error
-from oolong.nearest import did_you_mean
+from oolong.errors import SYSTEM_ERRORS, BadInput, Infrastructure, OolongError, as_oolong_error, did_you_mean
 from tasks.overview import task_text
 from tasks.session import current
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from oolong.check import KNOWN
 from oolong.printable import printable_lines
-from oolong.stage import OK, Progress, Stage, StageResult
+from oolong.progress import Progress
+from oolong.stage import OK, Stage, StageResult
 
 if TYPE_CHECKING:
     from rich.live import Live

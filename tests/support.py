@@ -7,6 +7,7 @@ from oolong.layout import Layout
 from oolong.stage import Outcome, Recipe, Stage, Work
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+DATA = CHECKOUT / "tests" / "data"
 
 
 def layout_in(folder: Path) -> Layout:

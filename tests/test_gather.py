@@ -9,7 +9,7 @@ import pytest
 
 from oolong.errors import Interrupted
 from oolong.layout import Layout
-from oolong.stage import Progress
+from oolong.progress import Progress
 from oolong.store import Store
 from oolong.supply.gather import gather
 from tests.support import layout_in

@@ -1,6 +1,6 @@
 """oolong.nearest."""
 
-from oolong.nearest import did_you_mean
+from oolong.errors import did_you_mean
 
 
 def test_near_name() -> None:

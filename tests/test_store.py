@@ -12,8 +12,8 @@ import pytest
 
 from oolong.errors import Damaged, Infrastructure
 from oolong.files import remove_tree, write_atomically
-from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
-from oolong.store import Store, failed
+from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work, failed
+from oolong.store import Store
 from tests.support import layout_in, silent, stage_of, write_file
 
 

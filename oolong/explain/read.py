@@ -8,10 +8,9 @@ from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Function, Image, image_of
 from oolong.check import Check, from_json
 from oolong.elf import STT_OBJECT
-from oolong.errors import BadInput, BadOutput
+from oolong.errors import BadInput, BadOutput, did_you_mean
 from oolong.explain.kernel import Kernel
 from oolong.memory import Unreadable
-from oolong.nearest import did_you_mean
 from oolong.offsets import NOTHING, Offsets
 from oolong.stage import StageResult
 from oolong.stages.boot import MEMORY

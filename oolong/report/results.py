@@ -9,8 +9,7 @@ from typing import Any
 from oolong.files import remove_tree, write_json
 from oolong.model import Cell
 from oolong.report.tables import cell_document
-from oolong.stage import Stage, StageResult
-from oolong.store import as_json
+from oolong.stage import Stage, StageResult, as_json
 
 SCHEMA = 1
 # result file -> (stage, artifact); what a stage did not come to make is left out

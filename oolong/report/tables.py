@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oolong.check import KNOWN
-from oolong.doctor import Finding
 from oolong.known import FILE
 from oolong.model import Cell
 from oolong.printable import printable
@@ -34,10 +33,11 @@ def _expected(document: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={switch}" for name, switch in document["expect"].items())
 
 
-def findings(findings: Sequence[Finding]) -> str:
-    """What was looked at on a machine, one a line, with what to do below what is not well."""
-    lines = _table(("", "status", "found"), [[one.name, one.status, printable(one.found)] for one in findings])
-    hints = [f"{one.name}: {one.hint}" for one in findings if one.hint]
+def findings(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The findings of the doctor as a table, one a line, with the hints below it."""
+    rows = [[one["name"], one["status"], printable(one["found"])] for one in documents]
+    lines = _table(("", "status", "found"), rows)
+    hints = [f"{one['name']}: {one['hint']}" for one in documents if one["hint"]]
     return lines + "".join(f"\n{hint}" for hint in hints) + ("\n" if hints else "")
 
 

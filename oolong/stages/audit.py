@@ -16,11 +16,10 @@ from oolong.errors import BadInput
 from oolong.files import plain_file, text_of, write_json
 from oolong.model import Cell
 from oolong.sandbox import SRC, Mount, Sandbox
-from oolong.stage import Outcome, Recipe, Stage, StageResult, Work
+from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run
 from oolong.stages.offsets import OFFSETS
-from oolong.store import failed
 
 # what has neither stubs nor plain function addresses
 ELF_V1 = "PPC64_ELF_ABI_V1"

@@ -22,10 +22,9 @@ from oolong.files import plain_file, remove_tree, text_of
 from oolong.memory import Memory, Unreadable
 from oolong.model import Cell
 from oolong.sandbox import Mount, Sandbox, bwrap_argv
-from oolong.stage import Outcome, Recipe, Stage, StageResult, Work
+from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages.inside import Ran, run
 from oolong.stages.offsets import OFFSETS
-from oolong.store import failed
 
 CONSOLE, MEMORY, REPORT = "console.log", "memory", "guest-report"
 # what the sandbox sees as qemu.MEMORY, as long as QEMU runs

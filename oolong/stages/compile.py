@@ -9,9 +9,9 @@ from oolong import kbuild
 from oolong.buildlog import culprits
 from oolong.files import text_of, write_json
 from oolong.model import Cell
-from oolong.stage import Outcome, Progress, Recipe, Stage, Work
+from oolong.progress import Progress
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed
 
 TREE = "tree"
 RELEASE = f"{TREE}/include/config/kernel.release"

@@ -11,9 +11,8 @@ from oolong.files import text_of, write_atomically
 from oolong.kconfig_deps import explain
 from oolong.model import Cell
 from oolong.sandbox import Mount
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
-from oolong.store import failed
 
 TREE, DOT_CONFIG = "tree", ".config"
 

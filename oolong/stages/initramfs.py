@@ -10,10 +10,9 @@ from oolong.codeversion import code_digest
 from oolong.files import remove_tree
 from oolong.model import Cell
 from oolong.sandbox import Mount
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
 from oolong.stages.modules import CONTENT
-from oolong.store import failed
 
 ARCHIVE = "initramfs"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from oolong import proc
 from oolong.errors import Infrastructure
 from oolong.jobserver import makeflags
-from oolong.kbuild import JOBSERVER, ccache_env
-from oolong.sandbox import BUILD, CCACHE, SRC, Mount, Sandbox, bwrap_argv
+from oolong.kbuild import ccache_env
+from oolong.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import StageResult, Work
 
 KEPT_LINES = 400

@@ -12,9 +12,8 @@ from oolong.codeversion import code_digest
 from oolong.files import plain_file, remove_tree
 from oolong.model import Cell, StubPass
 from oolong.sandbox import Mount
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed
 
 TREE = "tree"
 

@@ -19,11 +19,10 @@ from oolong.files import text_of, write_json
 from oolong.memory import Snapshot, Unreadable
 from oolong.model import Cell
 from oolong.offsets import Offsets
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
 from oolong.stages.boot import MEMORY, REPORT
 from oolong.stages.offsets import OFFSETS
-from oolong.store import failed
 
 CHECKS = "checks.json"
 # where a guest stops only if its configuration has what is looked at there

@@ -18,10 +18,9 @@ from oolong.digest import digest_of, file_sha256
 from oolong.files import plain_file, remove_tree, write_json
 from oolong.model import Cell
 from oolong.sandbox import Mount
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed
 
 # all modules with their digests: what decides whether they are packed anew
 CONTENT = "content"

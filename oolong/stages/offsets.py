@@ -16,10 +16,9 @@ from oolong.errors import BadInput
 from oolong.files import plain_file, remove_tree, text_of, write_json
 from oolong.model import Cell
 from oolong.offsets import NOTHING, Offsets
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
-from oolong.store import failed
 
 OFFSETS = "offsets.json"
 # what reads the object beside our own code

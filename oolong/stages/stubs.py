@@ -14,10 +14,9 @@ from oolong.errors import BadInput, BadOutput
 from oolong.files import plain_file, remove_tree, text_of, write_json
 from oolong.model import Cell
 from oolong.sandbox import BUILD, SRC, Mount, Sandbox
-from oolong.stage import Outcome, Recipe, Stage, Work
+from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run
-from oolong.store import failed
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 SOURCE, COUNTS, THEIRS = "vmlinux.arch.S", "stubs.json", "tree-script.S"

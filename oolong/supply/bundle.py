@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from oolong import proc
 from oolong.errors import BadInput
-from oolong.stage import Progress
+from oolong.progress import Progress
 
 ANEW = "copy it again"
 

@@ -23,7 +23,7 @@ from oolong.errors import Infrastructure, Missing
 from oolong.layout import Layout
 from oolong.locking import held
 from oolong.model import Package, Tarball
-from oolong.stage import Progress
+from oolong.progress import Progress
 from oolong.supply import bundle
 
 AT_ONCE = 8

@@ -9,7 +9,8 @@ from pathlib import Path
 from oolong import proc
 from oolong.layout import Layout
 from oolong.locking import shared
-from oolong.stage import Progress, Stage
+from oolong.progress import Progress
+from oolong.stage import Stage
 from oolong.supply import bundle, checkout, repository
 from oolong.supply.fetch import Wanted, fetch
 from oolong.supply.mirror import mirrors

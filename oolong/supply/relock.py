@@ -4,11 +4,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from oolong import lock
-from oolong.errors import BadInput
+from oolong.errors import BadInput, did_you_mean
 from oolong.layout import Layout
 from oolong.lock import Lock, stand_in
 from oolong.model import DebianSource, GitSource, Spec, Toolchain, base_of
-from oolong.nearest import did_you_mean
 from oolong.supply import repository
 from oolong.supply.apt import some_apt
 from oolong.supply.mirror import mirrors

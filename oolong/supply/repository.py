@@ -17,8 +17,8 @@ from oolong.errors import BadInput, Infrastructure
 from oolong.files import write_atomically
 from oolong.layout import Layout
 from oolong.locking import held
+from oolong.progress import Progress
 from oolong.sandbox import Mount
-from oolong.stage import Progress
 from oolong.supply import bundle, git
 
 URL_SCHEMES = ("http://", "https://", "git://")

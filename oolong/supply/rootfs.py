@@ -14,7 +14,7 @@ from oolong import proc
 from oolong.digest import file_sha256
 from oolong.errors import Infrastructure
 from oolong.files import remove_tree
-from oolong.stage import Progress
+from oolong.progress import Progress
 
 UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug")
 FOLDER_MODE, PROGRAM_MODE, FILE_MODE = 0o755, 0o755, 0o644

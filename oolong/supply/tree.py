@@ -19,7 +19,7 @@ from uuid import uuid4
 from oolong import proc
 from oolong.digest import digest_of, file_sha256
 from oolong.errors import BadInput
-from oolong.stage import Progress
+from oolong.progress import Progress
 from oolong.supply import checkout
 from oolong.supply.statcache import Known, StatCache
 
