@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from oolong.layout import Layout, default_cache
+from oolong.host.layout import Layout, default_cache
 from oolong.matrix import by_glob, expand
 from oolong.model import Cell
 from oolong.overrides import from_command_line

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.common import Bench, open_bench
 from oolong import kbuild, stubs
-from oolong.files import write_atomically, write_json
-from oolong.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
+from oolong.host.files import write_atomically, write_json
+from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
 
 
 def main(argv: Sequence[str]) -> int:

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 
 from oolong.elf import ElfFile, Symbol
-from oolong.files import plain_file
 from oolong.gdbremote import Debugger, Gone, Stop
+from oolong.host.files import plain_file
 from oolong.memory import Memory, Recording, Snapshot, Unreadable
 from oolong.qmp import Monitor, Refused
 from oolong.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION

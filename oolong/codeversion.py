@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from oolong.digest import digest_of, file_sha256
+from oolong.host.digest import digest_of, file_sha256
 
 PACKAGE = Path(__file__).parent
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from oolong import proc
-from oolong.cputime import is_counted
 from oolong.errors import OolongError
-from oolong.layout import Layout
+from oolong.host import process
+from oolong.host.cputime import is_counted
+from oolong.host.layout import Layout
 from oolong.supply.apt import KEYRING
 from oolong.supply.mirror import mirrors
 
@@ -90,7 +90,7 @@ def _sandbox() -> Finding:
         "true",
     ]
     try:
-        done = proc.run(argv, env=proc.path_alone(), timeout=30)
+        done = process.run(argv, env=process.path_alone(), timeout=30)
     except OolongError as error:
         return Finding(name="sandbox", status=LACKS, found=error.what, hint="apt-get install bubblewrap")
     said = done.output.decode(errors="replace").strip() or "namespaces are allowed"

@@ -7,9 +7,9 @@ usr/gen_init_cpio, with one time for all files. Paths are those inside the sandb
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import clang_target, is_clang, make, tool
 from oolong.model import Cell
-from oolong.sandbox import BUILD, SRC
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
 INIT_SOURCE = "init.c"

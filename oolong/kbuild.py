@@ -6,8 +6,8 @@ no path of the host reaches an object.
 
 from collections.abc import Mapping
 
+from oolong.host.sandbox import BUILD, CCACHE, SRC
 from oolong.model import Cell, Endian
-from oolong.sandbox import BUILD, CCACHE, SRC
 
 REQUEST = "/request"
 STUBS = "/stubs"

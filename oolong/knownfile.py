@@ -3,8 +3,8 @@
 import re
 
 from oolong import yamlfile
+from oolong.host.layout import Layout
 from oolong.known import AtMost, Bound, Covers, KnownIssue, Names, Whole
-from oolong.layout import Layout
 from oolong.spec import AXES, NAME, symbol
 from oolong.yamlfile import Value
 

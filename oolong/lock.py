@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from oolong.digest import digest_of, files_digest
 from oolong.errors import BadInput
-from oolong.files import remove_tree, write_atomically
-from oolong.layout import Layout
+from oolong.host.digest import digest_of, files_digest
+from oolong.host.files import remove_tree, write_atomically
+from oolong.host.layout import Layout
 from oolong.model import DebianSource, GitSource, Package, Toolchain
 
 RELOCK = "./doit lock resolves all packages again and rewrites the locks"

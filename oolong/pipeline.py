@@ -10,8 +10,8 @@ from functools import cached_property
 
 from oolong import guest, knownfile, lock
 from oolong.errors import BadInput
+from oolong.host.layout import Layout
 from oolong.known import KnownIssue
-from oolong.layout import Layout
 from oolong.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stage import Stage
 from oolong.stages import (

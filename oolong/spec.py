@@ -11,7 +11,7 @@ from pathlib import Path
 
 from oolong import yamlfile
 from oolong.errors import BadInput, did_you_mean
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.model import (
     Axis,
     BaseSource,

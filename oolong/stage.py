@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from oolong.digest import digest_of
-from oolong.layout import Layout
-from oolong.progress import Progress
+from oolong.host.digest import digest_of
+from oolong.host.layout import Layout
+from oolong.host.progress import Progress
 
 OK, FAIL, BLOCKED = "ok", "fail", "blocked"
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from oolong import elf
 from oolong.errors import BadInput, OolongError
-from oolong.files import write_atomically
+from oolong.host.files import write_atomically
 from oolong.printable import printable
 
 ENTRIES = "__patchable_function_entries"

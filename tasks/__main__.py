@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from oolong import proc
 from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
-from oolong.jobserver import serving
-from oolong.locking import held
+from oolong.host import process
+from oolong.host.filelock import held
+from oolong.host.jobserver import serving
 from oolong.supply.relock import relock_temporarily
 from tasks import overview, summary
 from tasks.collect import INFRASTRUCTURE, INTERRUPTED
@@ -118,7 +118,7 @@ def _mend(session: Session) -> bool:
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:
     """Kill what runs, then end as by Ctrl-C: doit saves what was finished."""
-    proc.stop_all()
+    process.stop_all()
     raise KeyboardInterrupt
 
 

@@ -11,7 +11,7 @@ from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
 from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
-from oolong.files import write_json
+from oolong.host.files import write_json
 from oolong.stage import Stage, StageResult, as_json
 from tasks.session import current
 

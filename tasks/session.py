@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from oolong import matrix, overrides, spec
-from oolong.layout import Layout, default_cache
+from oolong.host.layout import Layout, default_cache
 from oolong.lock import standing_in
 from oolong.model import Cell, Spec
 from oolong.pipeline import Pipeline

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from oolong.check import KNOWN
+from oolong.host.progress import Progress
 from oolong.printable import printable_lines
-from oolong.progress import Progress
 from oolong.stage import OK, Stage, StageResult
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oolong import proc
-from oolong.layout import default_cache
+from oolong.host import process
+from oolong.host.layout import default_cache
 from tests.support import CHECKOUT
 
 FAKELINUX = CHECKOUT / "tests" / "fakelinux"
@@ -62,7 +62,7 @@ class Checkout:
         return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
 
     def argv(self, *words: str) -> list[str]:
-        return proc.dying_with_parent([sys.executable, "-m", "tasks", *words])
+        return process.dying_with_parent([sys.executable, "-m", "tasks", *words])
 
     def env(self, cwd: Path | None = None) -> dict[str, str]:
         own = {

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from oolong.files import remove_tree
+from oolong.host.files import remove_tree
 from tests.checkout import Checkout, cache_with_tools, copied_to, fake_kernel
 
 CELL = "le-minimal-gcc-14-fakelinux"

@@ -17,8 +17,9 @@ from oolong import dwarf, memory, stubs
 from oolong.audit import image, object, probes, vmlinux
 from oolong.audit.image import Known
 from oolong.errors import BadInput, BadOutput
+from tests.support import TEST_DATA
 
-OBJECTS = Path(__file__).parent / "data" / "objects"
+OBJECTS = TEST_DATA / "objects"
 IMAGES, SOURCES, LAYOUTS = (
     ("image-le", "image-be"),
     ("le64.o", "be64.o", "be32.o", "le64-sections.o"),

@@ -6,7 +6,6 @@ which is read can have been known without the offsets.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from oolong import powerpc
 from oolong.audit import vmlinux
@@ -17,8 +16,9 @@ from oolong.audit.vmlinux import Image
 from oolong.memory import PAGE, Snapshot
 from oolong.offsets import Field, Offsets, Struct
 from oolong.stops import INIT_MEMORY
+from tests.support import TEST_DATA
 
-OBJECTS = Path(__file__).parent / "data" / "objects"
+OBJECTS = TEST_DATA / "objects"
 ENABLED, DISABLED, REGS_EN, REGS, TRAMP_EN, TRAMP, DIRECT_EN, DIRECT, CALL_OPS_EN, CALL_OPS = (
     1 << bit for bit in (50, 41, 42, 33, 44, 35, 46, 37, 48, 39)
 )

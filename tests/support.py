@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.stage import Outcome, Recipe, Stage, Work
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-DATA = CHECKOUT / "tests" / "data"
+TEST_DATA = CHECKOUT / "tests" / "data"
 
 
 def layout_in(folder: Path) -> Layout:

@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,9 @@ from oolong.audit.vmlinux import RELATIVE, Area, Code, Image, Range
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+from tests.support import TEST_DATA
 
-AUDIT = Path(__file__).parent / "data" / "audit"
+AUDIT = TEST_DATA / "audit"
 CONFIG = {"PPC64": "y", "FUNCTION_TRACER": "y", "KPROBES_ON_FTRACE": "y"}
 RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})

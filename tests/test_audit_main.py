@@ -9,9 +9,9 @@ import pytest
 
 from oolong import elf, stubs
 from oolong.stubs import StubPlan
-from tests.support import CHECKOUT
+from tests.support import CHECKOUT, TEST_DATA
 
-AUDIT = Path(__file__).parent / "data" / "audit"
+AUDIT = TEST_DATA / "audit"
 OBJECT, IMAGE = "image-healthy-le.o", "image-relocatable-le"
 CONFIG = "CONFIG_PPC64=y\nCONFIG_RELOCATABLE=y\nCONFIG_FUNCTION_TRACER=y\n# CONFIG_KPROBES_ON_FTRACE is not set\n"
 LOG = "  LD      vmlinux\n  CHKHEAD vmlinux\n  CHKREL  vmlinux\n  CHKFTRC vmlinux\n"

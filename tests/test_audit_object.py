@@ -1,7 +1,6 @@
 """The checks of vmlinux.o, on small objects with one fault each: the check that names it, and its victim."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,9 @@ from oolong.audit import object
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+from tests.support import TEST_DATA
 
-DATA = Path(__file__).parent / "data"
+DATA = TEST_DATA
 AUDIT, OBJECTS = DATA / "audit", DATA / "objects"
 NAMES = (
     "object.entries",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import BadInput
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.supply import bundle, repository
 from oolong.supply.fetch import Wanted, fetch
 from oolong.supply.repository import Commit

@@ -1,12 +1,11 @@
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oolong import console
+from tests.support import TEST_DATA
 
-DATA = Path(__file__).parent / "data" / "console"
+DATA = TEST_DATA / "console"
 
 
 @pytest.mark.parametrize(("name", "sites", "total"), [("le-pass", 10385, 9646), ("be-pass", 10383, 9645)])

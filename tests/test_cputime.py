@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from oolong.cputime import Share, Stopwatch, share_of
+from oolong.host.cputime import Share, Stopwatch, share_of
 
 SPIN = "import os; os.fork(); exec('while True: pass')"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.layout import default_cache
+from oolong.host.layout import default_cache
 from tests import loopback
 from tests.checkout import Checkout, fake_kernel, made_own
 from tests.loopback import Mirror

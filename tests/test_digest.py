@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oolong.digest import canonical_json, digest_of, file_sha256, files_digest
+from oolong.host.digest import canonical_json, digest_of, file_sha256, files_digest
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

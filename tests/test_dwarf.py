@@ -1,7 +1,6 @@
 """Layouts read from objects of both byte orders and both compilers, whose flags were those of an awkward kernel."""
 
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,8 +9,9 @@ from hypothesis import strategies as st
 from oolong import dwarf
 from oolong.errors import BadInput
 from oolong.offsets import Field
+from tests.support import TEST_DATA
 
-OBJECTS = Path(__file__).parent / "data" / "objects"
+OBJECTS = TEST_DATA / "objects"
 NAMES = ("layout-le", "layout-be", "layout-le-clang", "layout-be-clang")
 MEMBERS = {
     "ip": (0, 8),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import Infrastructure, Missing
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.model import Package
 from oolong.supply import fetch as fetching
 from oolong.supply.fetch import Wanted, fetch, of_package

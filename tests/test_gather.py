@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import Interrupted
-from oolong.layout import Layout
-from oolong.progress import Progress
+from oolong.host.layout import Layout
+from oolong.host.progress import Progress
 from oolong.store import Store
 from oolong.supply.gather import gather
 from tests.support import layout_in

@@ -114,6 +114,6 @@ def test_nothing_can_be_said_to_a_machine_that_is_gone(lines: Lines) -> None:
 
 
 def test_a_machine_that_does_not_answer_is_infrastructure(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oolong.gdbremote.REPLY_SECONDS", 0.01)
+    monkeypatch.setattr("oolong.machine.gdbremote.REPLY_SECONDS", 0.01)
     with pytest.raises(Infrastructure, match="silent"):
         Debugger(lines[0]).attach()

@@ -126,7 +126,7 @@ def test_doctor_tells_of_a_sandbox_that_is_not_allowed(monkeypatch: pytest.Monke
     def refuse(argv: object, **options: object) -> None:
         raise Infrastructure("cannot start bwrap")
 
-    monkeypatch.setattr("oolong.proc.run", refuse)
+    monkeypatch.setattr("oolong.host.process.run", refuse)
     monkeypatch.setattr(doctor, "mirrors", lambda: ("http://mirror.example/debian",))
     findings = {finding.name: finding for finding in doctor.examine(layout_in(tmp_path))}
     assert (findings["sandbox"].status, findings["mirrors"].status) == (LACKS, GOOD)

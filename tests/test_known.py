@@ -11,11 +11,11 @@ import yaml
 from oolong import knownfile
 from oolong.check import FAIL, KNOWN, PASS, SKIP, Check, skipped
 from oolong.errors import BadInput
+from oolong.host.layout import Layout
 from oolong.known import Applied, AtMost, Bound, Facts, KnownIssue, Names, Whole, apply
-from oolong.layout import Layout
-from tests.support import CHECKOUT
+from tests.support import CHECKOUT, TEST_DATA
 
-DATA = Path(__file__).parent / "data" / "known"
+DATA = TEST_DATA / "known"
 ERRORS = yaml.safe_load((DATA / "errors.yaml").read_text())
 FACTS = Facts(
     axes={"endian": "be", "config": "minimal", "toolchain": "gcc-14", "kernel": "v7.3.4", "machine": "pseries"},

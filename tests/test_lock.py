@@ -6,7 +6,7 @@ import pytest
 
 from oolong import lock
 from oolong.errors import BadInput
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.lock import Lock
 from oolong.model import DebianSource, Package, Toolchain
 from tests.support import layout_in

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,11 +11,12 @@ from hypothesis import strategies as st
 
 from oolong import spec
 from oolong.errors import BadInput
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.matrix import by_glob, combine, expand, select
 from oolong.model import Axis, CellSet, Combination, Expect, Spec, StubPass
+from tests.support import TEST_DATA
 
-DATA = Path(__file__).parent / "data" / "spec" / "checkout"
+DATA = TEST_DATA / "spec" / "checkout"
 Row = Mapping[str, str]
 
 

@@ -1,14 +1,13 @@
 """Whether the compiler left room for one instruction at each function's entry, or for more."""
 
-from pathlib import Path
-
 import pytest
 
 from oolong import powerpc
 from oolong.audit import object
 from oolong.check import FAIL, PASS
+from tests.support import TEST_DATA
 
-OBJECTS = Path(__file__).parent / "data" / "objects"
+OBJECTS = TEST_DATA / "objects"
 COMPILED = ["le", "be", "le-clang"]
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from oolong import spec
 from oolong.errors import BadInput
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.matrix import expand, select
 from oolong.model import DebianSource, DirSource, PatchedSource, Spec, StubPass
 from oolong.overrides import from_command_line, with_overrides
+from tests.support import TEST_DATA
 
-DATA = Path(__file__).parent / "data" / "spec" / "checkout"
+DATA = TEST_DATA / "spec" / "checkout"
 
 
 @pytest.fixture

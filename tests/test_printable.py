@@ -20,9 +20,9 @@ from tasks.collect import Collected
 from tasks.commandline import Request
 from tasks.session import Session
 from tasks.view import View
-from tests.support import CHECKOUT, layout_in
+from tests.support import CHECKOUT, TEST_DATA, layout_in
 
-DATA = Path(__file__).parent / "data"
+DATA = TEST_DATA
 # a window's title, a cleared screen, a bell, a C1 control, an order of the letters that deceives, a broken UTF-8
 STEERING = ("\x1b]0;title\x07", "\x1b[2J", "\a", "\x9b2J", "\u202e", "\udce9", "\r", "\x7f")
 CLEAR = b"\x1b[2J"

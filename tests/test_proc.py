@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from oolong import proc
 from oolong.errors import Infrastructure
+from oolong.host import process
 
 
 def test_output_and_code_come_back() -> None:
-    done = proc.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
+    done = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert (done.returncode, sorted(done.output.split())) == (3, [b"err", b"out"])
     assert not done.ok
 
 
 def test_stdin_is_fed_and_output_larger_than_a_pipe_does_not_block() -> None:
     data = b"x" * 1_000_000
-    assert proc.run(["cat"], stdin=data).output == data
+    assert process.run(["cat"], stdin=data).output == data
 
 
 def test_log_starts_with_a_command_to_paste(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "it.log"
-    proc.run(["echo", "two words"], log=log)
+    process.run(["echo", "two words"], log=log)
     assert log.read_text() == "$ echo 'two words'\ntwo words\n"
     pasted = subprocess.run(log.read_text().splitlines()[0][2:], shell=True, capture_output=True, check=True)
     assert pasted.stdout == b"two words\n"
@@ -32,35 +32,35 @@ def test_log_starts_with_a_command_to_paste(tmp_path: Path) -> None:
 
 def test_log_is_appended_to(tmp_path: Path) -> None:
     log = tmp_path / "it.log"
-    proc.run(["echo", "1"], log=log)
-    proc.run(["echo", "2"], log=log, log_as=["shown"])
+    process.run(["echo", "1"], log=log)
+    process.run(["echo", "2"], log=log, log_as=["shown"])
     assert log.read_text() == "$ echo 1\n1\n$ shown\n2\n"
 
 
 def test_time_out_kills_the_whole_tree(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    done = proc.run(["sh", "-c", f"sleep 600 & echo $! > '{pids}'; wait"], timeout=0.6)
+    done = process.run(["sh", "-c", f"sleep 600 & echo $! > '{pids}'; wait"], timeout=0.6)
     assert done.timed_out
     assert not done.ok
     assert _gone(int(pids.read_text()))
 
 
 def test_until_stops_a_program() -> None:
-    assert proc.run(["sleep", "600"], until=lambda pid: pid > 0).timed_out
+    assert process.run(["sleep", "600"], until=lambda pid: pid > 0).timed_out
 
 
 def test_a_program_that_ignores_sigterm_is_killed() -> None:
-    assert proc.run(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], timeout=0.6).timed_out
+    assert process.run(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], timeout=0.6).timed_out
 
 
 def test_missing_program_is_infrastructure() -> None:
     with pytest.raises(Infrastructure, match="cannot start no-such-program"):
-        proc.run(["no-such-program"])
+        process.run(["no-such-program"])
 
 
 def test_check_shows_the_end_of_the_output() -> None:
     with pytest.raises(Infrastructure, match="ended with 2: it broke"):
-        proc.check(["sh", "-c", "echo it broke; exit 2"])
+        process.check(["sh", "-c", "echo it broke; exit 2"])
 
 
 def test_child_dies_when_oolong_is_killed(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_child_dies_when_oolong_is_killed(tmp_path: Path) -> None:
         from oolong import proc
         proc.run(proc.dying_with_parent(["sh", "-c", "echo $$ > '{pids}'; exec sleep 600"]))
     """)
-    parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(proc.__file__).parent.parent)
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(process.__file__).parent.parent)
     while not (pids.exists() and pids.read_text().strip()):
         assert parent.poll() is None
         time.sleep(0.05)
@@ -101,7 +101,7 @@ def test_stop_all_ends_what_runs_and_lets_nothing_start() -> None:
         print(ended)
     """)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(proc.__file__).parent.parent, capture_output=True, check=True
+        [sys.executable, "-c", program], cwd=Path(process.__file__).parent.parent, capture_output=True, check=True
     )
     assert done.stdout.decode().strip() == "['running', 'new']"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from oolong.buildlog import culprits
-from oolong.digest import digest_of, file_sha256
 from oolong.errors import BadInput
+from oolong.host.digest import digest_of, file_sha256
 from oolong.model import Endian
 from oolong.report import tables
 from oolong.report.results import Account, document, publish

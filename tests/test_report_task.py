@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from oolong.digest import file_sha256
-from oolong.layout import Layout
+from oolong.host.digest import file_sha256
+from oolong.host.layout import Layout
 from oolong.model import Endian
 from oolong.stage import Outcome, Stage, StageResult
 from oolong.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
+from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
 from oolong.stage import Work
 from oolong.stages.inside import run
 from oolong.supply import git

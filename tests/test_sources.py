@@ -20,10 +20,11 @@ import pytest
 from tests import loopback
 from tests.checkout import FAKELINUX, Checkout, Ran, fake_kernel, with_kernel
 from tests.loopback import Mirror
+from tests.support import TEST_DATA
 
 CELL = "le-minimal-gcc-14"
 # a kernel with its signature, by the first of two keys; ./sign in the same folder made them
-SIGNED = Path(__file__).parent / "data" / "signed"
+SIGNED = TEST_DATA / "signed"
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import yaml
 
 from oolong import matrix, spec
 from oolong.errors import BadInput
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.model import DebianSource, DirSource, Endian, Machine, PatchedSource, Toolchain
+from tests.support import TEST_DATA
 
-DATA = Path(__file__).parent / "data" / "spec"
+DATA = TEST_DATA / "spec"
 ERRORS = yaml.safe_load((DATA / "errors.yaml").read_text())
 
 

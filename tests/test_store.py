@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import Damaged, Infrastructure
-from oolong.files import remove_tree, write_atomically
+from oolong.host.files import remove_tree, write_atomically
 from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work, failed
 from oolong.store import Store
 from tests.support import layout_in, silent, stage_of, write_file

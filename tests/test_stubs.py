@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from oolong import elf, stubs
 from oolong.errors import BadInput
 from oolong.stubs import StubPlan
-from tests.support import CHECKOUT
+from tests.support import CHECKOUT, TEST_DATA
 
-OBJECTS = Path(__file__).parent / "data" / "objects"
+OBJECTS = TEST_DATA / "objects"
 TEMPLATE = stubs.TEMPLATE.read_text()
 PLAIN = {".exit.text": 1, ".init.text": 1, ".text": 2, ".text.startup": 1, ".text.unlikely": 1}
 

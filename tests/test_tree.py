@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from oolong.digest import file_sha256
 from oolong.errors import BadInput
+from oolong.host import statcache
+from oolong.host.digest import file_sha256
+from oolong.host.statcache import StatCache
 from oolong.supply import git as git_sandbox
-from oolong.supply import statcache, tree
-from oolong.supply.statcache import StatCache
+from oolong.supply import tree
 from tests.support import silent
 
 

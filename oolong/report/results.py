@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oolong.files import remove_tree, write_json
+from oolong.host.files import remove_tree, write_json
 from oolong.model import Cell
 from oolong.report.tables import cell_document
 from oolong.stage import Stage, StageResult, as_json

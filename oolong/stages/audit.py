@@ -13,9 +13,9 @@ from oolong.audit.image import Known
 from oolong.check import Check, judged, none_of, skipped
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput
-from oolong.files import plain_file, text_of, write_json
+from oolong.host.files import plain_file, text_of, write_json
+from oolong.host.sandbox import SRC, Mount, Sandbox
 from oolong.model import Cell
-from oolong.sandbox import SRC, Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run

@@ -14,14 +14,14 @@ from oolong.audit.vmlinux import Image, image_of
 from oolong.capture import Capture, Visit, points_of
 from oolong.codeversion import code_digest
 from oolong.console import Console
-from oolong.cputime import Share, Stopwatch, is_counted, share_of
-from oolong.digest import digest_of
 from oolong.elf import opened
 from oolong.errors import BadInput, BadOutput, Infrastructure
-from oolong.files import plain_file, remove_tree, text_of
+from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
+from oolong.host.digest import digest_of
+from oolong.host.files import plain_file, remove_tree, text_of
+from oolong.host.sandbox import Mount, Sandbox, bwrap_argv
 from oolong.memory import Memory, Unreadable
 from oolong.model import Cell
-from oolong.sandbox import Mount, Sandbox, bwrap_argv
 from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages.inside import Ran, run
 from oolong.stages.offsets import OFFSETS
@@ -47,7 +47,7 @@ CODE = (
     "oolong.audit.vmlinux",
     "oolong.capture",
     "oolong.console",
-    "oolong.cputime",
+    "oolong.host.cputime",
     "oolong.elf",
     "oolong.gdbremote",
     "oolong.memory",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import culprits
-from oolong.files import text_of, write_json
+from oolong.host.files import text_of, write_json
+from oolong.host.progress import Progress
 from oolong.model import Cell
-from oolong.progress import Progress
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from oolong import kbuild, kconfig
 from oolong.buildlog import culprits
-from oolong.digest import digest_of
 from oolong.errors import BadInput
-from oolong.files import text_of, write_atomically
+from oolong.host.digest import digest_of
+from oolong.host.files import text_of, write_atomically
+from oolong.host.sandbox import Mount
 from oolong.kconfig_deps import explain
 from oolong.model import Cell
-from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
 

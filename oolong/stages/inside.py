@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oolong import proc
 from oolong.errors import Infrastructure
-from oolong.jobserver import makeflags
+from oolong.host import process
+from oolong.host.jobserver import makeflags
+from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.kbuild import ccache_env
-from oolong.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.stage import StageResult, Work
 
 KEPT_LINES = 400
@@ -74,9 +74,9 @@ def run(
     command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
     try:
-        done = proc.run(
+        done = process.run(
             [command[0], "--json-status-fd", str(writer), *command[1:]],
-            env=proc.path_alone(),
+            env=process.path_alone(),
             log=work.log,
             log_as=log_as or command,
             log_output=on_output is None,
@@ -129,7 +129,7 @@ def build_sandbox(
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder with its times, so that make finds nothing to do in it; shares blocks where the disk can."""
-    proc.check(proc.dying_with_parent(["cp", "-a", "--reflink=auto", "--", str(source), str(target)]))
+    process.check(process.dying_with_parent(["cp", "-a", "--reflink=auto", "--", str(source), str(target)]))
 
 
 def _command_ended(status: bytes) -> bool:

@@ -9,9 +9,9 @@ from functools import partial
 from oolong import kbuild
 from oolong.buildlog import culprits, post_link
 from oolong.codeversion import code_digest
-from oolong.files import plain_file, remove_tree
+from oolong.host.files import plain_file, remove_tree
+from oolong.host.sandbox import Mount
 from oolong.model import Cell, StubPass
-from oolong.sandbox import Mount
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

@@ -15,7 +15,7 @@ from oolong.check import Check, none_of, skipped
 from oolong.codeversion import code_digest
 from oolong.elf import opened
 from oolong.errors import BadInput, BadOutput
-from oolong.files import text_of, write_json
+from oolong.host.files import text_of, write_json
 from oolong.memory import Snapshot, Unreadable
 from oolong.model import Cell
 from oolong.offsets import Offsets

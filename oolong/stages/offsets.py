@@ -13,7 +13,7 @@ from oolong import dwarf, kbuild
 from oolong.buildlog import culprits
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput
-from oolong.files import plain_file, remove_tree, text_of, write_json
+from oolong.host.files import plain_file, remove_tree, text_of, write_json
 from oolong.model import Cell
 from oolong.offsets import NOTHING, Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work, failed

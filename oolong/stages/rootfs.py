@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from oolong.codeversion import code_digest
-from oolong.digest import digest_of
-from oolong.files import write_json
+from oolong.host.digest import digest_of
+from oolong.host.files import write_json
 from oolong.lock import Lock, merge
 from oolong.model import Tarball, Toolchain
 from oolong.stage import Outcome, Recipe, Stage, Work

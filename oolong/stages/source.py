@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from oolong import lock, proc
+from oolong import lock
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput, Infrastructure
-from oolong.files import remove_tree
-from oolong.layout import Layout
+from oolong.host import process
+from oolong.host.files import remove_tree
+from oolong.host.layout import Layout
+from oolong.host.sandbox import Mount, Sandbox
+from oolong.host.statcache import StatCache
 from oolong.lock import Lock
 from oolong.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
-from oolong.sandbox import Mount, Sandbox
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified
@@ -22,7 +24,6 @@ from oolong.supply import repository, tree
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
 from oolong.supply.repository import Commit
-from oolong.supply.statcache import StatCache
 
 TREE = "tree"
 TOUCHED = re.compile(r"^(?:---|\+\+\+) (?:[^/\s]+/)?([^\t\n]+)", re.MULTILINE)
@@ -133,7 +134,7 @@ def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
     (download,) = fetch((wanted,), layout=work.layout, mirrors=mirrors, progress=work.progress)
     work.progress("unpacking")
     opened = work.folder / "package"
-    proc.check(proc.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]))
+    process.check(process.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]))
     archives = sorted((opened / "usr" / "src").glob("*.tar.*"))
     if len(archives) != 1:
         raise Infrastructure(f"{wanted.label} holds {len(archives)} tarballs, not one kernel")
@@ -179,7 +180,7 @@ def _link_tree(path: Path, entries: Sequence[tree.Entry], work: Work) -> Outcome
 def _apply(base: str, patches: Sequence[tuple[str, bytes]], work: Work) -> Outcome:
     target = work.folder / TREE
     origin = work.needs[base].folder / TREE
-    proc.check(proc.dying_with_parent(["cp", "--archive", "--link", "--", str(origin), str(target)]))
+    process.check(process.dying_with_parent(["cp", "--archive", "--link", "--", str(origin), str(target)]))
     for patch, text in patches:
         change = work.folder / "change.patch"
         change.write_bytes(text)

@@ -6,9 +6,9 @@ from functools import partial
 
 from oolong import kconfig, stubs, verdict
 from oolong.codeversion import code_digest
-from oolong.digest import digest_of
 from oolong.errors import BadInput
-from oolong.files import text_of
+from oolong.host.digest import digest_of
+from oolong.host.files import text_of
 from oolong.known import Facts, KnownIssue
 from oolong.lock import Recorded
 from oolong.model import Cell

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from oolong import proc
 from oolong.errors import BadInput, Infrastructure
+from oolong.host import process
 from oolong.lock import Lock, asked_by_source, asked_by_toolchain
 from oolong.model import DebianSource, Package, Toolchain
 from oolong.supply.mirror import is_snapshot
@@ -77,7 +77,7 @@ class Apt:
         path = "/usr/sbin:/usr/bin:/sbin:/bin"
         network = {name: os.environ[name] for name in PROXIES if name in os.environ}
         environment = {"APT_CONFIG": str(self.root / "apt.conf"), "PATH": path, "LC_ALL": "C", **network}
-        return proc.check(proc.dying_with_parent(argv), env=environment).output
+        return process.check(process.dying_with_parent(argv), env=environment).output
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def private_apt(mirror: str, suites: Sequence[str]) -> Iterator[Apt]:
     """An updated Apt for some suites; its folder is gone afterwards."""
     if not KEYRING.exists():
         raise Infrastructure(f"{KEYRING} is missing", hint="install debian-archive-keyring")
-    architecture = proc.check(["dpkg", "--print-architecture"]).output.decode().strip()
+    architecture = process.check(["dpkg", "--print-architecture"]).output.decode().strip()
     with tempfile.TemporaryDirectory(prefix="oolong-apt-") as folder:
         root = Path(folder)
         # apt reads as its own user when root starts it
@@ -150,7 +150,7 @@ def parse_uris(printed: str, mirror: str) -> tuple[Package, ...]:
 
 
 def _configuration(root: Path, architecture: str) -> str:
-    host = proc.check(["apt-config", "dump"]).output.decode(errors="replace")
+    host = process.check(["apt-config", "dump"]).output.decode(errors="replace")
     network = [line for line in host.splitlines() if NETWORK_SETTING.match(line)]
     ours = [
         f'Dir "{root}";',

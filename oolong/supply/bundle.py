@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
-from oolong import proc
 from oolong.errors import BadInput
-from oolong.progress import Progress
+from oolong.host import process
+from oolong.host.progress import Progress
 
 ANEW = "copy it again"
 
@@ -34,7 +34,7 @@ def write(target: Path, members: Mapping[str, Path], *, progress: Progress) -> N
     try:
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as archive:
             for number, (name, path) in enumerate(sorted(members.items())):
-                proc.check_interrupted()
+                process.check_interrupted()
                 progress("files", number, len(members))
                 archive.add(path, name, recursive=False, filter=_without_host)
         beside.replace(target)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from oolong import proc
 from oolong.errors import BadInput, Infrastructure
+from oolong.host import process
 from oolong.supply import git
 
 
@@ -30,5 +30,5 @@ def files(tree: Path) -> list[str]:
     return [name.removesuffix("/") for name in names if name]
 
 
-def _git(tree: Path, *words: str) -> proc.Finished:
+def _git(tree: Path, *words: str) -> process.Finished:
     return git.run(["-C", str(tree), *words], mounts=git.mounts_of(tree))

@@ -17,13 +17,13 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 import urllib3
 
-from oolong import proc
-from oolong.digest import file_sha256
 from oolong.errors import Infrastructure, Missing
-from oolong.layout import Layout
-from oolong.locking import held
+from oolong.host import process
+from oolong.host.digest import file_sha256
+from oolong.host.filelock import held
+from oolong.host.layout import Layout
+from oolong.host.progress import Progress
 from oolong.model import Package, Tarball
-from oolong.progress import Progress
 from oolong.supply import bundle
 
 AT_ONCE = 8
@@ -114,7 +114,7 @@ class _Meter:
         self._stopped = threading.Event()
 
     def add(self, size: int) -> None:
-        proc.check_interrupted()
+        process.check_interrupted()
         if self._stopped.is_set():
             raise Infrastructure("another download failed")
         with self._guard:

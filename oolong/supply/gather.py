@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from oolong import proc
-from oolong.layout import Layout
-from oolong.locking import shared
-from oolong.progress import Progress
+from oolong.host import process
+from oolong.host.filelock import shared
+from oolong.host.layout import Layout
+from oolong.host.progress import Progress
 from oolong.stage import Stage
 from oolong.supply import bundle, checkout, repository
 from oolong.supply.fetch import Wanted, fetch
@@ -68,7 +68,7 @@ def _wheels(requirements: Path, folder: Path) -> Mapping[str, Path]:
         "--dest",
         str(folder),
     ]
-    proc.check(proc.dying_with_parent(argv), hint="what pip said stands above; is its index reachable?")
+    process.check(process.dying_with_parent(argv), hint="what pip said stands above; is its index reachable?")
     return {f"wheels/{path.name}": path for path in sorted(folder.iterdir())}
 
 

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from oolong import proc
-from oolong.sandbox import Mount
+from oolong.host import process
+from oolong.host.sandbox import Mount
 
 SETTINGS = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.excludesFile=/dev/null")
 ENVIRONMENT = {
@@ -37,10 +37,10 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     on_output: Callable[[bytes], None] | None = None,
-) -> proc.Finished:
+) -> process.Finished:
     """Run `git WORDS` with some folders; `network` lets it out, for http, https and git alone."""
     command = argv(words, mounts=mounts, network=network, env=env or {})
-    return proc.run(command, env=proc.path_alone(), stdin=stdin, on_output=on_output)
+    return process.run(command, env=process.path_alone(), stdin=stdin, on_output=on_output)
 
 
 def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:
@@ -61,7 +61,7 @@ def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: M
     return [*command, "--remount-ro", "/", "--", "git", *settings, *words]
 
 
-def said(done: proc.Finished) -> str:
+def said(done: process.Finished) -> str:
     """The end of what git wrote, for errors."""
     return done.output.decode(errors="replace")[-600:].strip() or f"it ended with {done.returncode}"
 

@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from oolong import proc, yamlfile
+from oolong import yamlfile
 from oolong.errors import BadInput, Infrastructure
-from oolong.layout import settings_file
+from oolong.host import process
+from oolong.host.layout import settings_file
 
 SETTING = "OOLONG_MIRROR"
 # the time that snapshot archives have in their paths
@@ -46,7 +47,7 @@ def parse_index_targets(text: str) -> tuple[str, ...]:
 
 def _index_targets() -> str:
     try:
-        done = proc.check(
+        done = process.check(
             ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"]
         )
     except Infrastructure as error:

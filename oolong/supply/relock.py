@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from oolong import lock
 from oolong.errors import BadInput, did_you_mean
-from oolong.layout import Layout
+from oolong.host.layout import Layout
 from oolong.lock import Lock, stand_in
 from oolong.model import DebianSource, GitSource, Spec, Toolchain, base_of
 from oolong.supply import repository

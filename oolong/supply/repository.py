@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from oolong import proc
-from oolong.digest import digest_of
 from oolong.errors import BadInput, Infrastructure
-from oolong.files import write_atomically
-from oolong.layout import Layout
-from oolong.locking import held
-from oolong.progress import Progress
-from oolong.sandbox import Mount
+from oolong.host import process
+from oolong.host.digest import digest_of
+from oolong.host.filelock import held
+from oolong.host.files import write_atomically
+from oolong.host.layout import Layout
+from oolong.host.progress import Progress
+from oolong.host.sandbox import Mount
 from oolong.supply import bundle, git
 
 URL_SCHEMES = ("http://", "https://", "git://")
@@ -164,7 +164,7 @@ def _in_ours(
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     on_output: Callable[[bytes], None] | None = None,
-) -> proc.Finished:
+) -> process.Finished:
     own = Mount(host=ours, inside=OURS, writable=writable)
     settings = {"GIT_DIR": OURS, "GIT_CONFIG_GLOBAL": f"{OURS}/{GLOBAL}", **(env or {})}
     return git.run(words, mounts=[own, *mounts], network=network, env=settings, stdin=stdin, on_output=on_output)
@@ -174,7 +174,7 @@ def _no_such(url: str, ref: str) -> BadInput:
     return BadInput(f"there is no branch, tag or commit {ref!r}", where=url, hint="git ls-remote shows what there is")
 
 
-def _unreachable(url: str, done: proc.Finished) -> Infrastructure:
+def _unreachable(url: str, done: process.Finished) -> Infrastructure:
     return Infrastructure(
         f"{url}: git says: {git.said(done)}", hint="look at the network and the URL, then start again"
     )

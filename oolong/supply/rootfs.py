@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from oolong import proc
-from oolong.digest import file_sha256
 from oolong.errors import Infrastructure
-from oolong.files import remove_tree
-from oolong.progress import Progress
+from oolong.host import process
+from oolong.host.digest import file_sha256
+from oolong.host.files import remove_tree
+from oolong.host.progress import Progress
 
 UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug")
 FOLDER_MODE, PROGRAM_MODE, FILE_MODE = 0o755, 0o755, 0o644
@@ -49,8 +49,8 @@ def manifest(root: Path) -> list[list[str]]:
 
 
 def _unpack(package: Path, root: Path) -> None:
-    proc.check(
-        proc.dying_with_parent(["dpkg-deb", "--extract", str(package), str(root)]), hint="is there room on the disk?"
+    process.check(
+        process.dying_with_parent(["dpkg-deb", "--extract", str(package), str(root)]), hint="is there room on the disk?"
     )
 
 

@@ -16,12 +16,12 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
-from oolong import proc
-from oolong.digest import digest_of, file_sha256
 from oolong.errors import BadInput
-from oolong.progress import Progress
+from oolong.host import process
+from oolong.host.digest import digest_of, file_sha256
+from oolong.host.progress import Progress
+from oolong.host.statcache import Known, StatCache
 from oolong.supply import checkout
-from oolong.supply.statcache import Known, StatCache
 
 FILE, PROGRAM, LINK = "file", "program", "link"
 MODES = {FILE: 0o644, PROGRAM: 0o755}
@@ -143,7 +143,7 @@ def materialise(tree: Path, entries: Sequence[Entry], target: Path, blobs: Path,
                 raise
             shutil.copy2(blob, place)
         if number % 1000 == 0:
-            proc.check_interrupted()
+            process.check_interrupted()
             progress("files", number, len(entries))
     fix_times(target, folders_only=True)
 

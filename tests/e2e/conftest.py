@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.layout import default_cache
+from oolong.host.layout import default_cache
 from tests.checkout import Checkout, Ran, copied_to
 
 LE, BE = "le-minimal-gcc-14", "be-minimal-gcc-14"

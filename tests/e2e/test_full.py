@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.files import remove_tree
+from oolong.host.files import remove_tree
 from tests.checkout import cache_with_tools, copied_to
 from tests.e2e.conftest import BE, LE, Smoke
 

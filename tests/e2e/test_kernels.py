@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from oolong import elf, memory, powerpc, stubs
-from oolong.digest import file_sha256
-from oolong.files import remove_tree
+from oolong.host.digest import file_sha256
+from oolong.host.files import remove_tree
 from oolong.stops import INIT_MEMORY
 from tests import schema
 from tests.checkout import cache_with_tools, copied_to

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.files import remove_tree
+from oolong.host.files import remove_tree
 from tests.checkout import cache_with_tools
 from tests.e2e.conftest import LE, Smoke
 from tests.test_stopping import PATIENCE_SECONDS, descendants, wait_for

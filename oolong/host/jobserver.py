@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oolong.sandbox import JOBSERVER
+from oolong.host.sandbox import JOBSERVER
 
 
 @contextmanager

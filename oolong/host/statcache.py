@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from oolong.digest import file_sha256
+from oolong.host.digest import file_sha256
 
 # a file that changed this shortly before it was read may change again without a new time
 SETTLED_NANOSECONDS = 2_000_000_000

@@ -1,0 +1,1 @@
+"""This machine: processes, sandboxes, files, locks, digests."""
