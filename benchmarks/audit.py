@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import open_bench
-from oolong import kconfig, memory, offsets
+from oolong import kconfig, memory
 from oolong.audit import guest, live, object, static, survey, vmlinux
 from oolong.audit.image import Known
 from oolong.audit.state import Live
+from oolong.binary import structs
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
 
     def examine() -> None:
         image = vmlinux.read(kernel)
-        laid_out = offsets.load(bench.folder("offsets") / "offsets.json")
+        laid_out = structs.load(bench.folder("offsets") / "offsets.json")
         stops = [survey.survey(one.name, one, image, laid_out) for one in memory.load(booted / "memory")]
         seen = Live(image, laid_out, stops)
         said = guest.told((booted / "guest-report").read_text(errors="replace"), {}, config)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from oolong.elf import ElfFile, Symbol
+from oolong.binary.elf import ElfFile, Symbol
 from oolong.gdbremote import Debugger, Gone, Stop
 from oolong.host.files import plain_file
 from oolong.memory import Memory, Recording, Snapshot, Unreadable

@@ -20,7 +20,7 @@ from operator import or_
 from pathlib import Path
 from typing import Any
 
-from oolong import elf
+from oolong.binary import elf
 from oolong.errors import BadInput, OolongError
 from oolong.host.files import write_atomically
 from oolong.printable import printable

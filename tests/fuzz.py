@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oolong import dwarf, memory, stubs
+from oolong import memory, stubs
 from oolong.audit import image, object, probes, vmlinux
 from oolong.audit.image import Known
+from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
 from tests.support import TEST_DATA
 

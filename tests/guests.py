@@ -7,14 +7,14 @@ which is read can have been known without the offsets.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from oolong import powerpc
 from oolong.audit import vmlinux
 from oolong.audit.allocation import allocate
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
+from oolong.binary import powerpc
+from oolong.binary.structs import Field, Offsets, Struct
 from oolong.memory import PAGE, Snapshot
-from oolong.offsets import Field, Offsets, Struct
 from oolong.stops import INIT_MEMORY
 from tests.support import TEST_DATA
 

@@ -13,7 +13,6 @@ from itertools import chain, cycle
 from random import Random
 from typing import NamedTuple
 
-from oolong import powerpc
 from oolong.audit import image as image_checks
 from oolong.audit import live as live_checks
 from oolong.audit.allocation import Stub
@@ -21,10 +20,11 @@ from oolong.audit.image import Known
 from oolong.audit.state import LIST_OPS, NOP_OPS, Live
 from oolong.audit.survey import MODULES, OPS, RECORDS, Module, Ops, Record, Survey, survey
 from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, Function, Image
+from oolong.binary import powerpc
+from oolong.binary.structs import Offsets
 from oolong.check import FAIL, PASS, Check
 from oolong.errors import BadOutput
 from oolong.memory import PAGE, Snapshot, Unreadable
-from oolong.offsets import Offsets
 from oolong.stops import ALL, INIT_MEMORY, KPROBE, MODULE, OFF, ONE, QUIET
 
 WILD = 0xC00F_FFFF_DEAD_0000

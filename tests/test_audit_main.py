@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oolong import elf, stubs
+from oolong import stubs
+from oolong.binary import elf
 from oolong.stubs import StubPlan
 from tests.support import CHECKOUT, TEST_DATA
 

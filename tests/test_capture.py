@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from oolong.binary.elf import Symbol
 from oolong.capture import Capture, Points, entry_of, name_of, request
-from oolong.elf import Symbol
 from oolong.errors import Infrastructure
 from oolong.memory import PAGE, Memory, Unreadable
 from oolong.stops import INIT_MEMORY, NAMES, NUMBER, OFF, ONE

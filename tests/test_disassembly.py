@@ -2,8 +2,8 @@
 
 import pytest
 
-from oolong import powerpc
-from oolong.disassembly import disassembled
+from oolong.binary import powerpc
+from oolong.binary.disassembly import disassembled
 
 AT = 0xC000000000100000
 PREFIX, SUFFIX = 0x06000000, 0x38600001

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oolong import dwarf
+from oolong.binary import dwarf
+from oolong.binary.structs import Field
 from oolong.errors import BadInput
-from oolong.offsets import Field
 from tests.support import TEST_DATA
 
 OBJECTS = TEST_DATA / "objects"

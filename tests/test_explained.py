@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from oolong import powerpc
 from oolong.audit.survey import Ops, Record, Survey
 from oolong.audit.vmlinux import Area, Code, Function, Image, Range
+from oolong.binary import powerpc
+from oolong.binary.structs import Offsets
 from oolong.check import Check
 from oolong.explain import listing
 from oolong.explain.function import INIT, NO_SITE, OFF, explained
 from oolong.explain.kernel import Kernel
 from oolong.explain.text import described
-from oolong.offsets import Offsets
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END
 
 BASE, INIT_BASE = 0xC000000000000000, 0xC000000000010000

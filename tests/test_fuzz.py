@@ -13,11 +13,12 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oolong import elf, memory, offsets
+from oolong import memory
 from oolong.audit import __main__ as program
 from oolong.audit import guest, vmlinux
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey
+from oolong.binary import elf, structs
 from oolong.errors import BadInput
 from tests import fuzz
 from tests.fuzz import EXTREMES, OBJECTS, READERS
@@ -112,10 +113,10 @@ def test_any_json_is_offsets_or_refused(tmp_path: Path, document: object) -> Non
     path = tmp_path / "offsets.json"
     path.write_text(json.dumps(document))
     try:
-        found = offsets.load(path)
+        found = structs.load(path)
     except BadInput:
         return
-    assert offsets.parse(found.as_json()) == found
+    assert structs.parse(found.as_json()) == found
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_numbers_and_nests_that_no_kernel_has_are_no_offsets(tmp_path: Path, tex
     path = tmp_path / "offsets.json"
     path.write_text(text)
     with pytest.raises(BadInput, match="no offsets"):
-        offsets.load(path)
+        structs.load(path)
 
 
 LINES = st.one_of(
@@ -149,7 +150,7 @@ LINES = st.one_of(
 def test_whatever_a_guest_says_is_checked(report: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
-    seen = Live(image, offsets.NOTHING, [found])
+    seen = Live(image, structs.NOTHING, [found])
     assert [one.name for one in guest.checks(seen, guest.told(report, {}, CONFIG))] == list(guest.NAMES)
 
 
@@ -159,7 +160,7 @@ def test_a_number_without_end_is_no_count(digits: str) -> None:
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
     report = f"== {guest.TOTAL}@off\n{digits} pages\n== {guest.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
     done = {
-        one.name: one for one in guest.checks(Live(image, offsets.NOTHING, [found]), guest.told(report, {}, CONFIG))
+        one.name: one for one in guest.checks(Live(image, structs.NOTHING, [found]), guest.told(report, {}, CONFIG))
     }
     assert done["guest.total"].victims == ("off",)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from oolong import powerpc
 from oolong.audit import live
 from oolong.audit.state import Flags, Live
 from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import Image
+from oolong.binary import powerpc
+from oolong.binary.structs import NOTHING
 from oolong.check import FAIL, PASS, SKIP, Check
-from oolong.offsets import NOTHING
 from oolong.stops import ALL, DIRECT, INIT_MEMORY, KPROBE, LIVEPATCH, MODULE, OFF, ONE, QUIET
 from tests import guests
 from tests.guests import (

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from oolong import offsets
+from oolong.binary import structs
+from oolong.binary.structs import Field, Offsets, Struct
 from oolong.errors import BadInput, BadOutput
-from oolong.offsets import Field, Offsets, Struct
 from oolong.stages.offsets import macros
 
 KERNEL = Offsets(
@@ -21,7 +21,7 @@ KERNEL = Offsets(
 def test_offsets_survive_json(tmp_path: Path) -> None:
     kept = tmp_path / "offsets.json"
     kept.write_text(json.dumps(KERNEL.as_json()))
-    read = offsets.load(kept)
+    read = structs.load(kept)
     assert read == KERNEL
     assert (read.size("dyn_ftrace"), read.offset("dyn_ftrace", "arch.ool_stub")) == (24, 16)
     assert read.field("dyn_ftrace", "ip") == (0, 8)
@@ -45,7 +45,7 @@ def test_what_is_no_document_of_offsets_is_refused(tmp_path: Path, text: str) ->
     kept = tmp_path / "offsets.json"
     kept.write_text(text)
     with pytest.raises(BadInput, match="no offsets of a kernel"):
-        offsets.load(kept)
+        structs.load(kept)
 
 
 def test_macros_are_those_of_ftrace_that_are_plain_numbers() -> None:

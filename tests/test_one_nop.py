@@ -2,8 +2,8 @@
 
 import pytest
 
-from oolong import powerpc
 from oolong.audit import object
+from oolong.binary import powerpc
 from oolong.check import FAIL, PASS
 from tests.support import TEST_DATA
 

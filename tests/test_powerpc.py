@@ -1,7 +1,7 @@
 import pytest
 
-from oolong import powerpc
-from oolong.powerpc import FURTHEST_AHEAD, FURTHEST_BACK, branch, branch_target, links, reaches, sets_up_toc
+from oolong.binary import powerpc
+from oolong.binary.powerpc import FURTHEST_AHEAD, FURTHEST_BACK, branch, branch_target, links, reaches, sets_up_toc
 
 AT = 0xC000000000000000
 EACH_WAY = pytest.mark.parametrize("distance", [0, 4, -4, 0x1000, -0x1000, FURTHEST_AHEAD, FURTHEST_BACK])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from oolong import elf, stubs
+from oolong import stubs
+from oolong.binary import elf
 from oolong.errors import BadInput
 from oolong.stubs import StubPlan
 from tests.support import CHECKOUT, TEST_DATA

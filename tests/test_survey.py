@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from oolong.audit.survey import LARGEST_MODULE, MOST, MOST_BITS, Record, survey
+from oolong.binary.structs import NOTHING, Field, Offsets, Struct
 from oolong.errors import BadOutput
 from oolong.memory import Unreadable
-from oolong.offsets import NOTHING, Field, Offsets, Struct
 from oolong.stops import ALL, INIT_MEMORY, MODULE, OFF
 from tests.guests import (
     CALL_OPS,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from oolong import powerpc
 from oolong.audit.vmlinux import CALLERS, TRAMPOLINES, Area, Image
+from oolong.binary import powerpc
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END
 
 STUB_WORDS = 4

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from oolong import powerpc
 from oolong.audit.allocation import Allocation, allocate, out_of_reach
 from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image
+from oolong.binary import powerpc
 from oolong.check import Check, judged, none_of, skipped
 from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
 

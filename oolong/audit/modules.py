@@ -6,12 +6,12 @@ Sources: setup_ftrace_ool_stubs and module_finalize_ftrace in arch/powerpc/kerne
 from collections.abc import Container, Iterator
 from itertools import pairwise
 
-from oolong import powerpc
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence
 from oolong.audit.state import NOP_OPS, Live, over
 from oolong.audit.stubwords import ops_of, unlike, way
 from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import CALLERS
+from oolong.binary import powerpc
 from oolong.check import Check, none_of, skipped
 
 

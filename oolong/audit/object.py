@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from oolong import elf, powerpc, stubs
+from oolong import stubs
+from oolong.binary import elf, powerpc
 from oolong.check import Check, none_of, skipped
 from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 

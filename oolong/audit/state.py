@@ -9,7 +9,7 @@ from operator import or_
 from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
 from oolong.audit.survey import Record, Survey
 from oolong.audit.vmlinux import CALLERS, Image
-from oolong.offsets import Offsets
+from oolong.binary.structs import Offsets
 
 MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"

@@ -7,11 +7,11 @@ ftrace_get_addr_curr in kernel/trace/ftrace.c of Linux 7.3.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from oolong import powerpc
 from oolong.audit.allocation import STUB_WORDS, sequence, trampoline
 from oolong.audit.state import LIST_OPS, NOP_OPS, Live, over, told_of_all
 from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import CALLERS
+from oolong.binary import powerpc
 from oolong.check import Check, none_of, skipped
 from oolong.stops import INIT_MEMORY, OFF, QUIET
 

@@ -1,8 +1,9 @@
 """What ftrace has in the guest's memory at one stop: its records, its ops with whom they trace, its modules, the code.
 
 Everything is reached from a few symbols of vmlinux by pointers; where a member of a structure lies, the kernel's own
-build says (oolong.offsets). The same walk runs twice: while the guest stands still, to fetch what it reads, and in the
-audit, over what was kept. Sources: kernel/trace/ftrace.c, include/linux/ftrace.h and kernel/trace/trace.h of Linux 7.3.
+build says (oolong.binary.structs). The same walk runs twice: while the guest stands still, to fetch what it reads, and
+in the audit, over what was kept. Sources: kernel/trace/ftrace.c, include/linux/ftrace.h and kernel/trace/trace.h of
+Linux 7.3.
 """
 
 import struct
@@ -13,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from oolong.audit.vmlinux import Code, Image, Range
+from oolong.binary.structs import Offsets
 from oolong.errors import BadOutput
 from oolong.memory import Memory
-from oolong.offsets import Offsets
 from oolong.stops import INIT_MEMORY
 
 RECORDS, OPS, LAST_OPS, MODULES = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "modules"

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from oolong import elf, powerpc, stubs
+from oolong import stubs
+from oolong.binary import elf, powerpc
 from oolong.errors import BadInput
 
 RELATIVE = 22

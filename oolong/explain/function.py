@@ -6,7 +6,6 @@ did make from the memory of the stops.
 
 from collections.abc import Iterator, Sequence
 
-from oolong import powerpc
 from oolong.audit import image as image_checks
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.state import MAX_OFFSET, NOP_OPS, Flags
@@ -15,8 +14,9 @@ from oolong.audit.survey import Survey
 from oolong.audit.vmlinux import CALLERS, POINTER, Code, Image
 from oolong.audit.vmlinux import Function as Symbol
 from oolong.audit.vmlinux import Site as Listed
+from oolong.binary import powerpc
+from oolong.binary.disassembly import Line, disassembled
 from oolong.check import FAIL, KNOWN
-from oolong.disassembly import Line, disassembled
 from oolong.explain.kernel import Kernel
 from oolong.explain.model import Finding, Function, Moment, Place, Pointer, Record, Site, State
 

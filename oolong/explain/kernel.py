@@ -8,9 +8,9 @@ from functools import cached_property
 from oolong.audit.allocation import Allocation, allocate
 from oolong.audit.survey import Survey
 from oolong.audit.vmlinux import Image
+from oolong.binary.structs import NOTHING, Offsets
 from oolong.check import Check
 from oolong.explain.model import Pointer
-from oolong.offsets import NOTHING, Offsets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from oolong.disassembly import Line
+from oolong.binary.disassembly import Line
 
 
 class Pointer(NamedTuple):

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from oolong import elf, memory, offsets
+from oolong import memory
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Function, Image, image_of
+from oolong.binary import elf, structs
+from oolong.binary.elf import STT_OBJECT
+from oolong.binary.structs import NOTHING, Offsets
 from oolong.check import Check, from_json
-from oolong.elf import STT_OBJECT
 from oolong.errors import BadInput, BadOutput, did_you_mean
 from oolong.explain.kernel import Kernel
 from oolong.memory import Unreadable
-from oolong.offsets import NOTHING, Offsets
 from oolong.stage import StageResult
 from oolong.stages.boot import MEMORY
 from oolong.stages.offsets import OFFSETS
@@ -29,7 +30,7 @@ def kernel(results: Mapping[str, StageResult]) -> Kernel:
     laid_out = NOTHING
     surveys: tuple[Survey, ...] = ()
     if OFFSETS in _artifacts(results, "offsets"):
-        laid_out = offsets.load(results["offsets"].path(OFFSETS))
+        laid_out = structs.load(results["offsets"].path(OFFSETS))
         if MEMORY in _artifacts(results, "boot"):
             surveys = _surveys(results["boot"].path(MEMORY), image, laid_out)
     return Kernel(image=image, data=data, offsets=laid_out, surveys=surveys, checks=_checks(results))

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from oolong.disassembly import Line
+from oolong.binary.disassembly import Line
+from oolong.binary.powerpc import FURTHEST_AHEAD
 from oolong.explain.model import Function, Moment, Place, Site, State
-from oolong.powerpc import FURTHEST_AHEAD
 from oolong.printable import printable
 
 REACH = (FURTHEST_AHEAD + 4) >> 20

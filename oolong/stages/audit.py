@@ -7,9 +7,10 @@ the compiler, are run here too, since the kernel's build may not do the first an
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from oolong import kbuild, kconfig, offsets, stubs
+from oolong import kbuild, kconfig, stubs
 from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
+from oolong.binary import structs
 from oolong.check import Check, judged, none_of, skipped
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput
@@ -68,7 +69,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
 
 
 def _known(work: Work, config: Mapping[str, str]) -> Known:
-    limit = offsets.load(work.need("offsets").path(OFFSETS)).constant(MAX_OFFSET)
+    limit = structs.load(work.need("offsets").path(OFFSETS)).constant(MAX_OFFSET)
     return Known(config=config, max_offset=limit, post_link=frozenset(work.need("link").data["post_link"]))
 
 

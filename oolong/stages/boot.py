@@ -7,14 +7,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from oolong import console, guest, kconfig, memory, offsets, qemu
+from oolong import console, guest, kconfig, memory, qemu
 from oolong.audit import probes
 from oolong.audit.survey import survey
 from oolong.audit.vmlinux import Image, image_of
+from oolong.binary import structs
+from oolong.binary.elf import opened
 from oolong.capture import Capture, Visit, points_of
 from oolong.codeversion import code_digest
 from oolong.console import Console
-from oolong.elf import opened
 from oolong.errors import BadInput, BadOutput, Infrastructure
 from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.host.digest import digest_of
@@ -48,7 +49,7 @@ CODE = (
     "oolong.capture",
     "oolong.console",
     "oolong.host.cputime",
-    "oolong.elf",
+    "oolong.binary.elf",
     "oolong.gdbremote",
     "oolong.memory",
     "oolong.qmp",
@@ -159,7 +160,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
 
 def _visit(image: Image | None, laid_out: StageResult) -> Visit:
     """What is looked at at each stop: all that the audit will look at."""
-    found = offsets.load(laid_out.path(OFFSETS))
+    found = structs.load(laid_out.path(OFFSETS))
 
     def visit(name: str, memory: Memory) -> None:
         if image is None:

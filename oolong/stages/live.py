@@ -6,19 +6,20 @@ It ends well whatever the checks say: the verdict judges them.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from oolong import kconfig, memory, offsets, stops
+from oolong import kconfig, memory, stops
 from oolong.audit import guest, live, vmlinux
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
+from oolong.binary import structs
+from oolong.binary.elf import opened
+from oolong.binary.structs import Offsets
 from oolong.check import Check, none_of, skipped
 from oolong.codeversion import code_digest
-from oolong.elf import opened
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import text_of, write_json
 from oolong.memory import Snapshot, Unreadable
 from oolong.model import Cell
-from oolong.offsets import Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
 from oolong.stages.boot import MEMORY, REPORT
@@ -57,7 +58,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         with opened(work.need("link").path("vmlinux")) as file:
             image = vmlinux.image_of(file, "vmlinux")
             stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
-        laid_out = offsets.load(work.need("offsets").path(OFFSETS))
+        laid_out = structs.load(work.need("offsets").path(OFFSETS))
         snapshots = memory.load(booted.path(MEMORY))
     except BadInput as error:
         # the build and the boot made these files: what is wrong with them is not a person's fault

@@ -9,13 +9,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from oolong import dwarf, kbuild
+from oolong import kbuild
+from oolong.binary import dwarf
+from oolong.binary.structs import NOTHING, Offsets
 from oolong.buildlog import culprits
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
 from oolong.model import Cell
-from oolong.offsets import NOTHING, Offsets
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
@@ -56,7 +57,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage, compile
             "compile": compiled.recipe.digest,
             "libraries": f"{LIBRARY} {version(LIBRARY)}",
         },
-        code=code_digest(("oolong.stages.offsets", "oolong.dwarf", "oolong.offsets"), follow=False),
+        code=code_digest(("oolong.stages.offsets", "oolong.binary.dwarf", "oolong.binary.structs"), follow=False),
     )
     return Stage(
         subject=cell.name,

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from oolong import elf, memory, powerpc, stubs
+from oolong import memory, stubs
+from oolong.binary import elf, powerpc
 from oolong.host.digest import file_sha256
 from oolong.host.files import remove_tree
 from oolong.stops import INIT_MEMORY

@@ -4,9 +4,10 @@ from random import Random
 
 import pytest
 
-from oolong import kconfig, memory, offsets, stubs
+from oolong import kconfig, memory, stubs
 from oolong.audit import vmlinux
 from oolong.audit.image import Known
+from oolong.binary import structs
 from tests import mutants
 from tests.e2e.conftest import BE, LE, Smoke
 from tests.mutants import Kernel, Outcome
@@ -32,7 +33,7 @@ def kernel_of(smoke: Smoke, cell: str) -> Kernel:
     digests = {stage["stage"]: stage["digest"] for stage in smoke.checkout.result(cell)["stages"]}
     folder = {stage: smoke.checkout.cache / "stages" / stage / digest for stage, digest in digests.items()}
     results = smoke.checkout.folder / "build" / "results" / cell
-    laid_out = offsets.load(folder["offsets"] / "offsets.json")
+    laid_out = structs.load(folder["offsets"] / "offsets.json")
     image = vmlinux.read(folder["link"] / "vmlinux")
     known = Known(
         plan=stubs.plan(stubs.read_sites(results / "vmlinux.o"), image.areas[stubs.RESERVED].stubs),

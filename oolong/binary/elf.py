@@ -1,7 +1,7 @@
 """Reads ELF files: the ELF header with pyelftools, tables (sections, symbols, relocations) whole, as struct and array.
 
-With oolong/dwarf.py one of the two modules that import elftools. Files come from anywhere, so every offset and size is
-checked against the file before it is used; what does not hold is BadInput, never a traceback.
+With oolong/binary/dwarf.py one of the two modules that import elftools. Files come from anywhere, so every offset and
+size is checked against the file before it is used; what does not hold is BadInput, never a traceback.
 Sources: ELF gABI chapters 4 and 5 (sections, symbols, relocations), 64-bit ELF V2 ABI for Power.
 """
 

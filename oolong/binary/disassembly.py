@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from oolong.powerpc import INSTRUCTION
+from oolong.binary.powerpc import INSTRUCTION
 
 if TYPE_CHECKING:
     from capstone import Cs
@@ -30,7 +30,7 @@ def disassembled(words: Iterable[int], at: int, told: Callable[[int], str]) -> t
     """The words from an address on, as `told` names the places that branches go to.
 
     What capstone does not know is `.long`, and so are both words of a prefixed instruction. The words are what they
-    mean (oolong.powerpc), so that no byte order matters.
+    mean (oolong.binary.powerpc), so that no byte order matters.
     """
     return tuple(_lines(words, at, told))
 

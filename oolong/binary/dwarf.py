@@ -1,6 +1,6 @@
 """Reads the debug information of an object: the layout of structures and the values of enumerators.
 
-With oolong/elf.py one of the two modules that import elftools. Objects come from builds, so whatever pyelftools
+With oolong/binary/elf.py one of the two modules that import elftools. Objects come from builds, so whatever pyelftools
 stumbles over is BadInput, never a traceback.
 Source: DWARF Debugging Information Format, versions 4 and 5, chapter 5 (type entries).
 """
@@ -15,9 +15,9 @@ from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
-from oolong import elf as tables
+from oolong.binary import elf as tables
+from oolong.binary.structs import Field, Struct
 from oolong.errors import BadInput
-from oolong.offsets import Field, Struct
 
 # what pyelftools raises for bytes that are not what they should be
 BROKEN = (

@@ -1,0 +1,1 @@
+"""What lies in a file: ELF, DWARF, structures, instruction words."""
