@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oolong.host.layout import Layout, default_cache
-from oolong.matrix import by_glob, expand
-from oolong.model import Cell
-from oolong.overrides import from_command_line
 from oolong.pipeline import Pipeline
-from oolong.spec import load
+from oolong.spec.matrix import by_glob, expand
+from oolong.spec.model import Cell
+from oolong.spec.overrides import from_command_line
+from oolong.spec.pipeline_yaml import load
 from oolong.stage import Stage, StageResult
 from oolong.store import Store
 

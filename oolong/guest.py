@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import clang_target, is_clang, make, tool
-from oolong.model import Cell
+from oolong.spec.model import Cell
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
 INIT_SOURCE = "init.c"

@@ -7,7 +7,7 @@ no path of the host reaches an object.
 from collections.abc import Mapping
 
 from oolong.host.sandbox import BUILD, CCACHE, SRC
-from oolong.model import Cell, Endian
+from oolong.spec.model import Cell, Endian
 
 REQUEST = "/request"
 STUBS = "/stubs"

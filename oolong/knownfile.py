@@ -2,11 +2,11 @@
 
 import re
 
-from oolong import yamlfile
 from oolong.host.layout import Layout
 from oolong.known import AtMost, Bound, Covers, KnownIssue, Names, Whole
-from oolong.spec import AXES, NAME, symbol
-from oolong.yamlfile import Value
+from oolong.spec import yamlfile
+from oolong.spec.pipeline_yaml import AXES, NAME, symbol
+from oolong.spec.yamlfile import Value
 
 MOST_VICTIMS = 1 << 20
 BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>\d+(?:\.\d+)*)")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from oolong.model import Machine
+from oolong.spec.model import Machine
 
 KERNEL, INITRAMFS = "/boot/vmlinux", "/boot/initramfs"
 PROGRAM = "qemu-system-ppc64"

@@ -12,8 +12,8 @@ from oolong import known
 from oolong.buildlog import causes
 from oolong.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
 from oolong.known import Facts, KnownIssue
-from oolong.lock import Recorded
-from oolong.model import Expect
+from oolong.spec.lock import Recorded
+from oolong.spec.model import Expect
 from oolong.stage import BLOCKED, StageResult
 from oolong.stage import FAIL as STAGE_FAIL
 from oolong.stubs import StubAreas

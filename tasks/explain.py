@@ -9,8 +9,8 @@ from oolong.errors import BadInput, BadOutput
 from oolong.explain import listing, read, text
 from oolong.explain.function import explained
 from oolong.explain.model import Function
-from oolong.model import Cell
 from oolong.printable import printable
+from oolong.spec.model import Cell
 from oolong.stage import StageResult
 from tasks.declare import Task, collecting
 from tasks.session import current

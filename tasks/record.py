@@ -1,7 +1,7 @@
 """The task `record`: the digests of what cells came to, for every machine to compare with."""
 
 from oolong.errors import BadInput
-from oolong.lock import Recorded, write_recorded
+from oolong.spec.lock import Recorded, write_recorded
 from tasks.declare import Task, collecting
 from tasks.session import CHANGING_THE_CELL, current
 

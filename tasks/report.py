@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from oolong.errors import SYSTEM_ERRORS, OolongError
-from oolong.model import Cell
 from oolong.report.results import Account, document, publish
+from oolong.spec.model import Cell
 from tasks.declare import Task, collecting, group
 from tasks.session import current
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from oolong import matrix, overrides, spec
 from oolong.host.layout import Layout, default_cache
-from oolong.lock import standing_in
-from oolong.model import Cell, Spec
 from oolong.pipeline import Pipeline
+from oolong.spec import matrix, overrides, pipeline_yaml
+from oolong.spec.lock import standing_in
+from oolong.spec.model import Cell, Spec
 from oolong.stage import Stage
 from oolong.store import Store
 from oolong.supply import bundle
@@ -65,7 +65,7 @@ class Session:
     @cached_property
     def spec(self) -> Spec:
         return overrides.from_command_line(
-            spec.load(self.layout),
+            pipeline_yaml.load(self.layout),
             kernel=self.variables.get("kernel"),
             config=self.variables.get("config"),
             patches=self.variables.get("patches"),

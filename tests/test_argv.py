@@ -4,7 +4,7 @@ import itertools
 import re
 
 from oolong import guest, qemu, stops
-from oolong.model import Endian, Machine
+from oolong.spec.model import Endian, Machine
 from oolong.stages.modules import depends
 from tests.support import CHECKOUT
 from tests.test_kbuild import cell

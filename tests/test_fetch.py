@@ -8,7 +8,7 @@ import pytest
 
 from oolong.errors import Infrastructure, Missing
 from oolong.host.layout import Layout
-from oolong.model import Package
+from oolong.spec.model import Package
 from oolong.supply import fetch as fetching
 from oolong.supply.fetch import Wanted, fetch, of_package
 from tests import loopback

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import causes, culprits
-from oolong.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
+from oolong.spec.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
 
 
 def cell(endian: Endian = Endian.LE, base: str | Path = "allnoconfig") -> Cell:

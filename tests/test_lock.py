@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from oolong import lock
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
-from oolong.lock import Lock
-from oolong.model import DebianSource, Package, Toolchain
+from oolong.spec import lock
+from oolong.spec.lock import Lock
+from oolong.spec.model import DebianSource, Package, Toolchain
 from tests.support import layout_in
 
 SHA = "0123456789abcdef" * 4

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oolong import spec
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
-from oolong.matrix import by_glob, combine, expand, select
-from oolong.model import Axis, CellSet, Combination, Expect, Spec, StubPass
+from oolong.spec import pipeline_yaml
+from oolong.spec.matrix import by_glob, combine, expand, select
+from oolong.spec.model import Axis, CellSet, Combination, Expect, Spec, StubPass
 from tests.support import TEST_DATA
 
 DATA = TEST_DATA / "spec" / "checkout"
@@ -150,7 +150,7 @@ def test_same_input_same_order(axes: dict[str, list[str]], exclude: list[Row], i
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Spec:
     checkout = tmp_path_factory.mktemp("matrix") / "checkout"
     shutil.copytree(DATA, checkout)
-    return spec.load(Layout(checkout=checkout, cache=checkout / "cache"))
+    return pipeline_yaml.load(Layout(checkout=checkout, cache=checkout / "cache"))
 
 
 def with_axes(loaded: Spec, **axes: Sequence[str]) -> Spec:
@@ -241,7 +241,7 @@ def test_names_are_unique_and_safe(loaded: Spec, data: st.DataObject) -> None:
     )
     names = [cell.name for cell in cells]
     assert len(set(names)) == len(names)
-    assert all(spec.NAME.fullmatch(name) for name in names)
+    assert all(pipeline_yaml.NAME.fullmatch(name) for name in names)
 
 
 def test_set_by_glob(loaded: Spec) -> None:

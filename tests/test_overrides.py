@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from oolong import spec
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
-from oolong.matrix import expand, select
-from oolong.model import DebianSource, DirSource, PatchedSource, Spec, StubPass
-from oolong.overrides import from_command_line, with_overrides
+from oolong.spec import pipeline_yaml
+from oolong.spec.matrix import expand, select
+from oolong.spec.model import DebianSource, DirSource, PatchedSource, Spec, StubPass
+from oolong.spec.overrides import from_command_line, with_overrides
 from tests.support import TEST_DATA
 
 DATA = TEST_DATA / "spec" / "checkout"
@@ -19,7 +19,7 @@ DATA = TEST_DATA / "spec" / "checkout"
 @pytest.fixture
 def loaded(tmp_path: Path) -> Spec:
     shutil.copytree(DATA, tmp_path / "checkout")
-    return spec.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
+    return pipeline_yaml.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_set_means_the_same_cells_on_an_own_tree(loaded: Spec, folder: Path) -> 
 def test_several_kernels_become_one(loaded: Spec, tmp_path: Path, folder: Path) -> None:
     pipeline = tmp_path / "checkout" / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("kernel: [v7.3.4]", "kernel: [v7.3.4, mine]"))
-    several = spec.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
+    several = pipeline_yaml.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
     assert len(expand(several)) == 6
     changed = from_command_line(several, kernel="my tree", folder=folder)
     assert names(changed) == ["le-minimal-gcc-14-my-tree", "le-guest-gcc-14-my-tree", "be-minimal-gcc-14-my-tree"]
@@ -70,7 +70,7 @@ def test_several_kernels_become_one(loaded: Spec, tmp_path: Path, folder: Path) 
 def test_explicit_stub_pass_stays(loaded: Spec, tmp_path: Path, folder: Path) -> None:
     pipeline = tmp_path / "checkout" / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("stub_pass: kernel", "stub_pass: oolong"))
-    again = spec.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
+    again = pipeline_yaml.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
     cells = expand(from_command_line(again, kernel="my tree", folder=folder))
     assert [cell.stub_pass for cell in cells] == [StubPass.KERNEL, StubPass.KERNEL, StubPass.OOLONG]
 
@@ -136,7 +136,7 @@ def test_patches_on_every_kernel(loaded: Spec, folder: Path) -> None:
 def test_patches_come_after_those_of_the_pipeline(loaded: Spec, tmp_path: Path, folder: Path) -> None:
     pipeline = tmp_path / "checkout" / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("kernel: [v7.3.4]", "kernel: [mine]"))
-    again = spec.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
+    again = pipeline_yaml.load(Layout(checkout=tmp_path / "checkout", cache=tmp_path / "cache"))
     kernel = expand(from_command_line(again, patches="a.patch", folder=folder))[0].kernel
     assert isinstance(kernel, PatchedSource)
     assert [path.name for path in kernel.patches] == ["fix.patch", "a.patch"]

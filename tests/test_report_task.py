@@ -13,7 +13,7 @@ import pytest
 
 from oolong.host.digest import file_sha256
 from oolong.host.layout import Layout
-from oolong.model import Endian
+from oolong.spec.model import Endian
 from oolong.stage import Outcome, Stage, StageResult
 from oolong.store import Store
 from tasks import session as sessions

@@ -1,4 +1,4 @@
-"""oolong.spec and oolong.yamlfile: what a good checkout gives, and the whole text of every error."""
+"""oolong.spec and oolong.spec.yamlfile: what a good checkout gives, and the whole text of every error."""
 
 import shutil
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from oolong import matrix, spec
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
-from oolong.model import DebianSource, DirSource, Endian, Machine, PatchedSource, Toolchain
+from oolong.spec import matrix, pipeline_yaml
+from oolong.spec.model import DebianSource, DirSource, Endian, Machine, PatchedSource, Toolchain
 from tests.support import TEST_DATA
 
 DATA = TEST_DATA / "spec"
@@ -24,7 +24,7 @@ def layout(tmp_path: Path) -> Layout:
 
 def error_of(layout: Layout) -> str:
     with pytest.raises(BadInput) as caught:
-        matrix.expand(spec.load(layout))
+        matrix.expand(pipeline_yaml.load(layout))
     return str(caught.value).replace(str(layout.checkout), "CHECKOUT")
 
 
@@ -84,20 +84,20 @@ def test_missing_endian_fragment(layout: Layout) -> None:
 
 
 def test_byte_order_mark_is_accepted(layout: Layout) -> None:
-    expected = spec.load(layout)
+    expected = pipeline_yaml.load(layout)
     layout.pipeline.write_bytes(b"\xef\xbb\xbf" + layout.pipeline.read_bytes())
-    assert spec.load(layout) == expected
+    assert pipeline_yaml.load(layout) == expected
 
 
 def test_sources(layout: Layout) -> None:
     debian = DebianSource(name="v7.3.4", suite="trixie-backports", package="linux-source-7.3")
     tree = DirSource(name="mine", path=layout.checkout / "linux")
     patched = PatchedSource(name="mine", base=tree, patches=(layout.checkout / "patches/fix.patch",))
-    assert spec.load(layout).sources == (debian, patched)
+    assert pipeline_yaml.load(layout).sources == (debian, patched)
 
 
 def test_configs(layout: Layout) -> None:
-    minimal, guest = spec.load(layout).configs
+    minimal, guest = pipeline_yaml.load(layout).configs
     assert (minimal.base, minimal.fragments) == ("allnoconfig", (layout.configs / "minimal.config",))
     assert minimal.required == (("PPC_FTRACE_OUT_OF_LINE", "y"), ("NR_CPUS", "4"), ("LIVEPATCH", "n"))
     assert (minimal.startup_tests, minimal.modules) == (None, False)
@@ -108,11 +108,11 @@ def test_configs(layout: Layout) -> None:
 def test_config_from_a_whole_file(layout: Layout) -> None:
     text = layout.pipeline.read_text()
     layout.pipeline.write_text(text.replace("base: allnoconfig", "base: configs/le.config"))
-    assert spec.load(layout).configs[0].base == layout.configs / "le.config"
+    assert pipeline_yaml.load(layout).configs[0].base == layout.configs / "le.config"
 
 
 def test_machines(layout: Layout) -> None:
-    assert spec.load(layout).machines == (
+    assert pipeline_yaml.load(layout).machines == (
         Machine(
             name="pseries",
             emulator="qemu",
@@ -127,7 +127,7 @@ def test_machines(layout: Layout) -> None:
 
 
 def test_toolchains(layout: Layout) -> None:
-    gcc, kbuild, qemu = spec.load(layout).toolchains
+    gcc, kbuild, qemu = pipeline_yaml.load(layout).toolchains
     assert gcc == Toolchain(
         name="gcc-14",
         family="gcc",
@@ -145,7 +145,7 @@ def test_new_toolchain_is_one_file(layout: Layout) -> None:
     shutil.copy(layout.toolchain("gcc-14"), layout.toolchain("gcc-13"))
     text = layout.pipeline.read_text()
     layout.pipeline.write_text(text.replace("toolchain: [gcc-14]", "toolchain: [gcc-14, gcc-13]"))
-    names = [cell.name for cell in matrix.expand(spec.load(layout))]
+    names = [cell.name for cell in matrix.expand(pipeline_yaml.load(layout))]
     assert names == [
         "le-minimal-gcc-14",
         "le-minimal-gcc-13",
@@ -159,14 +159,14 @@ def test_new_toolchain_is_one_file(layout: Layout) -> None:
 def test_number_like_names_stay_as_written(layout: Layout) -> None:
     text = layout.pipeline.read_text()
     layout.pipeline.write_text(text.replace("v7.3.4", "6.10"))
-    loaded = spec.load(layout)
+    loaded = pipeline_yaml.load(layout)
     assert loaded.sources[0].name == "6.10"
     assert matrix.expand(loaded)[0].kernel is loaded.sources[0]
 
 
 def test_own_pipeline_is_valid() -> None:
     checkout = Path(__file__).parents[1]
-    loaded = spec.load(Layout(checkout=checkout, cache=checkout / "build" / "cache"))
+    loaded = pipeline_yaml.load(Layout(checkout=checkout, cache=checkout / "build" / "cache"))
     smoke = matrix.select(loaded, matrix.expand(loaded), "smoke")
     assert [cell.name for cell in smoke] == ["le-minimal-gcc-14", "be-minimal-gcc-14"]
     assert all(cell.link_both for cell in smoke)

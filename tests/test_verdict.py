@@ -8,8 +8,8 @@ import pytest
 from oolong import verdict
 from oolong.check import Check
 from oolong.known import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
-from oolong.lock import Recorded
-from oolong.model import Expect
+from oolong.spec.lock import Recorded
+from oolong.spec.model import Expect
 from oolong.stage import BLOCKED, FAIL, OK, Artifact, StageResult
 from oolong.stubs import StubAreas
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from oolong.host.files import remove_tree, write_json
-from oolong.model import Cell
 from oolong.report.tables import cell_document
+from oolong.spec.model import Cell
 from oolong.stage import Stage, StageResult, as_json
 
 SCHEMA = 1

@@ -5,8 +5,8 @@ from typing import Any
 
 from oolong.check import KNOWN
 from oolong.known import FILE
-from oolong.model import Cell
 from oolong.printable import printable
+from oolong.spec.model import Cell
 
 UNMATCHED_SHOWN = 3
 

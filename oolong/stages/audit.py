@@ -16,7 +16,7 @@ from oolong.codeversion import code_digest
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, text_of, write_json
 from oolong.host.sandbox import SRC, Mount, Sandbox
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run

@@ -22,7 +22,7 @@ from oolong.host.digest import digest_of
 from oolong.host.files import plain_file, remove_tree, text_of
 from oolong.host.sandbox import Mount, Sandbox, bwrap_argv
 from oolong.memory import Memory, Unreadable
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages.inside import Ran, run
 from oolong.stages.offsets import OFFSETS

@@ -9,7 +9,7 @@ from oolong import kbuild
 from oolong.buildlog import culprits
 from oolong.host.files import text_of, write_json
 from oolong.host.progress import Progress
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

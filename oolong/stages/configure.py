@@ -10,7 +10,7 @@ from oolong.host.digest import digest_of
 from oolong.host.files import text_of, write_atomically
 from oolong.host.sandbox import Mount
 from oolong.kconfig_deps import explain
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
 

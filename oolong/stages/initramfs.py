@@ -9,7 +9,7 @@ from oolong.buildlog import culprits
 from oolong.codeversion import code_digest
 from oolong.host.files import remove_tree
 from oolong.host.sandbox import Mount
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
 from oolong.stages.modules import CONTENT

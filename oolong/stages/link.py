@@ -11,7 +11,7 @@ from oolong.buildlog import culprits, post_link
 from oolong.codeversion import code_digest
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.sandbox import Mount
-from oolong.model import Cell, StubPass
+from oolong.spec.model import Cell, StubPass
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

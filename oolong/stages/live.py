@@ -19,7 +19,7 @@ from oolong.codeversion import code_digest
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import text_of, write_json
 from oolong.memory import Snapshot, Unreadable
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
 from oolong.stages.boot import MEMORY, REPORT

@@ -17,7 +17,7 @@ from oolong.codeversion import code_digest
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.files import plain_file, remove_tree, write_json
 from oolong.host.sandbox import Mount
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run

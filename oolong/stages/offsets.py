@@ -16,7 +16,7 @@ from oolong.buildlog import culprits
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run

@@ -6,8 +6,8 @@ from functools import partial
 from oolong.codeversion import code_digest
 from oolong.host.digest import digest_of
 from oolong.host.files import write_json
-from oolong.lock import Lock, merge
-from oolong.model import Tarball, Toolchain
+from oolong.spec.lock import Lock, merge
+from oolong.spec.model import Tarball, Toolchain
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.unpack import unpack_tarball
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from oolong import lock
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
@@ -15,8 +14,9 @@ from oolong.host.files import remove_tree
 from oolong.host.layout import Layout
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.host.statcache import StatCache
-from oolong.lock import Lock
-from oolong.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
+from oolong.spec import lock
+from oolong.spec.lock import Lock
+from oolong.spec.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
 from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified

@@ -13,7 +13,7 @@ from oolong.codeversion import code_digest
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
 from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox
-from oolong.model import Cell
+from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run

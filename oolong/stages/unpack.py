@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oolong.errors import BadInput, Infrastructure
 from oolong.host.sandbox import Mount, Sandbox
-from oolong.model import Signature, Tarball
+from oolong.spec.model import Signature, Tarball
 from oolong.stage import Work
 from oolong.stages.inside import run
 

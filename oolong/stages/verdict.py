@@ -10,8 +10,8 @@ from oolong.errors import BadInput
 from oolong.host.digest import digest_of
 from oolong.host.files import text_of
 from oolong.known import Facts, KnownIssue
-from oolong.lock import Recorded
-from oolong.model import Cell
+from oolong.spec.lock import Recorded
+from oolong.spec.model import Cell
 from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, StageResult, Work
 from oolong.verdict import Declared
 

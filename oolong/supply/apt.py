@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
-from oolong.lock import Lock, asked_by_source, asked_by_toolchain
-from oolong.model import DebianSource, Package, Toolchain
+from oolong.spec.lock import Lock, asked_by_source, asked_by_toolchain
+from oolong.spec.model import DebianSource, Package, Toolchain
 from oolong.supply.mirror import is_snapshot
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

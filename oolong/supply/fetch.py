@@ -23,7 +23,7 @@ from oolong.host.digest import file_sha256
 from oolong.host.filelock import held
 from oolong.host.layout import Layout
 from oolong.host.progress import Progress
-from oolong.model import Package, Tarball
+from oolong.spec.model import Package, Tarball
 from oolong.supply import bundle
 
 AT_ONCE = 8

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from oolong import yamlfile
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
 from oolong.host.layout import settings_file
+from oolong.spec import yamlfile
 
 SETTING = "OOLONG_MIRROR"
 # the time that snapshot archives have in their paths

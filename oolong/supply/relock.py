@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from oolong import lock
 from oolong.errors import BadInput, did_you_mean
 from oolong.host.layout import Layout
-from oolong.lock import Lock, stand_in
-from oolong.model import DebianSource, GitSource, Spec, Toolchain, base_of
+from oolong.spec import lock
+from oolong.spec.lock import Lock, stand_in
+from oolong.spec.model import DebianSource, GitSource, Spec, Toolchain, base_of
 from oolong.supply import repository
 from oolong.supply.apt import some_apt
 from oolong.supply.mirror import mirrors

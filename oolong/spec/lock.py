@@ -15,7 +15,7 @@ from oolong.errors import BadInput
 from oolong.host.digest import digest_of, files_digest
 from oolong.host.files import remove_tree, write_atomically
 from oolong.host.layout import Layout
-from oolong.model import DebianSource, GitSource, Package, Toolchain
+from oolong.spec.model import DebianSource, GitSource, Package, Toolchain
 
 RELOCK = "./doit lock resolves all packages again and rewrites the locks"
 INSTEAD_OF = "instead-of"

@@ -1,4 +1,4 @@
-"""pipeline.yaml and toolchains/*.yaml → the frozen types of oolong.model; the first step of the picture.
+"""pipeline.yaml and toolchains/*.yaml → the frozen types of oolong.spec.model; the first step of the picture.
 
 Everything that a file names is checked here: whatever is not known, missing, twice there or of the wrong kind is
 BadInput with `file:line:column` and the nearest valid name.
@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from oolong import yamlfile
 from oolong.errors import BadInput, did_you_mean
 from oolong.host.layout import Layout
-from oolong.model import (
+from oolong.spec import yamlfile
+from oolong.spec.model import (
     Axis,
     BaseSource,
     CellSet,
@@ -33,7 +33,7 @@ from oolong.model import (
     TarballSource,
     Toolchain,
 )
-from oolong.yamlfile import Value
+from oolong.spec.yamlfile import Value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAKE_TARGET = re.compile(r"allnoconfig|[A-Za-z0-9][A-Za-z0-9_.-]*_defconfig")

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from oolong.errors import BadInput, did_you_mean
-from oolong.model import (
+from oolong.spec.model import (
     Cell,
     CellSet,
     Combination,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from oolong.errors import BadInput, did_you_mean
-from oolong.model import DirSource, KernelConfig, Overrides, Spec
-from oolong.spec import MAKE_TARGET
+from oolong.spec.model import DirSource, KernelConfig, Overrides, Spec
+from oolong.spec.pipeline_yaml import MAKE_TARGET
 
 LONGEST = 64
 

@@ -1,0 +1,1 @@
+"""What was asked for: YAML, the matrix, overrides, locks."""
