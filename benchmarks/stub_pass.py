@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.common import Bench, open_bench
-from oolong import kbuild, stubs
+from oolong import kbuild
 from oolong.host.files import write_atomically, write_json
 from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
+from oolong.stubs import counting
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
             "program": lambda: _quietly(_program(tree / "vmlinux.o", Path(scratch), reserve)),
         }
         best = {name: min(_seconds(way) for _ in range(options.repeat)) for name, way in ways.items()}
-    sites = stubs.plan(stubs.read_sites(tree / "vmlinux.o"), int(reserve)).total
+    sites = counting.plan(counting.read_sites(tree / "vmlinux.o"), int(reserve)).total
     script = best["script"] - best["sandbox"]
     print(f"{bench.cell.name}: {sites} sites, {(tree / 'vmlinux.o').stat().st_size / 1e6:.0f} MB")
     print(f"the tree's script   {script * 1e3:7.1f} ms")
@@ -64,10 +65,10 @@ def _sandbox(bench: Bench, tree: Path, scratch: Path) -> Sandbox:
 
 
 def _in_process(vmlinux_o: Path, scratch: Path, reserve: int) -> None:
-    sites = stubs.read_sites(vmlinux_o)
-    planned = stubs.plan(sites, reserve)
-    write_atomically(scratch / "ours.S", stubs.render(planned, stubs.TEMPLATE.read_text()).encode())
-    write_json(scratch / "ours.json", stubs.document(sites, planned))
+    sites = counting.read_sites(vmlinux_o)
+    planned = counting.plan(sites, reserve)
+    write_atomically(scratch / "ours.S", counting.render(planned, counting.TEMPLATE.read_text()).encode())
+    write_json(scratch / "ours.json", counting.document(sites, planned))
 
 
 def _program(vmlinux_o: Path, scratch: Path, reserve: str) -> list[str]:

@@ -16,7 +16,7 @@ from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stage import BLOCKED, StageResult
 from oolong.stage import FAIL as STAGE_FAIL
-from oolong.stubs import StubAreas
+from oolong.stubs.counting import StubAreas
 
 STUB_AUDIT, GUEST_TEST = "stub-audit", "guest-test"
 EXPECTED_OOL, REPRODUCED = "expect.ool", "artifacts.digest"

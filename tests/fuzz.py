@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oolong import memory, stubs
+from oolong import memory
 from oolong.audit import image, object, probes, vmlinux
 from oolong.audit.image import Known
 from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
+from oolong.stubs import counting
 from tests.support import TEST_DATA
 
 OBJECTS = TEST_DATA / "objects"
@@ -45,8 +46,8 @@ def read_source(path: Path) -> None:
     found = object.read(path)
     list(object.checks(found, source={}))
     list(object.without_stubs(found, ""))
-    sites = stubs.read_sites(path)
-    stubs.document(sites, stubs.plan(sites, 0))
+    sites = counting.read_sites(path)
+    counting.document(sites, counting.plan(sites, 0))
 
 
 def read_layout(path: Path) -> None:

@@ -9,7 +9,7 @@ from oolong.audit import image
 from oolong.audit.allocation import Allocation, allocate, out_of_reach, sequence, trampoline
 from oolong.audit.vmlinux import Area, Code, Function, Image, Range
 from oolong.binary import powerpc
-from oolong.stubs import INITTEXT, RESERVED, TEXT_END
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END
 
 START = 0xC000000000000000
 MIB = 1 << 20

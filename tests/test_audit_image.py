@@ -11,7 +11,7 @@ from oolong.audit.image import OUT_OF_LINE_ONLY, Known
 from oolong.audit.vmlinux import RELATIVE, Area, Code, Image, Range
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput
-from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 from tests.support import TEST_DATA
 
 AUDIT = TEST_DATA / "audit"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from oolong import stubs
 from oolong.binary import elf
-from oolong.stubs import StubPlan
+from oolong.stubs import counting
+from oolong.stubs.counting import StubPlan
 from tests.support import CHECKOUT, TEST_DATA
 
 AUDIT = TEST_DATA / "audit"
@@ -26,7 +26,7 @@ def program(vmlinux_o: str | Path, linked: str | Path, *words: str) -> subproces
 def written(folder: Path, *, inittext: int = 2, config: str = CONFIG, log: str = LOG) -> list[str]:
     """What a person may have besides the two files, and how it is given."""
     plan = StubPlan(text=5, inittext=inittext, exit=0, reserve=2)
-    files = {"source": stubs.render(plan, stubs.TEMPLATE.read_text()), "config": config, "log": log}
+    files = {"source": counting.render(plan, counting.TEMPLATE.read_text()), "config": config, "log": log}
     for name, text in files.items():
         (folder / name).write_text(text)
     return [word for name in files for word in (f"--{name}", str(folder / name))]

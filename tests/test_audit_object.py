@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from oolong import stubs
 from oolong.audit import object
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput
-from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+from oolong.stubs import counting
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 from tests.support import TEST_DATA
 
 DATA = TEST_DATA
@@ -137,8 +137,8 @@ def test_the_source_in_use_reserves_what_is_needed(counts: dict[str, int], victi
 
 def test_no_init_text_needs_no_stub() -> None:
     found = object.read(AUDIT / "object-no-init-le.o")
-    text = stubs.render(StubPlan(text=4, inittext=0, exit=1, reserve=1), stubs.TEMPLATE.read_text())
-    assert wrong(object.checks(found, source={**stubs.counts_in(text), RESERVED: 1})) == {}
+    text = counting.render(StubPlan(text=4, inittext=0, exit=1, reserve=1), counting.TEMPLATE.read_text())
+    assert wrong(object.checks(found, source={**counting.counts_in(text), RESERVED: 1})) == {}
 
 
 def test_without_the_source_its_check_is_skipped() -> None:

@@ -15,7 +15,7 @@ from oolong.explain import listing
 from oolong.explain.function import INIT, NO_SITE, OFF, explained
 from oolong.explain.kernel import Kernel
 from oolong.explain.text import described
-from oolong.stubs import INITTEXT, RESERVED, TEXT_END
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END
 
 BASE, INIT_BASE = 0xC000000000000000, 0xC000000000010000
 LEAF, TOC, PLAIN, EARLY = BASE + 0x1000, BASE + 0x1040, BASE + 0x1100, INIT_BASE + 0x40

@@ -7,35 +7,35 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from oolong import stubs
 from oolong.binary import elf
 from oolong.errors import BadInput
-from oolong.stubs import StubPlan
+from oolong.stubs import counting
+from oolong.stubs.counting import StubPlan
 from tests.support import CHECKOUT, TEST_DATA
 
 OBJECTS = TEST_DATA / "objects"
-TEMPLATE = stubs.TEMPLATE.read_text()
+TEMPLATE = counting.TEMPLATE.read_text()
 PLAIN = {".exit.text": 1, ".init.text": 1, ".text": 2, ".text.startup": 1, ".text.unlikely": 1}
 
 
 @pytest.mark.parametrize(("name", "bits", "little"), [("le64", 64, True), ("be64", 64, False), ("be32", 32, False)])
 def test_sites_are_counted_by_the_section_they_target(name: str, bits: int, little: bool) -> None:
-    sites = stubs.read_sites(OBJECTS / f"{name}.o")
+    sites = counting.read_sites(OBJECTS / f"{name}.o")
     assert (sites.bits, sites.little, dict(sites.sections)) == (bits, little, PLAIN)
-    planned = stubs.plan(sites, reserve=1)
+    planned = counting.plan(sites, reserve=1)
     assert (planned.text, planned.inittext, planned.exit, planned.total, planned.text_end) == (4, 2, 1, 6, 3)
 
 
 @pytest.mark.parametrize("name", ["le64-sections", "be64-sections"])
 def test_names_that_only_look_like_init_text_are_text(name: str) -> None:
     """`.text.startup_gfar` and `.text.foo_init_text` are text; a search in what objdump prints counts both as init."""
-    planned = stubs.plan(stubs.read_sites(OBJECTS / f"{name}.o"), reserve=0)
+    planned = counting.plan(counting.read_sites(OBJECTS / f"{name}.o"), reserve=0)
     assert (planned.text, planned.inittext) == (6, 4)
 
 
 @pytest.mark.parametrize("name", ["le64-by-function", "be64-by-function"])
 def test_a_relocation_against_a_function_counts_in_its_section(name: str) -> None:
-    planned = stubs.plan(stubs.read_sites(OBJECTS / f"{name}.o"), reserve=0)
+    planned = counting.plan(counting.read_sites(OBJECTS / f"{name}.o"), reserve=0)
     assert (planned.text, planned.inittext) == (4, 3)
 
 
@@ -53,7 +53,7 @@ def test_a_relocation_against_a_function_counts_in_its_section(name: str) -> Non
 )
 def test_broken_entries_are_refused(name: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
-        stubs.read_sites(OBJECTS / f"broken-{name}.o")
+        counting.read_sites(OBJECTS / f"broken-{name}.o")
 
 
 def variant(tmp_path: Path, name: str, at: int, data: bytes) -> Path:
@@ -67,7 +67,7 @@ def variant(tmp_path: Path, name: str, at: int, data: bytes) -> Path:
 def first_symbol() -> int:
     """Where the first relocation of le64.o names its symbol: the upper half of r_info."""
     with elf.opened(OBJECTS / "le64.o") as file:
-        (table, _), *_ = file.relocations_of(file.named(stubs.ENTRIES)[0])
+        (table, _), *_ = file.relocations_of(file.named(counting.ENTRIES)[0])
         return table.offset + 12
 
 
@@ -96,7 +96,7 @@ def test_a_symbol_is_found_whose_name_another_one_ends_with() -> None:
 )
 def test_headers_that_do_not_fit_are_refused(tmp_path: Path, name: str, at: int, data: bytes, told: str) -> None:
     with pytest.raises(BadInput, match=told):
-        stubs.read_sites(variant(tmp_path, name, at, data))
+        counting.read_sites(variant(tmp_path, name, at, data))
 
 
 @pytest.mark.parametrize("size", [0, 3, 4, 5, 15, 16, 40, 200, 900])
@@ -104,7 +104,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "cut.o"
     path.write_bytes((OBJECTS / "le64.o").read_bytes()[:size])
     with pytest.raises(BadInput):
-        stubs.read_sites(path)
+        counting.read_sites(path)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -123,11 +123,11 @@ def test_garbage_is_refused_or_read_and_nothing_else(
     path = tmp_path / "garbage.o"
     path.write_bytes(data[:keep])
     try:
-        sites = stubs.read_sites(path)
+        sites = counting.read_sites(path)
     except BadInput:
         return
     assert all(count > 0 for count in sites.sections.values())
-    assert stubs.plan(sites, 0).total == sum(sites.sections.values())
+    assert counting.plan(sites, 0).total == sum(sites.sections.values())
 
 
 @pytest.mark.parametrize(("text", "reserve", "text_end"), [(10, 0, 10), (10, 10, 0), (10, 11, 0), (10, 9, 1)])
@@ -138,18 +138,18 @@ def test_the_reserve_is_subtracted(text: int, reserve: int, text_end: int) -> No
 @pytest.mark.parametrize(("text", "inittext"), [(0, 0), (5, 0), (0, 5), (40000, 900)])
 def test_the_source_says_what_the_plan_says(text: int, inittext: int) -> None:
     planned = StubPlan(text=text, inittext=inittext, exit=0, reserve=1)
-    source = stubs.render(planned, TEMPLATE)
-    assert stubs.counts_in(source) == {name: count for name, _, count in planned.areas}
-    assert stubs.differences(planned, source) == ()
+    source = counting.render(planned, TEMPLATE)
+    assert counting.counts_in(source) == {name: count for name, _, count in planned.areas}
+    assert counting.differences(planned, source) == ()
     # an empty .space is a warning of the assembler, and the kernel makes warnings errors
     assert ".space 0" not in source
 
 
 def test_another_count_is_told_with_both_numbers() -> None:
     planned = StubPlan(text=5, inittext=2, exit=0, reserve=1)
-    other = stubs.render(StubPlan(text=6, inittext=2, exit=0, reserve=1), TEMPLATE)
-    assert stubs.differences(planned, other) == ("ftrace_ool_stub_text_end: oolong counts 4, the tree's script 5",)
-    assert len(stubs.differences(planned, "nothing")) == 2
+    other = counting.render(StubPlan(text=6, inittext=2, exit=0, reserve=1), TEMPLATE)
+    assert counting.differences(planned, other) == ("ftrace_ool_stub_text_end: oolong counts 4, the tree's script 5",)
+    assert len(counting.differences(planned, "nothing")) == 2
 
 
 def program(*words: str) -> subprocess.CompletedProcess[str]:
@@ -175,7 +175,7 @@ def test_the_program_writes_source_and_json(tmp_path: Path) -> None:
         "reserve": 1,
         "text_end": 3,
     }
-    assert stubs.counts_in(output.read_text()) == {stubs.TEXT_END: 3, stubs.INITTEXT: 2}
+    assert counting.counts_in(output.read_text()) == {counting.TEXT_END: 3, counting.INITTEXT: 2}
     assert program("--reserve", "1", str(OBJECTS / "be64.o")).stdout == output.read_text()
 
 

@@ -11,7 +11,7 @@ from oolong.known import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stage import BLOCKED, FAIL, OK, Artifact, StageResult
-from oolong.stubs import StubAreas
+from oolong.stubs.counting import StubAreas
 
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from oolong import kconfig, stubs
+from oolong import kconfig
 from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
 from oolong.buildlog import post_link
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput, OolongError
 from oolong.printable import printable
+from oolong.stubs import counting
 
 FORMAT = 1
 
@@ -36,7 +37,7 @@ def audit(
         config=kconfig.parse(_text(config), where=str(config)) if config else None,
         post_link=frozenset(post_link(_text(log))) if log else None,
     )
-    counts = stubs.counts_in(_text(source)) if source else None
+    counts = counting.counts_in(_text(source)) if source else None
     return static.checks(object.read(vmlinux_o), vmlinux.read(linked), known, source=counts)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from oolong.audit.vmlinux import CALLERS, TRAMPOLINES, Area, Image
 from oolong.binary import powerpc
-from oolong.stubs import INITTEXT, RESERVED, TEXT_END
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END
 
 STUB_WORDS = 4
 

@@ -13,7 +13,7 @@ from oolong.audit.allocation import Allocation, allocate, out_of_reach
 from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image
 from oolong.binary import powerpc
 from oolong.check import Check, judged, none_of, skipped
-from oolong.stubs import INITTEXT, RESERVED, TEXT_END, StubPlan
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 
 # what struct ftrace_ool_stub has been: with the pointer to the ops (CALL_OPS), and in the releases before it
 STUB_SIZES = 24, 16

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from oolong import stubs
 from oolong.binary import elf, powerpc
 from oolong.check import Check, none_of, skipped
-from oolong.stubs import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
+from oolong.stubs import counting
+from oolong.stubs.counting import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
 # to which compilers align loops, at least
 LOOP_ALIGNMENT = 16
@@ -96,7 +96,7 @@ class Object:
     def plan(self) -> tuple[int, int]:
         """(text, init text) stubs that the entries need."""
         sections = Counter(entry.section for entry in self.entries if entry.section is not None)
-        init = sum(count for index, count in sections.items() if stubs.area_of(self.names[index]) == "inittext")
+        init = sum(count for index, count in sections.items() if counting.area_of(self.names[index]) == "inittext")
         return sum(sections.values()) - init, init
 
 
@@ -108,7 +108,7 @@ def read(vmlinux_o: Path) -> Object:
 
 def object_of(file: elf.ElfFile, where: str) -> Object:
     """The object in an ELF file; `where` names it in errors."""
-    stubs.check_relocatable(file, where)
+    counting.check_relocatable(file, where)
     tables = file.named(ENTRIES)
     entries = tuple(entry for table in tables for entry in _entries(file, table))
     targets = {entry.section for entry in entries if entry.section is not None}
@@ -308,14 +308,14 @@ def sections(found: Object) -> Check:
         if not _is_placed(name)
     ]
     text, init = found.plan
-    leaving = sum(count for name, count in by_name.items() if stubs.lies_in(name, EXIT))
+    leaving = sum(count for name, count in by_name.items() if counting.lies_in(name, EXIT))
     return none_of(
         "object.sections", wrong, held=f"{text} in text, {leaving} of them in exit text, {init} in init text"
     )
 
 
 def _is_placed(name: str) -> bool:
-    return stubs.lies_in(name, (*INIT, *EXIT)) or TEXT.fullmatch(name) is not None
+    return counting.lies_in(name, (*INIT, *EXIT)) or TEXT.fullmatch(name) is not None
 
 
 def counts(found: Object, source: Mapping[str, int] | None) -> Check:
@@ -325,7 +325,7 @@ def counts(found: Object, source: Mapping[str, int] | None) -> Check:
     if source is None:
         return skipped(name, "the .S is not there")
     text, init = found.plan
-    reserve = source.get(stubs.RESERVED, 0)
+    reserve = source.get(counting.RESERVED, 0)
     needed = StubPlan(text=text, inittext=init, exit=0, reserve=reserve).areas
     wrong = [
         (area, f"{source.get(area, 'no')} stubs, {count} needed")

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from oolong import stubs
 from oolong.audit import image, object
 from oolong.audit.image import OFF, Known
 from oolong.audit.object import Object
 from oolong.audit.vmlinux import Image
 from oolong.check import Check
+from oolong.stubs import counting
 
 
 def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
@@ -16,7 +16,7 @@ def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, i
     if not kernel.out_of_line:
         return [*object.without_stubs(found, OFF), *image.checks(kernel, known)]
     text, init = found.plan
-    reserve = kernel.areas[stubs.RESERVED].stubs if stubs.RESERVED in kernel.areas else 0
-    plan = stubs.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)
-    counts = None if source is None else {**source, stubs.RESERVED: reserve}
+    reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
+    plan = counting.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)
+    counts = None if source is None else {**source, counting.RESERVED: reserve}
     return [*object.checks(found, source=counts), *image.checks(kernel, replace(known, plan=plan))]

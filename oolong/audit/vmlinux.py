@@ -14,14 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from oolong import stubs
 from oolong.binary import elf, powerpc
 from oolong.errors import BadInput
+from oolong.stubs import counting
 
 RELATIVE = 22
 POINTER = 8
 SITES_START, SITES_END = "__start_mcount_loc", "__stop_mcount_loc"
-AREAS = stubs.RESERVED, stubs.TEXT_END, stubs.INITTEXT
+AREAS = counting.RESERVED, counting.TEXT_END, counting.INITTEXT
 CALLERS = "ftrace_caller", "ftrace_regs_caller"
 TRAMPOLINES = "ftrace_tramp_text", "ftrace_tramp_init"
 BOUNDS = "_stext", "_etext", "_sinittext", "_einittext"

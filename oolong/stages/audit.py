@@ -7,7 +7,7 @@ the compiler, are run here too, since the kernel's build may not do the first an
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from oolong import kbuild, kconfig, stubs
+from oolong import kbuild, kconfig
 from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
 from oolong.binary import structs
@@ -21,6 +21,7 @@ from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run
 from oolong.stages.offsets import OFFSETS
+from oolong.stubs import counting
 
 # what has neither stubs nor plain function addresses
 ELF_V1 = "PPC64_ELF_ABI_V1"
@@ -76,7 +77,7 @@ def _known(work: Work, config: Mapping[str, str]) -> Known:
 def _counts(linked: StageResult) -> Mapping[str, int] | None:
     if "vmlinux.arch.S" not in linked.artifacts:
         return None
-    return stubs.counts_in(text_of(linked.folder, linked.artifacts["vmlinux.arch.S"].path))
+    return counting.counts_in(text_of(linked.folder, linked.artifacts["vmlinux.arch.S"].path))
 
 
 def _scripts(cell: Cell, config: Mapping[str, str], work: Work) -> Iterator[Check]:

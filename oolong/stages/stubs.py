@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from oolong import kbuild, kconfig
-from oolong import stubs as counting
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
@@ -17,6 +16,7 @@ from oolong.spec.model import Cell
 from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run
+from oolong.stubs import counting
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 SOURCE, COUNTS, THEIRS = "vmlinux.arch.S", "stubs.json", "tree-script.S"
@@ -35,7 +35,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
             "compile": compiled.recipe.digest,
             "libraries": " ".join(f"{name} {version(name)}" for name in LIBRARIES),
         },
-        code=code_digest(("oolong.stubs", "oolong.stages.stubs"), files=(template,)),
+        code=code_digest(("oolong.stubs.counting", "oolong.stages.stubs"), files=(template,)),
     )
     return Stage(
         subject=cell.name,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from oolong import kconfig, stubs, verdict
+from oolong import kconfig, verdict
 from oolong.codeversion import code_digest
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of
@@ -13,6 +13,7 @@ from oolong.known import Facts, KnownIssue
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Cell
 from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, StageResult, Work
+from oolong.stubs import counting
 from oolong.verdict import Declared
 
 
@@ -40,7 +41,7 @@ def _work(cell: Cell, declared: Declared, work: Work) -> Outcome:
     for result in results:
         if result.stage in verdict.LINKS and result.ok and "vmlinux" in result.artifacts:
             try:
-                areas[result.stage] = stubs.read_areas(result.path("vmlinux"))
+                areas[result.stage] = counting.read_areas(result.path("vmlinux"))
             except BadInput:
                 continue  # out-of-line ftrace is off; where it should be on, the configuration was asserted
     judged = verdict.judge(results, areas=areas, declared=declared, facts=_facts(cell, results))

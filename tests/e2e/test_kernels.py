@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from oolong import memory, stubs
+from oolong import memory
 from oolong.binary import elf, powerpc
 from oolong.host.digest import file_sha256
 from oolong.host.files import remove_tree
 from oolong.stops import INIT_MEMORY
+from oolong.stubs import counting
 from tests import schema
 from tests.checkout import cache_with_tools, copied_to
 from tests.e2e.conftest import BE, LE, Smoke, recipes
@@ -105,11 +106,11 @@ def test_the_results_are_what_result_json_says(smoke: Smoke, cell: str) -> None:
 @pytest.mark.parametrize(("cell", "little"), [(LE, True), (BE, False)])
 def test_the_pass_counts_real_kernels(smoke: Smoke, cell: str, little: bool) -> None:
     folder = smoke.checkout.folder / "build" / "results" / cell
-    sites = stubs.read_sites(folder / "vmlinux.o")
+    sites = counting.read_sites(folder / "vmlinux.o")
     assert sites.little is little
-    planned = stubs.plan(sites, reserve=32768)
+    planned = counting.plan(sites, reserve=32768)
     assert planned.total > 10_000
-    areas = stubs.read_areas(folder / "vmlinux")
+    areas = counting.read_areas(folder / "vmlinux")
     assert (areas.text, areas.text_end, areas.inittext) == (32768, 0, planned.inittext)
     data = {stage["stage"]: stage["data"] for stage in smoke.checkout.result(cell)["stages"]}
     assert data["boot"]["allocated"] == planned.total

@@ -4,10 +4,11 @@ from random import Random
 
 import pytest
 
-from oolong import kconfig, memory, stubs
+from oolong import kconfig, memory
 from oolong.audit import vmlinux
 from oolong.audit.image import Known
 from oolong.binary import structs
+from oolong.stubs import counting
 from tests import mutants
 from tests.e2e.conftest import BE, LE, Smoke
 from tests.mutants import Kernel, Outcome
@@ -36,7 +37,7 @@ def kernel_of(smoke: Smoke, cell: str) -> Kernel:
     laid_out = structs.load(folder["offsets"] / "offsets.json")
     image = vmlinux.read(folder["link"] / "vmlinux")
     known = Known(
-        plan=stubs.plan(stubs.read_sites(results / "vmlinux.o"), image.areas[stubs.RESERVED].stubs),
+        plan=counting.plan(counting.read_sites(results / "vmlinux.o"), image.areas[counting.RESERVED].stubs),
         config=kconfig.parse((results / ".config").read_text(), where=".config"),
         max_offset=laid_out.constant("FTRACE_MCOUNT_MAX_OFFSET"),
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from oolong import stubs
 from oolong.errors import BadInput
+from oolong.stubs import counting
 from tests import schema
 from tests.checkout import Ran
 from tests.e2e.conftest import BE, LE, Smoke
@@ -50,7 +50,7 @@ def check_without(smoke: Smoke, cell: str) -> None:
     assert "fail" not in checks.values()
     assert data_of(result, "stubs") == {"out_of_line": False}
     with pytest.raises(BadInput):
-        stubs.read_areas(smoke.checkout.folder / "build" / "results" / cell / "vmlinux")
+        counting.read_areas(smoke.checkout.folder / "build" / "results" / cell / "vmlinux")
     assert (data_of(result, "boot")["tests"], data_of(result, "boot")["skipped"]) == (14, [])
 
 

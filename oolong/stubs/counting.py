@@ -1,17 +1,12 @@
-"""Patch sites of vmlinux.o → how many stubs each area needs → the .S that reserves them (pure but for `main`).
+"""Patch sites of vmlinux.o → how many stubs each area needs → the .S that reserves them (pure).
 
-`python -m oolong.stubs` does the work of the kernel's arch/powerpc/tools/ftrace-gen-ool-stubs.sh. Each entry of a
+It does the work of the kernel's arch/powerpc/tools/ftrace-gen-ool-stubs.sh. Each entry of a
 `__patchable_function_entries` section is one relocation; the section that it targets, not a printed name, decides
 whether its stub lies in init text. Sources: that script, its Makefile and arch/powerpc/kernel/vmlinux.lds.S of
 Linux 7.3.
 """
 
-import argparse
-import gc
-import json
-import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oolong.binary import elf
-from oolong.errors import BadInput, OolongError
-from oolong.host.files import write_atomically
-from oolong.printable import printable
+from oolong.errors import BadInput
 
 ENTRIES = "__patchable_function_entries"
 # R_PPC64_ADDR64 and R_PPC_ADDR32: the address itself, as one pointer
@@ -31,7 +24,7 @@ ADDRESS = {64: ("R_PPC64_ADDR64", 38), 32: ("R_PPC_ADDR32", 1)}
 INIT = ".init.text", ".text.startup"
 EXIT = ".exit.text", ".text.exit"
 RESERVED, TEXT_END, INITTEXT = "ftrace_ool_stub_text", "ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"
-TEMPLATE = Path(__file__).parent.parent / "templates" / "vmlinux.arch.S.j2"
+TEMPLATE = Path(__file__).parents[2] / "templates" / "vmlinux.arch.S.j2"
 INSTRUCTION = 4
 FORMAT = 1
 
@@ -233,49 +226,3 @@ def _target(file: elf.ElfFile, symbol: elf.Symbol, addends: Sequence[int], what:
 def lies_in(section: str, names: Sequence[str]) -> bool:
     """Whether a section is one of `names`, or the part of one for a single function (`.init.text.foo`)."""
     return any(section == name or section.startswith(f"{name}.") for name in names)
-
-
-def main(argv: Sequence[str]) -> int:
-    """The program `python -m oolong.stubs`; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m oolong.stubs",
-        description="Count the ftrace patch sites of vmlinux.o and write the .S that reserves their stubs.",
-    )
-    parser.add_argument("vmlinux_o", metavar="vmlinux.o", type=Path, help="the kernel before its final link")
-    parser.add_argument(
-        "--reserve", type=_count, required=True, help="CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE of that kernel"
-    )
-    parser.add_argument("-o", "--output", type=Path, help="where to write the .S; without it and --json: stdout")
-    parser.add_argument("--json", action="store_true", help="write the counts to stdout as JSON")
-    options = parser.parse_args(argv)
-    try:
-        sites = read_sites(options.vmlinux_o)
-        planned = plan(sites, options.reserve)
-        if options.output:
-            write_atomically(options.output, render(planned, TEMPLATE.read_text()).encode())
-        elif not options.json:
-            sys.stdout.write(render(planned, TEMPLATE.read_text()))
-        if options.json:
-            sys.stdout.write(json.dumps(document(sites, planned), indent=2) + "\n")
-    except OolongError as error:
-        print(f"oolong.stubs: {error}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"oolong.stubs: {printable(str(options.output))}: {error.strerror}", file=sys.stderr)
-        return BadInput.exit_code
-    return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of stubs")
-    return int(text)
-
-
-if __name__ == "__main__":
-    # One file is read, then the process ends. Looking for cycles, and taking modules apart at the end, would cost a
-    # fifth of the whole time and free nothing that the end does not free.
-    gc.disable()
-    code = main(sys.argv[1:])
-    sys.stdout.flush()
-    os._exit(code)
