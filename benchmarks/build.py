@@ -17,11 +17,11 @@ from pathlib import Path
 
 from benchmarks.common import CHECKOUT, Bench, open_bench
 from oolong import kbuild
+from oolong.engine.stage import Stage
+from oolong.engine.store import Store
 from oolong.host.files import remove_tree
 from oolong.host.jobserver import makeflags, serving
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
-from oolong.stage import Stage
-from oolong.store import Store
 
 STAGES = ("configure", "compile", "stubs", "link")
 

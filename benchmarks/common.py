@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from oolong.engine.stage import Stage, StageResult
+from oolong.engine.store import Store
 from oolong.host.layout import Layout, default_cache
 from oolong.pipeline import Pipeline
 from oolong.spec.matrix import by_glob, expand
 from oolong.spec.model import Cell
 from oolong.spec.overrides import from_command_line
 from oolong.spec.pipeline_yaml import load
-from oolong.stage import Stage, StageResult
-from oolong.store import Store
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -11,11 +11,11 @@ from typing import Any
 from oolong import known
 from oolong.buildlog import causes
 from oolong.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
+from oolong.engine.stage import BLOCKED, StageResult
+from oolong.engine.stage import FAIL as STAGE_FAIL
 from oolong.known import Facts, KnownIssue
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
-from oolong.stage import BLOCKED, StageResult
-from oolong.stage import FAIL as STAGE_FAIL
 from oolong.stubs.counting import StubAreas
 
 STUB_AUDIT, GUEST_TEST = "stub-audit", "guest-test"

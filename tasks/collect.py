@@ -3,8 +3,8 @@
 import threading
 from dataclasses import dataclass, field
 
+from oolong.engine.stage import FAIL, StageResult
 from oolong.errors import BadInput, Damaged, Interrupted, Missing, OolongError
-from oolong.stage import FAIL, StageResult
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -10,9 +10,9 @@ from typing import Any
 from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
+from oolong.engine.stage import Stage, StageResult, as_json
 from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from oolong.host.files import write_json
-from oolong.stage import Stage, StageResult, as_json
 from tasks.session import current
 
 Task = dict[str, Any]

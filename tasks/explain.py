@@ -5,13 +5,13 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from oolong.engine.stage import StageResult
 from oolong.errors import BadInput, BadOutput
 from oolong.explain import listing, read, text
 from oolong.explain.function import explained
 from oolong.explain.model import Function
 from oolong.printable import printable
 from oolong.spec.model import Cell
-from oolong.stage import StageResult
 from tasks.declare import Task, collecting
 from tasks.session import current
 

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from oolong.engine.stage import FAIL
 from oolong.printable import printable, printable_lines
 from oolong.report import tables
-from oolong.stage import FAIL
 from tasks.session import Session
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from oolong.check import KNOWN
+from oolong.engine.stage import OK, Stage, StageResult
 from oolong.host.progress import Progress
 from oolong.printable import printable_lines
-from oolong.stage import OK, Stage, StageResult
 
 if TYPE_CHECKING:
     from rich.live import Live

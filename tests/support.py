@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from oolong.engine.stage import Outcome, Recipe, Stage, Work
 from oolong.host.layout import Layout
-from oolong.stage import Outcome, Recipe, Stage, Work
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEST_DATA = CHECKOUT / "tests" / "data"

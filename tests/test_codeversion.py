@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from oolong import codeversion
-from oolong.codeversion import code_digest
+from oolong.engine import code_digest as code_digests
+from oolong.engine.code_digest import code_digest
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "b.py").write_text("def thing():\n    from oolong.inner import c\n")
     (root / "inner" / "c.py").write_text("x = 1\n")
     (root / "d.py").write_text("y = 1\n")
-    monkeypatch.setattr(codeversion, "PACKAGE", root)
-    codeversion._imports.cache_clear()
+    monkeypatch.setattr(code_digests, "PACKAGE", root)
+    code_digests._imports.cache_clear()
     return root
 
 
@@ -25,7 +25,7 @@ def changed_by(package: Path, file: str, *, follow: bool = True) -> bool:
     before = code_digest(("oolong.a",), follow=follow)
     with (package / file).open("a") as stream:
         stream.write("# edited\n")
-    codeversion._imports.cache_clear()
+    code_digests._imports.cache_clear()
     return code_digest(("oolong.a",), follow=follow) != before
 
 
@@ -52,4 +52,4 @@ def test_other_files_count(package: Path, tmp_path: Path) -> None:
 
 
 def test_every_module_of_the_package_is_found() -> None:
-    assert len(code_digest(("oolong.store",))) == 64
+    assert len(code_digest(("oolong.engine.store",))) == 64

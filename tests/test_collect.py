@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from oolong.engine.stage import BLOCKED, FAIL, OK, StageResult
 from oolong.errors import BadInput, Infrastructure, Interrupted, OolongError
-from oolong.stage import BLOCKED, FAIL, OK, StageResult
 from tasks.collect import Collected
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from oolong.engine.store import Store
 from oolong.errors import Interrupted
 from oolong.host.layout import Layout
 from oolong.host.progress import Progress
-from oolong.store import Store
 from oolong.supply.gather import gather
 from tests.support import layout_in
 

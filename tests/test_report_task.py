@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from oolong.engine.stage import Outcome, Stage, StageResult
+from oolong.engine.store import Store
 from oolong.host.digest import file_sha256
 from oolong.host.layout import Layout
 from oolong.spec.model import Endian
-from oolong.stage import Outcome, Stage, StageResult
-from oolong.store import Store
 from tasks import session as sessions
 from tasks.collect import Collected
 from tasks.commandline import Request

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from oolong.engine.stage import Work
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
-from oolong.stage import Work
 from oolong.stages.inside import run
 from oolong.supply import git
 from tests.support import layout_in, silent

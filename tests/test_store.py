@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from oolong.engine.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work, failed
+from oolong.engine.store import Store
 from oolong.errors import Damaged, Infrastructure
 from oolong.host.files import remove_tree, write_atomically
-from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work, failed
-from oolong.store import Store
 from tests.support import layout_in, silent, stage_of, write_file
 
 

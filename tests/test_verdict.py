@@ -7,10 +7,10 @@ import pytest
 
 from oolong import verdict
 from oolong.check import Check
+from oolong.engine.stage import BLOCKED, FAIL, OK, Artifact, StageResult
 from oolong.known import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
-from oolong.stage import BLOCKED, FAIL, OK, Artifact, StageResult
 from oolong.stubs.counting import StubAreas
 
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}

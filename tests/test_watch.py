@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.stage import Work
+from oolong.engine.stage import Work
 from oolong.stages import boot
 from tests.support import layout_in, silent
 

@@ -10,10 +10,10 @@ from oolong.binary import elf, structs
 from oolong.binary.elf import STT_OBJECT
 from oolong.binary.structs import NOTHING, Offsets
 from oolong.check import Check, from_json
+from oolong.engine.stage import StageResult
 from oolong.errors import BadInput, BadOutput, did_you_mean
 from oolong.explain.kernel import Kernel
 from oolong.memory import Unreadable
-from oolong.stage import StageResult
 from oolong.stages.boot import MEMORY
 from oolong.stages.offsets import OFFSETS
 from oolong.verdict import AUDITS

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oolong.engine.stage import Stage, StageResult, as_json
 from oolong.host.files import remove_tree, write_json
 from oolong.report.tables import cell_document
 from oolong.spec.model import Cell
-from oolong.stage import Stage, StageResult, as_json
 
 SCHEMA = 1
 # result file -> (stage, artifact); what a stage did not come to make is left out

@@ -12,12 +12,12 @@ from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
 from oolong.binary import structs
 from oolong.check import Check, judged, none_of, skipped
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, text_of, write_json
 from oolong.host.sandbox import SRC, Mount, Sandbox
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import run
 from oolong.stages.offsets import OFFSETS

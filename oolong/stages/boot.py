@@ -14,8 +14,9 @@ from oolong.audit.vmlinux import Image, image_of
 from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.capture import Capture, Visit, points_of
-from oolong.codeversion import code_digest
 from oolong.console import Console
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.errors import BadInput, BadOutput, Infrastructure
 from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.host.digest import digest_of
@@ -23,7 +24,6 @@ from oolong.host.files import plain_file, remove_tree, text_of
 from oolong.host.sandbox import Mount, Sandbox, bwrap_argv
 from oolong.memory import Memory, Unreadable
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.stages.inside import Ran, run
 from oolong.stages.offsets import OFFSETS
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import culprits
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import text_of, write_json
 from oolong.host.progress import Progress
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
 
 TREE = "tree"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from oolong import kbuild, kconfig
 from oolong.buildlog import culprits
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of
 from oolong.host.files import text_of, write_atomically
 from oolong.host.sandbox import Mount
 from oolong.kconfig_deps import explain
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
 
 TREE, DOT_CONFIG = "tree", ".config"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from oolong import guest, kbuild
 from oolong.buildlog import culprits
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import remove_tree
 from oolong.host.sandbox import Mount
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, run
 from oolong.stages.modules import CONTENT
 

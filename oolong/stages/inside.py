@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oolong.engine.stage import StageResult, Work
 from oolong.errors import Infrastructure
 from oolong.host import process
 from oolong.host.jobserver import makeflags
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.kbuild import ccache_env
-from oolong.stage import StageResult, Work
 
 KEPT_LINES = 400
 # a whole kernel's build says a few hundred KiB

@@ -8,11 +8,11 @@ from functools import partial
 
 from oolong import kbuild
 from oolong.buildlog import culprits, post_link
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.sandbox import Mount
 from oolong.spec.model import Cell, StubPass
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.inside import build_sandbox, copy_tree, run
 
 TREE = "tree"

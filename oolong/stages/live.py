@@ -15,12 +15,12 @@ from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.binary.structs import Offsets
 from oolong.check import Check, none_of, skipped
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import text_of, write_json
 from oolong.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
 from oolong.stages.boot import MEMORY, REPORT
 from oolong.stages.offsets import OFFSETS

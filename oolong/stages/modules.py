@@ -13,12 +13,12 @@ from pathlib import Path
 
 from oolong import kbuild
 from oolong.buildlog import culprits
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.files import plain_file, remove_tree, write_json
 from oolong.host.sandbox import Mount
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

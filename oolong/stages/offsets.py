@@ -13,11 +13,11 @@ from oolong import kbuild
 from oolong.binary import dwarf
 from oolong.binary.structs import NOTHING, Offsets
 from oolong.buildlog import culprits
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
 from oolong.spec.model import Cell
-from oolong.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

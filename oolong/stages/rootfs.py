@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work
 from oolong.host.digest import digest_of
 from oolong.host.files import write_json
 from oolong.spec.lock import Lock, merge
 from oolong.spec.model import Tarball, Toolchain
-from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.unpack import unpack_tarball
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Outcome, Recipe, Stage, Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
 from oolong.host.files import remove_tree
@@ -17,7 +18,6 @@ from oolong.host.statcache import StatCache
 from oolong.spec import lock
 from oolong.spec.lock import Lock
 from oolong.spec.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
-from oolong.stage import Outcome, Recipe, Stage, Work
 from oolong.stages.inside import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified
 from oolong.supply import repository, tree

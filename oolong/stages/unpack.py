@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from oolong.engine.stage import Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.spec.model import Signature, Tarball
-from oolong.stage import Work
 from oolong.stages.inside import run
 
 # who owned a file, setuid bits and the like stay in the archive

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from functools import partial
 
 from oolong import kconfig, verdict
-from oolong.codeversion import code_digest
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, StageResult, Work
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of
 from oolong.host.files import text_of
 from oolong.known import Facts, KnownIssue
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Cell
-from oolong.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, StageResult, Work
 from oolong.stubs import counting
 from oolong.verdict import Declared
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from oolong.engine.stage import Stage
 from oolong.host import process
 from oolong.host.filelock import shared
 from oolong.host.layout import Layout
 from oolong.host.progress import Progress
-from oolong.stage import Stage
 from oolong.supply import bundle, checkout, repository
 from oolong.supply.fetch import Wanted, fetch
 from oolong.supply.mirror import mirrors

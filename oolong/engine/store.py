@@ -16,14 +16,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from oolong.engine.damage import TREES, damage
+from oolong.engine.stage import BLOCKED, FAIL, Artifact, Outcome, Stage, StageResult, Work, only
 from oolong.errors import BadOutput, Damaged, Infrastructure
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.filelock import held, held_if_free, shared
 from oolong.host.files import plain_file, remove_tree, write_atomically, write_json
 from oolong.host.layout import Layout
 from oolong.host.progress import Progress
-from oolong.intact import TREES, damage
-from oolong.stage import BLOCKED, FAIL, Artifact, Outcome, Stage, StageResult, Work, only
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
 

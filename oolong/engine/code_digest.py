@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oolong.host.digest import digest_of, file_sha256
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
 
 def code_digest(modules: Iterable[str], *, files: Iterable[Path] = (), follow: bool = True) -> str:

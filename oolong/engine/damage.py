@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from oolong.engine.stage import StageResult
 from oolong.host.digest import file_sha256
 from oolong.host.layout import Layout
 from oolong.host.statcache import Known, StatCache
-from oolong.stage import StageResult
 
 LINK, FOLDER = "link", "folder"
 # stage -> (the folder that is described, the artifact that describes it)

@@ -1,0 +1,1 @@
+"""Stages: what one is, where finished ones lie, how one is made."""
