@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import CHECKOUT, Bench, open_bench
-from oolong import kbuild
 from oolong.engine.stage import Stage
 from oolong.engine.store import Store
 from oolong.host.files import remove_tree
 from oolong.host.jobserver import makeflags, serving
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
+from oolong.kbuild import make as kbuild
 
 STAGES = ("configure", "compile", "stubs", "link")
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.common import Bench, open_bench
-from oolong import kbuild
 from oolong.host.files import write_atomically, write_json
 from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
+from oolong.kbuild import make as kbuild
 from oolong.stubs import counting
 
 

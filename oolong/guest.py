@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from oolong.host.sandbox import BUILD, SRC
-from oolong.kbuild import clang_target, is_clang, make, tool
+from oolong.kbuild.make import clang_target, is_clang, make, tool
 from oolong.spec.model import Cell
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 
-from oolong import kconfig
 from oolong.check import FAIL, KNOWN, PASS, Check
+from oolong.kbuild import config as kconfig
 
 FILE = "known-issues.yaml"
 NEW_SHOWN = 20

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from oolong import known
-from oolong.buildlog import causes
 from oolong.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
 from oolong.engine.stage import BLOCKED, StageResult
 from oolong.engine.stage import FAIL as STAGE_FAIL
+from oolong.kbuild.log import causes
 from oolong.known import Facts, KnownIssue
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from oolong import kbuild
-from oolong.buildlog import causes, culprits
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.log import causes, culprits
 from oolong.spec.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
 
 

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from oolong import kconfig
 from oolong.errors import BadInput
-from oolong.kconfig import Drift
-from oolong.kconfig_deps import explain
+from oolong.kbuild import config as kconfig
+from oolong.kbuild.config import Drift
+from oolong.kbuild.config_why import explain
 
 
 def test_a_config_is_symbols_and_values() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from oolong.buildlog import culprits
 from oolong.engine.stage import OK, Artifact, Outcome, Stage, StageResult
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of, file_sha256
+from oolong.kbuild.log import culprits
 from oolong.report import tables
 from oolong.report.results import Account, document, publish
 from oolong.spec.model import Endian

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from oolong import kconfig
 from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
-from oolong.buildlog import post_link
 from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput, OolongError
+from oolong.kbuild import config as kconfig
+from oolong.kbuild.log import post_link
 from oolong.printable import printable
 from oolong.stubs import counting
 

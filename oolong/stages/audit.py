@@ -7,7 +7,6 @@ the compiler, are run here too, since the kernel's build may not do the first an
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from oolong import kbuild, kconfig
 from oolong.audit import object, static, vmlinux
 from oolong.audit.image import Known
 from oolong.binary import structs
@@ -17,6 +16,8 @@ from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, faile
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, text_of, write_json
 from oolong.host.sandbox import SRC, Mount, Sandbox
+from oolong.kbuild import config as kconfig
+from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages import compile
 from oolong.stages.inside import run
@@ -43,7 +44,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, linked: 
             "link": linked.recipe.digest,
             "offsets": laid_out.recipe.digest,
         },
-        code=code_digest(("oolong.audit.static", "oolong.stages.audit", "oolong.kbuild")),
+        code=code_digest(("oolong.audit.static", "oolong.stages.audit", "oolong.kbuild.make")),
     )
     needs = (rootfs, source, compiled, linked, laid_out)
     return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, cell))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from oolong import console, guest, kconfig, memory, qemu
+from oolong import console, guest, memory, qemu
 from oolong.audit import probes
 from oolong.audit.survey import survey
 from oolong.audit.vmlinux import Image, image_of
@@ -22,6 +22,7 @@ from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.host.digest import digest_of
 from oolong.host.files import plain_file, remove_tree, text_of
 from oolong.host.sandbox import Mount, Sandbox, bwrap_argv
+from oolong.kbuild import config as kconfig
 from oolong.memory import Memory, Unreadable
 from oolong.spec.model import Cell
 from oolong.stages.inside import Ran, run

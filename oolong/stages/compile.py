@@ -5,11 +5,11 @@ import re
 from functools import partial
 from pathlib import Path
 
-from oolong import kbuild
-from oolong.buildlog import culprits
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import text_of, write_json
 from oolong.host.progress import Progress
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

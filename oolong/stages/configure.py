@@ -3,14 +3,15 @@
 from functools import partial
 from pathlib import Path
 
-from oolong import kbuild, kconfig
-from oolong.buildlog import culprits
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of
 from oolong.host.files import text_of, write_atomically
 from oolong.host.sandbox import Mount
-from oolong.kconfig_deps import explain
+from oolong.kbuild import config as kconfig
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.config_why import explain
+from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages.inside import build_sandbox, run
 

@@ -4,12 +4,13 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from oolong import guest, kbuild
-from oolong.buildlog import culprits
+from oolong import guest
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import remove_tree
 from oolong.host.sandbox import Mount
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages.inside import build_sandbox, run
 from oolong.stages.modules import CONTENT

@@ -13,7 +13,7 @@ from oolong.errors import Infrastructure
 from oolong.host import process
 from oolong.host.jobserver import makeflags
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
-from oolong.kbuild import ccache_env
+from oolong.kbuild.make import ccache_env
 
 KEPT_LINES = 400
 # a whole kernel's build says a few hundred KiB

@@ -6,12 +6,12 @@
 from dataclasses import dataclass
 from functools import partial
 
-from oolong import kbuild
-from oolong.buildlog import culprits, post_link
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.sandbox import Mount
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.log import culprits, post_link
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.inside import build_sandbox, copy_tree, run
 

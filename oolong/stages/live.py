@@ -6,7 +6,7 @@ It ends well whatever the checks say: the verdict judges them.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from oolong import kconfig, memory, stops
+from oolong import memory, stops
 from oolong.audit import guest, live, vmlinux
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
@@ -19,6 +19,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import text_of, write_json
+from oolong.kbuild import config as kconfig
 from oolong.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
 from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS

@@ -11,13 +11,13 @@ from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from oolong import kbuild
-from oolong.buildlog import culprits
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.files import plain_file, remove_tree, write_json
 from oolong.host.sandbox import Mount
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run

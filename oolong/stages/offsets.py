@@ -9,14 +9,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from oolong import kbuild
 from oolong.binary import dwarf
 from oolong.binary.structs import NOTHING, Offsets
-from oolong.buildlog import culprits
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
+from oolong.kbuild import make as kbuild
+from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages import compile
 from oolong.stages.inside import build_sandbox, copy_tree, run

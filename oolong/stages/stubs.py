@@ -7,12 +7,13 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from oolong import kbuild, kconfig
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import plain_file, remove_tree, text_of, write_json
 from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox
+from oolong.kbuild import config as kconfig
+from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages import compile
 from oolong.stages.inside import run

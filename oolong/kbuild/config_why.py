@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from oolong.kconfig import NOT_SET, Drift
+from oolong.kbuild.config import NOT_SET, Drift
 
 DEPTH = 4
 TOKEN = re.compile(r"\$\(.*\)|&&|\|\||!=|[!()=<>]+|\"[^\"]*\"|[\w.-]+")

@@ -1,0 +1,1 @@
+"""The kernel's own build: command lines, configurations, logs."""
