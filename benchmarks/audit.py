@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import open_bench
-from oolong import memory
 from oolong.audit import guest, live, object, static, survey, vmlinux
 from oolong.audit.image import Known
 from oolong.audit.state import Live
 from oolong.binary import structs
 from oolong.kbuild import config as kconfig
+from oolong.machine import memory
 
 
 def main(argv: Sequence[str]) -> int:

@@ -33,7 +33,7 @@
 #define REPORT "/dev/hvc1"
 #define STACK_TRACER "/proc/sys/kernel/stack_tracer_enabled"
 
-// The points at which the host may stop the machine and look at its memory: oolong/stops.py has the same names.
+// The points at which the host may stop the machine and look at its memory: oolong/machine/stops.py has the same names.
 enum point { OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH, QUIET };
 static const char *const points[] = {
 	[OFF] = "off", [ONE] = "one", [ALL] = "all", [MODULE] = "module", [GRAPH] = "graph", [KPROBE] = "kprobe",

@@ -8,11 +8,12 @@ source ─┘                       ├─ modules ─ initramfs ─┘
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from oolong import guest, knownfile
+from oolong import knownfile
 from oolong.engine.stage import Stage
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.known import KnownIssue
+from oolong.machine import guest
 from oolong.spec import lock
 from oolong.spec.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stages import (

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oolong import memory
 from oolong.audit import image, object, probes, vmlinux
 from oolong.audit.image import Known
 from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
+from oolong.machine import memory
 from oolong.stubs import counting
 from tests.support import TEST_DATA
 

@@ -14,8 +14,8 @@ from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Image
 from oolong.binary import powerpc
 from oolong.binary.structs import Field, Offsets, Struct
-from oolong.memory import PAGE, Snapshot
-from oolong.stops import INIT_MEMORY
+from oolong.machine.memory import PAGE, Snapshot
+from oolong.machine.stops import INIT_MEMORY
 from tests.support import TEST_DATA
 
 OBJECTS = TEST_DATA / "objects"

@@ -24,8 +24,8 @@ from oolong.binary import powerpc
 from oolong.binary.structs import Offsets
 from oolong.check import FAIL, PASS, Check
 from oolong.errors import BadOutput
-from oolong.memory import PAGE, Snapshot, Unreadable
-from oolong.stops import ALL, INIT_MEMORY, KPROBE, MODULE, OFF, ONE, QUIET
+from oolong.machine.memory import PAGE, Snapshot, Unreadable
+from oolong.machine.stops import ALL, INIT_MEMORY, KPROBE, MODULE, OFF, ONE, QUIET
 
 WILD = 0xC00F_FFFF_DEAD_0000
 STUB_WORDS = 4

@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from oolong import guest, qemu, stops
+from oolong.machine import guest, qemu, stops
 from oolong.spec.model import Endian, Machine
 from oolong.stages.modules import depends
 from tests.support import CHECKOUT

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from oolong.binary.elf import Symbol
-from oolong.capture import Capture, Points, entry_of, name_of, request
 from oolong.errors import Infrastructure
-from oolong.memory import PAGE, Memory, Unreadable
-from oolong.stops import INIT_MEMORY, NAMES, NUMBER, OFF, ONE
+from oolong.machine.capture import Capture, Points, entry_of, name_of, request
+from oolong.machine.memory import PAGE, Memory, Unreadable
+from oolong.machine.stops import INIT_MEMORY, NAMES, NUMBER, OFF, ONE
 
 RAM = 1 << 20
 LINEAR, MODULE = 0xC000000000004000, 0xC008000000010000

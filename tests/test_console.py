@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oolong import console
+from oolong.machine import console
 from tests.support import TEST_DATA
 
 DATA = TEST_DATA / "console"

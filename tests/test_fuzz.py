@@ -13,13 +13,13 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oolong import memory
 from oolong.audit import __main__ as program
 from oolong.audit import guest, vmlinux
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey
 from oolong.binary import elf, structs
 from oolong.errors import BadInput
+from oolong.machine import memory
 from tests import fuzz
 from tests.fuzz import EXTREMES, OBJECTS, READERS
 from tests.support import CHECKOUT

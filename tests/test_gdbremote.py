@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from oolong.errors import Infrastructure
-from oolong.gdbremote import ATTEMPTS, LARGEST, Debugger, Gone, Stop
+from oolong.machine.gdbremote import ATTEMPTS, LARGEST, Debugger, Gone, Stop
 
 
 @pytest.fixture

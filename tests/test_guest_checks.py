@@ -9,7 +9,7 @@ from oolong.audit.guest import Enabled, Told
 from oolong.audit.state import Live
 from oolong.audit.survey import Record
 from oolong.check import FAIL, PASS, SKIP, Check
-from oolong.stops import ALL, KPROBE, MODULE, OFF, ONE, QUIET
+from oolong.machine.stops import ALL, KPROBE, MODULE, OFF, ONE, QUIET
 from tests.guests import DISABLED, ENABLED, Guest, Loaded, Tracer, image_of, ip_of, live_of
 
 CONFIG = {"KPROBES_ON_FTRACE": "y"}

@@ -14,7 +14,7 @@ from oolong.audit.vmlinux import Image
 from oolong.binary import powerpc
 from oolong.binary.structs import NOTHING
 from oolong.check import FAIL, PASS, SKIP, Check
-from oolong.stops import ALL, DIRECT, INIT_MEMORY, KPROBE, LIVEPATCH, MODULE, OFF, ONE, QUIET
+from oolong.machine.stops import ALL, DIRECT, INIT_MEMORY, KPROBE, LIVEPATCH, MODULE, OFF, ONE, QUIET
 from tests import guests
 from tests.guests import (
     CALL_OPS,

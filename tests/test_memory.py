@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from oolong import memory
 from oolong.errors import BadInput
-from oolong.memory import PAGE, Recording, Snapshot, Unreadable
+from oolong.machine import memory
+from oolong.machine.memory import PAGE, Recording, Snapshot, Unreadable
 
 FIRST, SECOND = bytes(range(256)) * (PAGE // 256), b"\xa5" * PAGE
 HIGH = 0xC000_0000_0000_0000

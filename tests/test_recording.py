@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from oolong import memory
-from oolong.memory import LARGEST_READ, PAGE, Recording, Snapshot, Unreadable
+from oolong.machine import memory
+from oolong.machine.memory import LARGEST_READ, PAGE, Recording, Snapshot, Unreadable
 
 BASE = 0xC000000000010000
 

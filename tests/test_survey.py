@@ -8,8 +8,8 @@ import pytest
 from oolong.audit.survey import LARGEST_MODULE, MOST, MOST_BITS, Record, survey
 from oolong.binary.structs import NOTHING, Field, Offsets, Struct
 from oolong.errors import BadOutput
-from oolong.memory import Unreadable
-from oolong.stops import ALL, INIT_MEMORY, MODULE, OFF
+from oolong.machine.memory import Unreadable
+from oolong.machine.stops import ALL, INIT_MEMORY, MODULE, OFF
 from tests.guests import (
     CALL_OPS,
     CALL_OPS_EN,

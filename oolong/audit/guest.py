@@ -15,7 +15,7 @@ from oolong.audit.state import Live
 from oolong.audit.survey import Record, Survey
 from oolong.audit.vmlinux import Image
 from oolong.check import Check, judged, none_of, skipped
-from oolong.stops import KPROBE, OFF, QUIET
+from oolong.machine.stops import KPROBE, OFF, QUIET
 
 AVAILABLE, WITH_ADDRESSES, TOTAL = (
     "available_filter_functions",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from oolong.audit.state import MAX_OFFSET, Live, over, told_of_all
 from oolong.audit.survey import Survey
 from oolong.check import Check, none_of, skipped
-from oolong.stops import INIT_MEMORY, OFF, QUIET
+from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
 
 # at these nothing is traced
 SILENT = INIT_MEMORY, OFF, QUIET

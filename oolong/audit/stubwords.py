@@ -13,7 +13,7 @@ from oolong.audit.survey import Module, Record, Survey
 from oolong.audit.vmlinux import CALLERS
 from oolong.binary import powerpc
 from oolong.check import Check, none_of, skipped
-from oolong.stops import INIT_MEMORY, OFF, QUIET
+from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
 
 
 def checks(live: Live) -> Iterator[Check]:

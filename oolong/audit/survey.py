@@ -16,8 +16,8 @@ from typing import NamedTuple
 from oolong.audit.vmlinux import Code, Image, Range
 from oolong.binary.structs import Offsets
 from oolong.errors import BadOutput
-from oolong.memory import Memory
-from oolong.stops import INIT_MEMORY
+from oolong.machine.memory import Memory
+from oolong.machine.stops import INIT_MEMORY
 
 RECORDS, OPS, LAST_OPS, MODULES = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "modules"
 # more records, ops, modules or entries of a hash than this no kernel has; nor buckets of a hash than a power of two

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from oolong import memory
 from oolong.audit.survey import Survey, survey
 from oolong.audit.vmlinux import Function, Image, image_of
 from oolong.binary import elf, structs
@@ -13,7 +12,8 @@ from oolong.check import Check, from_json
 from oolong.engine.stage import StageResult
 from oolong.errors import BadInput, BadOutput, did_you_mean
 from oolong.explain.kernel import Kernel
-from oolong.memory import Unreadable
+from oolong.machine import memory
+from oolong.machine.memory import Unreadable
 from oolong.stages.boot import MEMORY
 from oolong.stages.offsets import OFFSETS
 from oolong.verdict import AUDITS

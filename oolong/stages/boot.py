@@ -7,14 +7,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from oolong import console, guest, memory, qemu
 from oolong.audit import probes
 from oolong.audit.survey import survey
 from oolong.audit.vmlinux import Image, image_of
 from oolong.binary import structs
 from oolong.binary.elf import opened
-from oolong.capture import Capture, Visit, points_of
-from oolong.console import Console
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.errors import BadInput, BadOutput, Infrastructure
@@ -23,7 +20,10 @@ from oolong.host.digest import digest_of
 from oolong.host.files import plain_file, remove_tree, text_of
 from oolong.host.sandbox import Mount, Sandbox, bwrap_argv
 from oolong.kbuild import config as kconfig
-from oolong.memory import Memory, Unreadable
+from oolong.machine import console, guest, memory, qemu
+from oolong.machine.capture import Capture, Visit, points_of
+from oolong.machine.console import Console
+from oolong.machine.memory import Memory, Unreadable
 from oolong.spec.model import Cell
 from oolong.stages.inside import Ran, run
 from oolong.stages.offsets import OFFSETS
@@ -47,14 +47,14 @@ CODE = (
     "oolong.audit.probes",
     "oolong.audit.survey",
     "oolong.audit.vmlinux",
-    "oolong.capture",
-    "oolong.console",
+    "oolong.machine.capture",
+    "oolong.machine.console",
     "oolong.host.cputime",
     "oolong.binary.elf",
-    "oolong.gdbremote",
-    "oolong.memory",
-    "oolong.qmp",
-    "oolong.stops",
+    "oolong.machine.gdbremote",
+    "oolong.machine.memory",
+    "oolong.machine.qmp",
+    "oolong.machine.stops",
 )
 
 

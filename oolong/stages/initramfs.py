@@ -4,13 +4,13 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from oolong import guest
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.host.files import remove_tree
 from oolong.host.sandbox import Mount
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits
+from oolong.machine import guest
 from oolong.spec.model import Cell
 from oolong.stages.inside import build_sandbox, run
 from oolong.stages.modules import CONTENT
@@ -32,7 +32,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
             "init": hashlib.sha256(init).hexdigest(),
             **({"modules": modules.recipe.digest} if modules else {}),
         },
-        code=code_digest(("oolong.guest",), follow=False),
+        code=code_digest(("oolong.machine.guest",), follow=False),
     )
     return Stage(
         subject=cell.name,

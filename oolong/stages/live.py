@@ -6,7 +6,6 @@ It ends well whatever the checks say: the verdict judges them.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from oolong import memory, stops
 from oolong.audit import guest, live, vmlinux
 from oolong.audit.state import Live
 from oolong.audit.survey import Survey, survey
@@ -20,7 +19,8 @@ from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput
 from oolong.host.files import text_of, write_json
 from oolong.kbuild import config as kconfig
-from oolong.memory import Snapshot, Unreadable
+from oolong.machine import memory, stops
+from oolong.machine.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
 from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
 from oolong.stages.boot import MEMORY, REPORT

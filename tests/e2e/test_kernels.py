@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from oolong import memory
 from oolong.binary import elf, powerpc
 from oolong.host.digest import file_sha256
 from oolong.host.files import remove_tree
-from oolong.stops import INIT_MEMORY
+from oolong.machine import memory
+from oolong.machine.stops import INIT_MEMORY
 from oolong.stubs import counting
 from tests import schema
 from tests.checkout import cache_with_tools, copied_to

@@ -4,11 +4,11 @@ from random import Random
 
 import pytest
 
-from oolong import memory
 from oolong.audit import vmlinux
 from oolong.audit.image import Known
 from oolong.binary import structs
 from oolong.kbuild import config as kconfig
+from oolong.machine import memory
 from oolong.stubs import counting
 from tests import mutants
 from tests.e2e.conftest import BE, LE, Smoke

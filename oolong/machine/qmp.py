@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 
 from oolong.errors import Infrastructure
-from oolong.gdbremote import REPLY_SECONDS, Gone
+from oolong.machine.gdbremote import REPLY_SECONDS, Gone
 
 # its messages would go to stderr; what matters of them comes as exceptions
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())

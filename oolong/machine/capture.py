@@ -1,4 +1,4 @@
-"""Stops a running guest at the points of oolong.stops, and keeps the memory that is looked at while it stands still.
+"""Stops a running guest at the points of oolong.machine.stops, and keeps the memory that is read at each of them.
 
 A thread of its own beside the one that waits for QEMU: breakpoints through QEMU's debugger, memory through its
 monitor, which writes it to files of a folder that both sides see.
@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 
 from oolong.binary.elf import ElfFile, Symbol
-from oolong.gdbremote import Debugger, Gone, Stop
 from oolong.host.files import plain_file
-from oolong.memory import Memory, Recording, Snapshot, Unreadable
-from oolong.qmp import Monitor, Refused
-from oolong.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
+from oolong.machine.gdbremote import Debugger, Gone, Stop
+from oolong.machine.memory import Memory, Recording, Snapshot, Unreadable
+from oolong.machine.qmp import Monitor, Refused
+from oolong.machine.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
 
 # arch/powerpc/include/asm/book3s/64/radix.h, page.h: the map of all memory, and what of its addresses is physical
 LINEAR_START, LINEAR_END, PHYSICAL = 0xC000000000000000, 0xC008000000000000, 0x0FFFFFFFFFFFFFFF

@@ -1,0 +1,1 @@
+"""A running kernel: QEMU, its monitor and debugger, the console, the memory, the guest."""
