@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import open_bench
-from oolong.audit import guest, live, object, static, survey, vmlinux
-from oolong.audit.image import Known
-from oolong.audit.state import Live
+from oolong.audit import guest_checks, live_checks, object, static_checks, survey
+from oolong.audit import image as vmlinux
+from oolong.audit.image_checks import Known
+from oolong.audit.live_state import Live
 from oolong.binary import structs
 from oolong.kbuild import config as kconfig
 from oolong.machine import memory
@@ -40,9 +41,9 @@ def main(argv: Sequence[str]) -> int:
         laid_out = structs.load(bench.folder("offsets") / "offsets.json")
         stops = [survey.survey(one.name, one, image, laid_out) for one in memory.load(booted / "memory")]
         seen = Live(image, laid_out, stops)
-        said = guest.told((booted / "guest-report").read_text(errors="replace"), {}, config)
-        list(live.checks(seen, due=None))
-        list(guest.checks(seen, said))
+        said = guest_checks.told((booted / "guest-report").read_text(errors="replace"), {}, config)
+        list(live_checks.checks(seen, due=None))
+        list(guest_checks.checks(seen, said))
 
     print(f"live and guest checks, all stops   {_least(examine, options.repeat):.2f} s")
     return 0
@@ -51,7 +52,9 @@ def main(argv: Sequence[str]) -> int:
 def _static(vmlinux_o: Path, linked: Path, repeat: int) -> None:
     sites = len(vmlinux.read(linked).sites)
     reading = _least(lambda: (vmlinux_o.read_bytes(), linked.read_bytes()), repeat)
-    inside = _least(lambda: static.checks(object.read(vmlinux_o), vmlinux.read(linked), Known(), source=None), repeat)
+    inside = _least(
+        lambda: static_checks.checks(object.read(vmlinux_o), vmlinux.read(linked), Known(), source=None), repeat
+    )
     program = _least(
         lambda: subprocess.run(
             [sys.executable, "-m", "oolong.audit", str(vmlinux_o), str(linked)], stdout=subprocess.DEVNULL, check=False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 
-from oolong.check import FAIL, KNOWN, PASS, Check
+from oolong.audit.check import FAIL, KNOWN, PASS, Check
 from oolong.kbuild import config as kconfig
 
 FILE = "known-issues.yaml"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from oolong import known
-from oolong.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
+from oolong.audit.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
 from oolong.engine.stage import BLOCKED, StageResult
 from oolong.engine.stage import FAIL as STAGE_FAIL
 from oolong.kbuild.log import causes

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from oolong.check import KNOWN
+from oolong.audit.check import KNOWN
 from oolong.engine.stage import OK, Stage, StageResult
 from oolong.host.progress import Progress
 from oolong.printable import printable_lines

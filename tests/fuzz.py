@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from oolong.audit import image, object, probes, vmlinux
-from oolong.audit.image import Known
+from oolong.audit import image as vmlinux
+from oolong.audit import image_checks, object, probes
+from oolong.audit.image_checks import Known
 from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
 from oolong.machine import memory
@@ -38,7 +39,7 @@ TABLES = {2: (24, SYMBOL), 4: (24, RELOCATION)}
 
 def read_image(path: Path) -> None:
     kernel = vmlinux.read(path)
-    list(image.checks(kernel, Known(config={"KPROBES_ON_FTRACE": "y"})))
+    list(image_checks.checks(kernel, Known(config={"KPROBES_ON_FTRACE": "y"})))
     probes.probes(kernel)
 
 

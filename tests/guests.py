@@ -7,11 +7,11 @@ which is read can have been known without the offsets.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from oolong.audit import vmlinux
+from oolong.audit import image as vmlinux
 from oolong.audit.allocation import allocate
-from oolong.audit.state import Live
+from oolong.audit.image import Image
+from oolong.audit.live_state import Live
 from oolong.audit.survey import Survey, survey
-from oolong.audit.vmlinux import Image
 from oolong.binary import powerpc
 from oolong.binary.structs import Field, Offsets, Struct
 from oolong.machine.memory import PAGE, Snapshot

@@ -13,16 +13,15 @@ from itertools import chain, cycle
 from random import Random
 from typing import NamedTuple
 
-from oolong.audit import image as image_checks
-from oolong.audit import live as live_checks
+from oolong.audit import image_checks, live_checks
 from oolong.audit.allocation import Stub
-from oolong.audit.image import Known
-from oolong.audit.state import LIST_OPS, NOP_OPS, Live
+from oolong.audit.check import FAIL, PASS, Check
+from oolong.audit.image import CALLERS, POINTER, RELATIVE, Function, Image
+from oolong.audit.image_checks import Known
+from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live
 from oolong.audit.survey import MODULES, OPS, RECORDS, Module, Ops, Record, Survey, survey
-from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, Function, Image
 from oolong.binary import powerpc
 from oolong.binary.structs import Offsets
-from oolong.check import FAIL, PASS, Check
 from oolong.errors import BadOutput
 from oolong.machine.memory import PAGE, Snapshot, Unreadable
 from oolong.machine.stops import ALL, INIT_MEMORY, KPROBE, MODULE, OFF, ONE, QUIET

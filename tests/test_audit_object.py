@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from oolong.audit import object
-from oolong.check import FAIL, PASS, SKIP, Check
+from oolong.audit.check import FAIL, PASS, SKIP, Check
 from oolong.errors import BadInput
 from oolong.stubs import counting
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from oolong.audit.check import Check
+from oolong.audit.image import Area, Code, Function, Image, Range
 from oolong.audit.survey import Ops, Record, Survey
-from oolong.audit.vmlinux import Area, Code, Function, Image, Range
 from oolong.binary import powerpc
 from oolong.binary.structs import Offsets
-from oolong.check import Check
 from oolong.explain import listing
 from oolong.explain.function import INIT, NO_SITE, OFF, explained
 from oolong.explain.kernel import Kernel

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oolong.audit import __main__ as program
-from oolong.audit import guest, vmlinux
-from oolong.audit.state import Live
+from oolong.audit import guest_checks
+from oolong.audit import image as vmlinux
+from oolong.audit.live_state import Live
 from oolong.audit.survey import Survey
 from oolong.binary import elf, structs
 from oolong.errors import BadInput
@@ -133,11 +134,13 @@ LINES = st.one_of(
     st.sampled_from(
         [
             f"== {name}@{stop}"
-            for name in (guest.TOTAL, guest.ENABLED, guest.TOUCHED)
+            for name in (guest_checks.TOTAL, guest_checks.ENABLED, guest_checks.TOUCHED)
             for stop in ("off", "all", "off-again")
         ]
     ),
-    st.sampled_from([f"== {name}" for name in (guest.AVAILABLE, guest.WITH_ADDRESSES, guest.PROBES)]),
+    st.sampled_from(
+        [f"== {name}" for name in (guest_checks.AVAILABLE, guest_checks.WITH_ADDRESSES, guest_checks.PROBES)]
+    ),
     st.from_regex(r"count \d{1,5000}", fullmatch=True),
     st.from_regex(r"[a-z_]{1,8}( \[[a-z]{1,4}\])? ?\(\d{1,5000}\) [RIDOM ]{0,9}", fullmatch=True),
     st.from_regex(r"[0-9a-f]{1,40} [a-z_]{1,8}", fullmatch=True),
@@ -151,16 +154,20 @@ def test_whatever_a_guest_says_is_checked(report: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
     seen = Live(image, structs.NOTHING, [found])
-    assert [one.name for one in guest.checks(seen, guest.told(report, {}, CONFIG))] == list(guest.NAMES)
+    assert [one.name for one in guest_checks.checks(seen, guest_checks.told(report, {}, CONFIG))] == list(
+        guest_checks.NAMES
+    )
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "1" * 10])
 def test_a_number_without_end_is_no_count(digits: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
     found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
-    report = f"== {guest.TOTAL}@off\n{digits} pages\n== {guest.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
+    enabled = f"== {guest_checks.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
+    report = f"== {guest_checks.TOTAL}@off\n{digits} pages\n{enabled}"
     done = {
-        one.name: one for one in guest.checks(Live(image, structs.NOTHING, [found]), guest.told(report, {}, CONFIG))
+        one.name: one
+        for one in guest_checks.checks(Live(image, structs.NOTHING, [found]), guest_checks.told(report, {}, CONFIG))
     }
     assert done["guest.total"].victims == ("off",)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.audit import guest, live
+from oolong.audit import guest_checks, live_checks
 from tests import schema, test_audit_image, test_audit_object
 from tests.checkout import Checkout, Ran, fake_kernel
 
@@ -34,8 +34,8 @@ PASSED = (
 )
 SKIPPED = (
     "config.out-of-line-probe",
-    *live.NAMES,
-    *(name for name in guest.NAMES if name != "guest.allocated"),
+    *live_checks.NAMES,
+    *(name for name in guest_checks.NAMES if name != "guest.allocated"),
 )
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from oolong.audit import guest
-from oolong.audit.guest import Enabled, Told
-from oolong.audit.state import Live
+from oolong.audit import guest_checks
+from oolong.audit.check import FAIL, PASS, SKIP, Check
+from oolong.audit.guest_checks import Enabled, Told
+from oolong.audit.live_state import Live
 from oolong.audit.survey import Record
-from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.machine.stops import ALL, KPROBE, MODULE, OFF, ONE, QUIET
 from tests.guests import DISABLED, ENABLED, Guest, Loaded, Tracer, image_of, ip_of, live_of
 
@@ -62,18 +62,18 @@ def live_and_told(little: bool = True) -> tuple[Live, Told]:
         Guest(image, KPROBE, [Tracer(traced=frozenset({places["with_toc"]}), regs=True)]),
         Guest(image, QUIET),
     )
-    return seen, guest.told(REPORT.format(**places, dead=dead), {"allocated": 5}, CONFIG)
+    return seen, guest_checks.told(REPORT.format(**places, dead=dead), {"allocated": 5}, CONFIG)
 
 
 def done(seen: Live, said: Told) -> dict[str, Check]:
-    return {check.name: check for check in guest.checks(seen, said)}
+    return {check.name: check for check in guest_checks.checks(seen, said)}
 
 
 @pytest.mark.parametrize("little", [True, False], ids=["le", "be"])
 def test_a_guest_that_tells_the_truth_passes(little: bool) -> None:
     checks = done(*live_and_told(little))
     assert [(one.name, one.evidence) for one in checks.values() if one.status != PASS] == []
-    assert tuple(checks) == guest.NAMES
+    assert tuple(checks) == guest_checks.NAMES
 
 
 def test_lines_of_the_list_of_enabled_functions_are_read() -> None:
@@ -85,7 +85,7 @@ def test_lines_of_the_list_of_enabled_functions_are_read() -> None:
 
 
 def test_a_terminal_ends_lines_in_its_own_way() -> None:
-    assert guest.sections("lost\n== a\r\none\r\n\r\n== b \n") == {"a": ["one"], "b": []}
+    assert guest_checks.sections("lost\n== a\r\none\r\n\r\n== b \n") == {"a": ["one"], "b": []}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_is_not_so_is_found(check: str, before: str, after: str, victims: t
     places = {name: ip_of(seen.image, name) for name in ("plain_one", "with_toc", "with_toc_too")}
     dead = next(site.ip for site in seen.image.sites if site.function is None)
     assert before in REPORT
-    said = guest.told(REPORT.replace(before, after).format(**places, dead=dead), {"allocated": 5}, CONFIG)
+    said = guest_checks.told(REPORT.replace(before, after).format(**places, dead=dead), {"allocated": 5}, CONFIG)
     failed = done(seen, said)[check]
     assert (failed.status, failed.victims) == (FAIL, victims)
 
@@ -127,7 +127,9 @@ def test_a_function_is_listed_twice_if_two_places_have_its_name() -> None:
     seen, said = live_and_told()
     start = ip_of(seen.image, "plain_one")
     lines = [f"{start:x} plain_one", f"{start + 4:x} plain_one", "not an address", "zz plain_one"]
-    failed = guest.listed_once(seen.image, replace(said, sections={**said.sections, guest.WITH_ADDRESSES: lines}))
+    failed = guest_checks.listed_once(
+        seen.image, replace(said, sections={**said.sections, guest_checks.WITH_ADDRESSES: lines})
+    )
     assert (failed.status, failed.victims) == (FAIL, ("plain_one",))
     assert "+0x0, +0x4" in failed.evidence
 
@@ -158,12 +160,12 @@ def test_a_kprobe_that_uses_no_registers_is_none() -> None:
 @pytest.mark.parametrize(
     ("check", "section"),
     [
-        ("guest.total", guest.TOTAL),
-        ("guest.available", guest.AVAILABLE),
-        ("guest.listed-once", guest.WITH_ADDRESSES),
-        ("guest.enabled", guest.ENABLED),
-        ("guest.touched", guest.TOUCHED),
-        ("guest.kprobe-location", guest.PROBES),
+        ("guest.total", guest_checks.TOTAL),
+        ("guest.available", guest_checks.AVAILABLE),
+        ("guest.listed-once", guest_checks.WITH_ADDRESSES),
+        ("guest.enabled", guest_checks.ENABLED),
+        ("guest.touched", guest_checks.TOUCHED),
+        ("guest.kprobe-location", guest_checks.PROBES),
     ],
 )
 def test_what_the_guest_did_not_report_is_skipped(check: str, section: str) -> None:

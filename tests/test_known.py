@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from oolong import knownfile
-from oolong.check import FAIL, KNOWN, PASS, SKIP, Check, skipped
+from oolong.audit.check import FAIL, KNOWN, PASS, SKIP, Check, skipped
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.known import Applied, AtMost, Bound, Facts, KnownIssue, Names, Whole, apply

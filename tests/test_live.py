@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from oolong.audit import live
-from oolong.audit.state import Flags, Live
+from oolong.audit import live_checks
+from oolong.audit.check import FAIL, PASS, SKIP, Check
+from oolong.audit.image import Image
+from oolong.audit.live_state import Flags, Live
 from oolong.audit.survey import Module, Record, Survey
-from oolong.audit.vmlinux import Image
 from oolong.binary import powerpc
 from oolong.binary.structs import NOTHING
-from oolong.check import FAIL, PASS, SKIP, Check
 from oolong.machine.stops import ALL, DIRECT, INIT_MEMORY, KPROBE, LIVEPATCH, MODULE, OFF, ONE, QUIET
 from tests import guests
 from tests.guests import (
@@ -66,16 +66,16 @@ def all_stops(image: Image) -> Live:
 
 
 def failed(seen: Live, due: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-    return {check.name: check.victims for check in live.checks(seen, due=due) if check.status == FAIL}
+    return {check.name: check.victims for check in live_checks.checks(seen, due=due) if check.status == FAIL}
 
 
 @BOTH
 @pytest.mark.parametrize("stub_size", [24, 16])
 @pytest.mark.parametrize("dead", [False, True], ids=["alive", "dead"])
 def test_a_guest_that_is_as_it_must_be_passes(little: bool, stub_size: int, dead: bool) -> None:
-    checks = list(live.checks(all_stops(image_of(little, stub_size=stub_size, dead=dead)), due=STOPS))
+    checks = list(live_checks.checks(all_stops(image_of(little, stub_size=stub_size, dead=dead)), due=STOPS))
     assert [(check.name, check.evidence) for check in checks if check.status != PASS] == []
-    assert tuple(check.name for check in checks) == live.NAMES
+    assert tuple(check.name for check in checks) == live_checks.NAMES
 
 
 def test_stubs_without_a_pointer_are_next_to_each_other() -> None:
@@ -324,7 +324,7 @@ def test_without_the_first_and_the_last_stop_nothing_is_compared() -> None:
 
 
 def by_name(seen: Live) -> dict[str, Check]:
-    return {check.name: check for check in live.checks(seen, due=())}
+    return {check.name: check for check in live_checks.checks(seen, due=())}
 
 
 def test_where_no_module_is_loaded_none_is_checked() -> None:
@@ -386,7 +386,9 @@ def test_a_stub_that_can_reach_nothing_can_not_be_right() -> None:
 
 
 def test_checks_of_a_kernel_that_was_not_looked_at_are_skipped() -> None:
-    assert [(one.name, one.status) for one in live.skipped_all("why")] == [(name, SKIP) for name in live.NAMES]
+    assert [(one.name, one.status) for one in live_checks.skipped_all("why")] == [
+        (name, SKIP) for name in live_checks.NAMES
+    ]
 
 
 def test_places_are_told_by_function_by_module_or_by_address() -> None:

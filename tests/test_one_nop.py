@@ -3,8 +3,8 @@
 import pytest
 
 from oolong.audit import object
+from oolong.audit.check import FAIL, PASS
 from oolong.binary import powerpc
-from oolong.check import FAIL, PASS
 from tests.support import TEST_DATA
 
 OBJECTS = TEST_DATA / "objects"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from oolong.audit.__main__ import described as described_checks
+from oolong.audit.check import Check
 from oolong.binary.disassembly import Line
-from oolong.check import Check
 from oolong.errors import BadInput, Infrastructure
 from oolong.explain.model import Function
 from oolong.explain.text import described

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from oolong import verdict
-from oolong.check import Check
+from oolong.audit.check import Check
 from oolong.engine.stage import BLOCKED, FAIL, OK, Artifact, StageResult
 from oolong.known import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 from oolong.spec.lock import Recorded

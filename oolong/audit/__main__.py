@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from oolong.audit import object, static, vmlinux
-from oolong.audit.image import Known
-from oolong.check import FAIL, PASS, SKIP, Check
+from oolong.audit import image as vmlinux
+from oolong.audit import object, static_checks
+from oolong.audit.check import FAIL, PASS, SKIP, Check
+from oolong.audit.image_checks import Known
 from oolong.errors import BadInput, OolongError
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.log import post_link
@@ -38,7 +39,7 @@ def audit(
         post_link=frozenset(post_link(_text(log))) if log else None,
     )
     counts = counting.counts_in(_text(source)) if source else None
-    return static.checks(object.read(vmlinux_o), vmlinux.read(linked), known, source=counts)
+    return static_checks.checks(object.read(vmlinux_o), vmlinux.read(linked), known, source=counts)
 
 
 def described(checks: Iterable[Check]) -> str:

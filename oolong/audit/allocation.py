@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from oolong.audit.vmlinux import CALLERS, TRAMPOLINES, Area, Image
+from oolong.audit.image import CALLERS, TRAMPOLINES, Area, Image
 from oolong.binary import powerpc
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END
 

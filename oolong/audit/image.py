@@ -1,365 +1,333 @@
-"""The checks of a linked kernel: its table of patch sites, its stub areas, what the kernel makes of both (pure).
+"""A linked kernel as the audit sees it: code words, functions, the table of patch sites, the stub areas.
 
-Each check is explained in docs/audit.md.
+Everything is read once, into plain values; the checks of oolong.audit.image_checks are functions of them. Sources:
+64-bit ELF V2 ABI for Power; include/asm-generic/vmlinux.lds.h and arch/powerpc/kernel/vmlinux.lds.S of Linux 7.3.
 """
 
-from bisect import bisect_left, bisect_right
+import re
+from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
-from oolong.audit.allocation import Allocation, allocate, out_of_reach
-from oolong.audit.vmlinux import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Function, Image
-from oolong.binary import powerpc
-from oolong.check import Check, judged, none_of, skipped
-from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
+from oolong.binary import elf, powerpc
+from oolong.errors import BadInput
+from oolong.stubs import counting
 
-# what struct ftrace_ool_stub has been: with the pointer to the ops (CALL_OPS), and in the releases before it
-STUB_SIZES = 24, 16
-# how far after a function's symbol a kprobe looks for its patch site, both ends included
-# (kprobe_lookup_name, arch/powerpc/kernel/kprobes.c)
-KPROBE_WINDOW = 16
-# FTRACE_MCOUNT_MAX_OFFSET, arch/powerpc/include/asm/ftrace.h, where the kernel's build does not say
-MAX_OFFSET = 16
-# arch/powerpc/tools/ftrace_check.sh
-CALLER_REACH, TRAMPOLINE_REACH = 0x2000000, 0x4000000
-# mflr r0, and std r0,16(r1), which gcc 5 puts after it
-PROLOGUES = (powerpc.MFLR_R0,), (powerpc.MFLR_R0, 0xF8010010)
-OUT_OF_LINE_ONLY = (
-    "image.stub-size",
-    "image.stub-areas",
-    "image.stub-counts",
-    "image.stub-allocation",
-    "image.branch-range",
-)
-SHOULD_RUN = {"CHKHEAD": "PPC64", "CHKREL": "RELOCATABLE", "CHKFTRC": "FUNCTION_TRACER"}
-# why what is about stubs does not apply
-OFF = "out-of-line ftrace is off in this kernel"
-DEAD_CODE = "LD_DEAD_CODE_DATA_ELIMINATION"
+RELATIVE = 22
+POINTER = 8
+SITES_START, SITES_END = "__start_mcount_loc", "__stop_mcount_loc"
+AREAS = counting.RESERVED, counting.TEXT_END, counting.INITTEXT
+CALLERS = "ftrace_caller", "ftrace_regs_caller"
+TRAMPOLINES = "ftrace_tramp_text", "ftrace_tramp_init"
+BOUNDS = "_stext", "_etext", "_sinittext", "_einittext"
+# what ftrace keeps its records and its ops in (kernel/trace/ftrace.c), and the list of modules
+STATE = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "ftrace_nop_ops", "ftrace_list_ops", "modules"
+EXIT_BOUNDS = "__exittext_begin", "__exittext_end"
+PLACES = (SITES_START, SITES_END, *BOUNDS, *EXIT_BOUNDS, *CALLERS, *TRAMPOLINES, *STATE, "_mcount")
+BANNER = re.compile(rb"Linux version (\S+) \(")
+# names that the kernel's own table of symbols leaves out (scripts/mksysmap)
+NOT_IN_KALLSYMS = re.compile(r"\.L|L0\x01|\$|__crc_|__kstrtab|__pi_\.L|\d")
+STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known of a kernel besides its image; None where it is not.
+class Range(NamedTuple):
+    """Addresses from `start` up to, not including, `end`."""
 
-    `plan` is what vmlinux.o needs; `config` its .config (symbol without CONFIG_ → value); `max_offset` its
-    FTRACE_MCOUNT_MAX_OFFSET; `post_link` the names of the post-link checks that its build ran.
+    start: int
+    end: int
+
+    def holds(self, address: int, size: int = 1) -> bool:
+        return self.start <= address and address + size <= self.end
+
+
+class Function(NamedTuple):
+    """A function symbol: `size` in bytes, `local_entry` bytes after the address, by one of its names."""
+
+    address: int
+    size: int
+    local_entry: int
+    name: str
+
+    def covers(self, address: int) -> bool:
+        return self.address <= address < self.address + self.size
+
+
+class Area(NamedTuple):
+    """A reserve of stubs: the bytes from its symbol on, and how many stubs its count word says."""
+
+    name: str
+    address: int
+    size: int
+    stubs: int
+
+
+class Site(NamedTuple):
+    """A patch site: `recorded` is what the table says, `ip` where the kernel takes it to be, `function` what covers
+    it: none for the code of a weak function that another one overrides."""
+
+    ip: int
+    recorded: int
+    function: Function | None
+
+
+class Code:
+    """The words of all code, by address."""
+
+    def __init__(self, segments: Sequence[tuple[int, "array[int]"]]) -> None:
+        self._segments = sorted(segments, key=lambda segment: segment[0])
+        self._starts = [start for start, _ in self._segments]
+
+    def word(self, address: int) -> int | None:
+        """The instruction at an address, None where there is no code."""
+        place = bisect_right(self._starts, address) - 1
+        if place < 0 or address % powerpc.INSTRUCTION:
+            return None
+        start, words = self._segments[place]
+        at = (address - start) // powerpc.INSTRUCTION
+        return words[at] if at < len(words) else None
+
+    def words(self, address: int, count: int) -> "array[int] | None":
+        """`count` words from an address on, None where they are not all code."""
+        place = bisect_right(self._starts, address) - 1
+        if place < 0 or address % powerpc.INSTRUCTION:
+            return None
+        start, words = self._segments[place]
+        at = (address - start) // powerpc.INSTRUCTION
+        return words[at : at + count] if at + count <= len(words) else None
+
+    def put(self, address: int, word: int) -> None:
+        """Change a word, for tests of what that is noticed by."""
+        place = bisect_right(self._starts, address) - 1
+        start, words = self._segments[place]
+        words[(address - start) // powerpc.INSTRUCTION] = word
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A linked 64-bit kernel.
+
+    `table` is where the table of patch sites lies, `stored` what its slots hold in the file; `relocations` maps the
+    address of a slot to the (type, addend) of the relocations that apply to it, None where the kernel is not
+    relocatable; `functions` and `symbols`, what the kernel can name of its code, are sorted by address, each address
+    once; `addresses` are those of PLACES that there are.
     """
 
-    plan: StubPlan | None = None
-    config: Mapping[str, str] | None = None
-    max_offset: int | None = None
-    post_link: frozenset[str] | None = None
+    little: bool
+    release: str | None
+    clang: bool
+    text: Range
+    inittext: Range
+    table: Range
+    stored: tuple[int, ...]
+    relocations: Mapping[int, tuple[tuple[int, int], ...]] | None
+    functions: tuple[Function, ...]
+    symbols: tuple[tuple[int, str], ...]
+    addresses: Mapping[str, int]
+    areas: Mapping[str, Area]
+    code: Code
+
+    @property
+    def out_of_line(self) -> bool:
+        """Whether the kernel keeps its ftrace sequences in stubs."""
+        return bool(self.areas)
+
+    @cached_property
+    def stub_size(self) -> int:
+        """Bytes of a stub, as most of the areas and their counts say; 0 where none says."""
+        sizes = Counter(area.size // area.stubs for area in self.areas.values() if area.stubs)
+        return max(sizes, key=sizes.__getitem__, default=0)
+
+    @property
+    def stub_code(self) -> int:
+        """Where in a stub its four instructions begin: after the pointer to the ops, if it has one."""
+        return max(0, self.stub_size - 4 * powerpc.INSTRUCTION)
+
+    @property
+    def exittext(self) -> Range:
+        """Code that only runs when something goes, in which nothing is traced; empty where there is none."""
+        start, end = (self.addresses.get(name, 0) for name in EXIT_BOUNDS)
+        return Range(start, end)
+
+    @cached_property
+    def two_nops(self) -> bool:
+        """Whether sites are pairs of nops: -fpatchable-function-entry=2, without stubs."""
+        nops = sum(self.code.word(slot) == powerpc.NOP for slot in self.slots)
+        return not self.out_of_line and 2 * nops > len(self.slots)
+
+    @cached_property
+    def slots(self) -> tuple[int, ...]:
+        """What the table holds once the kernel has relocated itself."""
+        if self.relocations is None:
+            return self.stored
+        found = []
+        for number, stored in enumerate(self.stored):
+            addends = self.relocations.get(self.table.start + number * POINTER, ())
+            found.append(addends[0][1] if addends else stored)
+        return tuple(found)
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """The patch sites that the kernel makes records for, sorted as it sorts them."""
+        return tuple(
+            self._site(recorded) for recorded in sorted(self.slots) if recorded and self.area_of(recorded) is not None
+        )
+
+    def area_of(self, address: int) -> str | None:
+        """`text` or `inittext`, as the kernel decides which stubs serve an address, or neither."""
+        if self.inittext.holds(address):
+            return "inittext"
+        return "text" if self.text.holds(address) else None
+
+    def function_at(self, address: int) -> Function | None:
+        """The function whose code lies at an address."""
+        place = bisect_right(self._starts, address) - 1
+        if place < 0:
+            return None
+        found = self.functions[place]
+        return found if found.covers(address) else None
+
+    def name_of(self, address: int) -> tuple[str, int] | None:
+        """The name that the kernel's table of symbols has for an address, and how far the address lies after it."""
+        place = bisect_right(self._symbol_starts, address) - 1
+        if place < 0:
+            return None
+        start, name = self.symbols[place]
+        return name, address - start
+
+    def told(self, address: int) -> str:
+        """An address for people: name, and offset if it has one."""
+        named = self.name_of(address)
+        if named is None:
+            return f"{address:#x}"
+        return f"{named[0]}+{named[1]:#x}" if named[1] else named[0]
+
+    def owner(self, address: int) -> str:
+        """The function whose code lies at an address; where none does, name and offset."""
+        found = self.function_at(address)
+        return found.name if found else self.told(address)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [function.address for function in self.functions]
+
+    @cached_property
+    def _symbol_starts(self) -> list[int]:
+        return [address for address, _ in self.symbols]
+
+    def _site(self, recorded: int) -> Site:
+        """Of two nops the kernel takes the second. clang records a function's global entry point and puts the nop at
+        its local one, which the kernel sets right (ftrace_call_adjust, arch/powerpc/kernel/trace/ftrace.c)."""
+        ip = recorded + powerpc.INSTRUCTION if self.two_nops else recorded
+        if self.clang and self.out_of_line:
+            first, second = self.code.word(recorded), self.code.word(recorded + powerpc.INSTRUCTION)
+            if first is not None and second is not None and powerpc.sets_up_toc(first, second):
+                ip += powerpc.TOC_SETUP
+        return Site(ip, recorded, self.function_at(ip))
 
 
-def checks(image: Image, known: Known) -> Iterator[Check]:
-    """All checks of an image, each once, in the order of docs/audit.md."""
-    yield mcount_entries(image, known)
-    yield relocations(image, known)
-    yield in_text(image)
-    yield unique(image)
-    yield site_words(image)
-    yield entry_points(image, known)
-    if image.out_of_line:
-        allocation = allocate(image)
-        yield stub_size(image)
-        yield stub_areas(image)
-        yield stub_counts(image, known)
-        yield stub_allocation(image, allocation)
-        yield branch_range(image, allocation)
-    else:
-        lost = known.config is not None and known.config.get("PPC_FTRACE_OUT_OF_LINE") == "y"
-        for name in OUT_OF_LINE_ONLY:
-            if lost:
-                yield judged(name, False, "CONFIG_PPC_FTRACE_OUT_OF_LINE=y, and there is no stub area")
-            else:
-                yield skipped(name, OFF)
-    yield trampolines(image)
-    yield kprobe_window(image, known)
-    yield dead_record_window(image, known)
-    yield post_link_checks(known)
+def read(vmlinux: Path) -> Image:
+    """Read a linked kernel; BadInput if it is none, or not one for ppc64 with ftrace."""
+    with elf.opened(vmlinux) as file:
+        return image_of(file, str(vmlinux))
 
 
-def mcount_entries(image: Image, known: Known) -> Check:
-    """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
-    only where the linker throws dead code away."""
-    name = "image.mcount-entries"
-    if known.plan is None:
-        return skipped(name, "nothing was counted in vmlinux.o to compare with")
-    linked = sum(1 for slot in image.slots if slot), sum(image.inittext.holds(slot) for slot in image.slots)
-    compiled = known.plan.total, known.plan.inittext
-    there, needed = (f"{total}, {init} of them in init text" for total, init in (linked, compiled))
-    told = f"in the table {there}; in vmlinux.o {needed}"
-    if known.config is None or known.config.get(DEAD_CODE) != "y":
-        return judged(name, linked == compiled, told)
-    good = 0 < linked[0] <= compiled[0] and linked[1] <= compiled[1]
-    return judged(name, good, f"{told}, less what CONFIG_{DEAD_CODE} removes")
-
-
-def relocations(image: Image, known: Known) -> Check:
-    """In a relocatable kernel each slot has one relocation, R_PPC64_RELATIVE, to the address that stands there; LLD
-    leaves the slot zero."""
-    name = "image.relocations"
-    if image.relocations is None and known.config is not None and known.config.get("RELOCATABLE") == "y":
-        return judged(name, False, "CONFIG_RELOCATABLE=y, and there is no .rela.dyn")
-    if image.relocations is None:
-        return skipped(name, "the kernel is not relocatable: it has no .rela.dyn")
-    return none_of(name, _wrong_slots(image), held=f"{len(image.stored)} slots, each with one R_PPC64_RELATIVE")
-
-
-def _wrong_slots(image: Image) -> Iterator[tuple[str, str]]:
-    assert image.relocations is not None
-    for number, stored in enumerate(image.stored):
-        at = image.table.start + number * POINTER
-        found = image.relocations.get(at, ())
-        if len(found) != 1:
-            yield f"slot {number}", f"has {len(found)} relocations at {at:#x}"
-        elif found[0][0] != RELATIVE:
-            yield f"slot {number}", f"has a relocation of type {found[0][0]}"
-        elif stored not in (0, found[0][1]):
-            yield f"slot {number}", f"holds {stored:#x}, its relocation says {found[0][1]:#x}"
-    inside = {image.table.start + number * POINTER for number in range(len(image.stored))}
-    for at in sorted(set(image.relocations) - inside):
-        yield f"{at:#x}", "a relocation between two slots"
-
-
-def in_text(image: Image) -> Check:
-    """Every entry lies in text or init text, but for those in exit text: the kernel passes over them without a word, as
-    over any other."""
-    wrong = (
-        (image.told(slot), f"{slot:#x} is in neither text nor init text")
-        for slot in image.slots
-        if image.area_of(slot) is None and not image.exittext.holds(slot)
+def image_of(file: elf.ElfFile, where: str) -> Image:
+    """The kernel in an ELF file; `where` names it in errors."""
+    if file.relocatable or file.bits != 64:
+        raise BadInput("no linked 64-bit kernel", where=where, hint="give it vmlinux, as made by the final link")
+    named = list(file.named_symbols())
+    addresses = {one.name: one.symbol.value for one in named if one.name in PLACES}
+    for name in (SITES_START, SITES_END, *BOUNDS):
+        if name not in addresses:
+            what = "has no table of patch sites" if name in (SITES_START, SITES_END) else f"has no symbol {name}"
+            raise BadInput(what, where=where, hint="is CONFIG_DYNAMIC_FTRACE on, and the symbol table still there?")
+    table = Range(addresses[SITES_START], addresses[SITES_END])
+    code = [section for section in file.sections if section.executable and section.loaded and section.size]
+    return Image(
+        little=file.little,
+        release=_release(file),
+        clang=any(b"clang version" in file.content(section) for section in file.named(".comment")),
+        text=Range(addresses["_stext"], addresses["_etext"]),
+        inittext=Range(addresses["_sinittext"], addresses["_einittext"]),
+        table=table,
+        stored=_stored(file, table, where),
+        relocations=_relocations(file, table),
+        functions=_functions(file, named),
+        symbols=_kallsyms(file, named),
+        addresses=addresses,
+        areas=_areas(file, named),
+        code=Code([(section.address, file.words(section)) for section in code]),
     )
-    leaving = sum(image.exittext.holds(slot) for slot in image.slots)
-    held = (
-        f"{len(image.slots) - leaving} entries in text and init text, {leaving} in exit text, where nothing is traced"
-    )
-    return none_of("image.in-text", wrong, held=held)
 
 
-def unique(image: Image) -> Check:
-    """No two records for one patch site."""
-    often = ((ip, count) for ip, count in Counter(site.ip for site in image.sites).items() if count > 1)
-    wrong = ((image.told(ip), f"{count} entries for {ip:#x}") for ip, count in often)
-    return none_of("image.unique", wrong, held=f"{len(image.sites)} patch sites, all different")
+def _stored(file: elf.ElfFile, table: Range, where: str) -> tuple[int, ...]:
+    size = table.end - table.start
+    if size < 0 or size % POINTER:
+        raise BadInput(f"its table of patch sites has {size} bytes, which are no whole entries", where=where)
+    for section in file.sections:
+        if section.loaded and section.address <= table.start and table.end <= section.address + section.size:
+            return file.pointers(section, table.start - section.address, size // POINTER)
+    raise BadInput("its table of patch sites lies in no section", where=where)
 
 
-def site_words(image: Image) -> Check:
-    """At each site stands what the kernel's first look at it expects: a nop, or the call to _mcount."""
-    name = "image.site-words"
-    if image.out_of_line:
-        wrong = _not_a_nop(image, (0,))
-        return none_of(name, wrong, held=f"a nop at each of {len(image.sites)} sites")
-    if "_mcount" not in image.addresses or image.two_nops:
-        wrong = _not_a_nop(image, (0, powerpc.INSTRUCTION))
-        return none_of(name, wrong, held=f"two nops at each of {len(image.sites)} sites")
-    return none_of(name, _no_call(image), held=f"bl _mcount at each of {len(image.sites)} sites")
+def _relocations(file: elf.ElfFile, table: Range) -> Mapping[int, tuple[tuple[int, int], ...]] | None:
+    """(type, addend) of each relocation within the table, by the address that it applies to."""
+    dynamic = [section for section in file.named(".rela.dyn") if section.type == elf.SHT_RELA]
+    if not dynamic:
+        return None
+    found: dict[int, list[tuple[int, int]]] = {}
+    for section in dynamic:
+        offsets, infos, addends = file.relocations(section)
+        for offset, info, addend in zip(offsets, infos, addends, strict=True):
+            if table.start <= offset < table.end:
+                found.setdefault(offset, []).append((info & 0xFFFFFFFF, addend))
+    return {offset: tuple(own) for offset, own in found.items()}
 
 
-def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[tuple[str, str]]:
-    for site in image.sites:
-        for offset in offsets:
-            # clang's nop is not where it is recorded
-            at = (site.recorded if image.two_nops else site.ip) + offset
-            word = image.code.word(at)
-            if word != powerpc.NOP:
-                yield image.owner(at), f"{_hex(word)} at {image.told(at)}, which is no nop"
-
-
-def _no_call(image: Image) -> Iterator[tuple[str, str]]:
-    """A `bl` to _mcount, or far from it to a stub of the linker."""
-    mcount = image.addresses["_mcount"]
-    for site in image.sites:
-        word = image.code.word(site.ip)
-        target = None if word is None else powerpc.branch_target(word, site.ip)
-        if word is None or target is None or not powerpc.links(word):
-            yield image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call"
-        elif target != mcount and powerpc.reaches(site.ip, mcount):
-            yield image.owner(site.ip), f"it calls {image.told(target)}, not _mcount"
-
-
-def entry_points(image: Image, known: Known) -> Check:
-    """Each site is at its function's local entry point; a site that no function covers is what is left of a weak one.
-
-    Where out-of-line ftrace is off the site lies after the entry: two nops, or mflr, perhaps std, and the call.
-    """
-    name = "image.entry-points"
-    dead = sum(site.function is None for site in image.sites)
-    held = f"{len(image.sites) - dead} at local entry points, {dead} in code of overridden weak functions"
-    if image.out_of_line:
-        return none_of(name, _off_entry(image), held=held)
-    if not image.two_nops and "_mcount" in image.addresses:
-        strict = known.config is not None and known.config.get("MPROFILE_KERNEL") == "y"
-        return none_of(name, _off_prologue(image, strict), held=held.replace("at", "right after", 1))
-    return none_of(name, _off_entry(image), held=held)
-
-
-def _off_entry(image: Image) -> Iterator[tuple[str, str]]:
-    for site in image.sites:
-        one = site.function
-        if one is None:
-            if (later := _after_nops(image, site.ip)) is not None:
-                yield later.name, f"its site is {later.address - site.ip} bytes before it"
-        else:
-            at = (site.recorded if image.two_nops else site.ip) - one.address
-            if at != one.local_entry:
-                yield one.name, f"its site is at +{at:#x}, its local entry at +{one.local_entry:#x}"
-
-
-def _after_nops(image: Image, ip: int) -> Function | None:
-    """The function that begins after the nops from an address on, as -fpatchable-function-entry=N,M would put them."""
-    while image.code.word(ip) == powerpc.NOP:
-        ip += powerpc.INSTRUCTION
-        if (found := image.function_at(ip)) is not None:
-            return found
-    return None
-
-
-def _off_prologue(image: Image, strict: bool) -> Iterator[tuple[str, str]]:
-    """-mprofile-kernel (`strict`): mflr r0, [std r0,16(r1),] bl _mcount right at the local entry, as ftrace_init_nop
-    asks for; -pg: mflr r0 within a prologue whose length the compiler chooses."""
-    for site in image.sites:
-        one = site.function
-        if one is None:
+def _functions(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> tuple[Function, ...]:
+    """One function for each address, sorted: of several names a global one, then that of the largest size."""
+    found: dict[int, tuple[tuple[bool, int], Function]] = {}
+    for name, symbol, kind, binding in named:
+        if kind != elf.STT_FUNC or symbol.section is None or not file.sections[symbol.section].executable:
             continue
-        before = image.code.words(one.address + one.local_entry, (site.ip - one.address - one.local_entry) // 4)
-        if before is None or powerpc.MFLR_R0 not in before:
-            yield one.name, f"no mflr r0 between its local entry and the call at +{site.ip - one.address:#x}"
-        elif strict and tuple(before) not in PROLOGUES:
-            yield one.name, f"not just mflr r0, or that and std, before the call at +{site.ip - one.address:#x}"
+        rank = binding == STB_GLOBAL, symbol.size
+        if symbol.value not in found or rank > found[symbol.value][0]:
+            found[symbol.value] = rank, Function(symbol.value, symbol.size, symbol.local_entry, name)
+    return tuple(found[address][1] for address in sorted(found))
 
 
-def stub_size(image: Image) -> Check:
-    """All areas say the same size of a stub, one that the kernel has had."""
-    sizes = {name: area.size / area.stubs for name, area in image.areas.items() if area.stubs}
-    wrong = [
-        (name, f"{size:g} bytes a stub")
-        for name, size in sizes.items()
-        if size != image.stub_size or image.stub_size not in STUB_SIZES
-    ]
-    return none_of("image.stub-size", wrong, held=f"{image.stub_size} bytes a stub in {', '.join(sizes) or 'no area'}")
+def _kallsyms(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> tuple[tuple[int, str], ...]:
+    """What the kernel can name: for each address of code the name that it would print."""
+    found: dict[int, tuple[int, str]] = {}
+    rank = {STB_GLOBAL: 0, STB_WEAK: 1, STB_LOCAL: 2}
+    for name, symbol, _, binding in named:
+        if symbol.section is None or not file.sections[symbol.section].executable or NOT_IN_KALLSYMS.match(name):
+            continue
+        candidate = rank.get(binding, 3), name
+        if symbol.value not in found or candidate[0] < found[symbol.value][0]:
+            found[symbol.value] = candidate
+    return tuple((address, found[address][1]) for address in sorted(found))
 
 
-def stub_areas(image: Image) -> Check:
-    """The areas are there, aligned, zero until the kernel fills them, apart from each other, and in their ranges."""
-    held = ", ".join(f"{area.name} {area.stubs} at {area.address:#x}" for area in image.areas.values())
-    return none_of("image.stub-areas", _wrong_areas(image), held=held)
+def _areas(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> dict[str, Area]:
+    by_name = {one.name: one.symbol for one in named if one.name.startswith(AREAS)}
+    found = {}
+    for name in AREAS:
+        count = by_name.get(f"{name}_count")
+        if name in by_name and count is not None:
+            symbol = by_name[name]
+            found[name] = Area(name, symbol.value, symbol.size, file.word(count))
+    return found
 
 
-def _wrong_areas(image: Image) -> Iterator[tuple[str, str]]:
-    for name in (RESERVED, TEXT_END, INITTEXT):
-        if name not in image.areas:
-            yield name, "is missing"
-    areas = sorted(image.areas.values(), key=lambda area: (area.address, area.size))
-    for area in areas:
-        if area.address % POINTER:
-            yield area.name, f"lies at {area.address:#x}, which is no multiple of {POINTER}"
-        if area.size != area.stubs * image.stub_size:
-            yield area.name, f"has {area.size} bytes for {area.stubs} stubs of {image.stub_size}"
-        where = image.inittext if area.name == INITTEXT else image.text
-        if not where.holds(area.address, area.size):
-            yield area.name, f"reaches out of {'init text' if area.name == INITTEXT else 'text'}"
-        words = image.code.words(area.address, area.size // 4)
-        if words is None:
-            yield area.name, "is not all in code"
-        elif any(words):
-            at = next(place for place, word in enumerate(words) if word)
-            yield area.name, f"is not zero at +{4 * at:#x}: {words[at]:08x}"
-    for one, other in pairwise(area for area in areas if area.size):
-        if one.address + one.size > other.address:
-            yield one.name, f"reaches into {other.name}"
-
-
-def stub_counts(image: Image, known: Known) -> Check:
-    """The count words are what vmlinux.o needs."""
-    name = "image.stub-counts"
-    if known.plan is None:
-        return skipped(name, "nothing was counted in vmlinux.o to compare with")
-    counts = {area: found.stubs for area, found in image.areas.items()}
-    reserve = counts.get(RESERVED, 0)
-    needed = {TEXT_END: max(0, known.plan.text - reserve), INITTEXT: known.plan.inittext}
-    wrong = (
-        (area, f"{counts.get(area, 'no')} stubs, vmlinux.o needs {count}")
-        for area, count in needed.items()
-        if counts.get(area) != count
-    )
-    return none_of(name, wrong, held=", ".join(f"{area} {count}" for area, count in counts.items()))
-
-
-def stub_allocation(image: Image, allocation: Allocation) -> Check:
-    """The kernel's own allocation, done on paper, has a stub for every site."""
-    wrong = ((image.owner(ip), f"{area} is full") for ip, area in allocation.overflowed)
-    used = Counter(stub.area for stub in allocation.stubs.values())
-    held = ", ".join(f"{used[name]} of {area.stubs} in {name}" for name, area in image.areas.items())
-    return none_of("image.stub-allocation", wrong, held=held)
-
-
-def branch_range(image: Image, allocation: Allocation) -> Check:
-    """Site to stub, stub to ftrace, and stub back to the function: each branch reaches, 32 MB at most."""
-    found = ((image.owner(ip), what) for ip, what in out_of_reach(image, allocation.stubs.values()))
-    furthest = max((abs(stub.code - stub.ip) for stub in allocation.stubs.values()), default=0)
-    held = f"the furthest stub is {furthest} bytes away, {powerpc.FURTHEST_AHEAD - furthest} are left"
-    return none_of("image.branch-range", found, held=held)
-
-
-def trampolines(image: Image) -> Check:
-    """What the kernel's ftrace_check.sh asserts: ftrace_caller within 32 MB of _stext, the trampoline at the end of
-    text within 64 MB of it."""
-    name = "image.trampolines"
-    caller, tramp = image.addresses.get(CALLERS[0]), image.addresses.get(TRAMPOLINES[0])
-    if caller is None or tramp is None:
-        return judged(name, False, f"no symbol {CALLERS[0] if caller is None else TRAMPOLINES[0]}")
-    near, far = caller - image.text.start, tramp - caller
-    told = f"ftrace_caller is {near} bytes after _stext, ftrace_tramp_text {far} after ftrace_caller"
-    return judged(name, near < CALLER_REACH and far < TRAMPOLINE_REACH, told)
-
-
-def kprobe_window(image: Image, known: Known) -> Check:
-    """A kprobe by symbol takes any patch site from the symbol to 16 bytes after it, so there must be but its own."""
-    name = "image.kprobe-window"
-    if known.config is not None and known.config.get("KPROBES_ON_FTRACE") != "y":
-        return skipped(name, "kprobes do not use ftrace in this configuration")
-    held = f"no foreign site within {KPROBE_WINDOW} bytes of {len(image.functions)} functions"
-    return none_of(name, _shared_windows(image), held=held)
-
-
-def _shared_windows(image: Image) -> Iterator[tuple[str, str]]:
-    ips = [site.ip for site in image.sites]
-    for function in image.functions:
-        first, last = bisect_left(ips, function.address), bisect_right(ips, function.address + KPROBE_WINDOW)
-        foreign = [ip for ip in ips[first:last] if not function.covers(ip)]
-        own = last - first - len(foreign)
-        if foreign:
-            yield function.name, f"the site of {image.told(foreign[0])} is at +{foreign[0] - function.address:#x}"
-        elif own > 1:
-            yield function.name, f"it has {own} sites within {KPROBE_WINDOW} bytes"
-
-
-def dead_record_window(image: Image, known: Known) -> Check:
-    """The kernel takes a record for dead if it is further after the nearest symbol than FTRACE_MCOUNT_MAX_OFFSET; a
-    dead one that is nearer passes for the function before it."""
-    limit = MAX_OFFSET if known.max_offset is None else known.max_offset
-    wrong = (
-        (named[0], f"dead weak code at +{named[1]:#x} passes for it")
-        for site in image.sites
-        if site.function is None and (named := image.name_of(site.ip)) is not None and named[1] <= limit
-    )
-    dead = sum(site.function is None for site in image.sites)
-    return none_of("image.dead-record-window", wrong, held=f"{dead} dead records, all further than {limit} bytes")
-
-
-def post_link_checks(known: Known) -> Check:
-    """The kernel's own checks of a linked image (arch/powerpc/Makefile.postlink) were really run by its build."""
-    name = "image.post-link-checks"
-    if known.post_link is None or known.config is None:
-        return skipped(name, "the log of the build and its .config are not there")
-    due = [check for check, symbol in SHOULD_RUN.items() if known.config.get(symbol) == "y"]
-    missing = [check for check in due if check not in known.post_link]
-    told = f"not run: {', '.join(missing)}" if missing else f"run: {', '.join(due)}"
-    return judged(name, not missing, told)
-
-
-def _hex(word: int | None) -> str:
-    return "no code" if word is None else f"{word:08x}"
+def _release(file: elf.ElfFile) -> str | None:
+    """The release in the kernel's banner (init/version.c)."""
+    for section in file.named(".rodata"):
+        if match := BANNER.search(file.content(section)):
+            return match[1].decode(errors="replace")
+    return None

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from oolong.audit.check import Check, none_of, skipped
 from oolong.binary import elf, powerpc
-from oolong.check import Check, none_of, skipped
 from oolong.stubs import counting
 from oolong.stubs.counting import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 

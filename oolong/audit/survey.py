@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from oolong.audit.vmlinux import Code, Image, Range
+from oolong.audit.image import Code, Image, Range
 from oolong.binary.structs import Offsets
 from oolong.errors import BadOutput
 from oolong.machine.memory import Memory

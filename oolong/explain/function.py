@@ -6,17 +6,17 @@ did make from the memory of the stops.
 
 from collections.abc import Iterator, Sequence
 
-from oolong.audit import image as image_checks
+from oolong.audit import image_checks
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
-from oolong.audit.state import MAX_OFFSET, NOP_OPS, Flags
+from oolong.audit.check import FAIL, KNOWN
+from oolong.audit.image import CALLERS, POINTER, Code, Image
+from oolong.audit.image import Function as Symbol
+from oolong.audit.image import Site as Listed
+from oolong.audit.live_state import MAX_OFFSET, NOP_OPS, Flags
 from oolong.audit.survey import Record as Found
 from oolong.audit.survey import Survey
-from oolong.audit.vmlinux import CALLERS, POINTER, Code, Image
-from oolong.audit.vmlinux import Function as Symbol
-from oolong.audit.vmlinux import Site as Listed
 from oolong.binary import powerpc
 from oolong.binary.disassembly import Line, disassembled
-from oolong.check import FAIL, KNOWN
 from oolong.explain.kernel import Kernel
 from oolong.explain.model import Finding, Function, Moment, Place, Pointer, Record, Site, State
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from oolong.audit.allocation import Allocation, allocate
+from oolong.audit.check import Check
+from oolong.audit.image import Image
 from oolong.audit.survey import Survey
-from oolong.audit.vmlinux import Image
 from oolong.binary.structs import NOTHING, Offsets
-from oolong.check import Check
 from oolong.explain.model import Pointer
 
 

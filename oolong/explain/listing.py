@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from oolong.audit.vmlinux import Function, Site
+from oolong.audit.image import Function, Site
 from oolong.explain.kernel import Kernel
 
 

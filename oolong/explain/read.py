@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from oolong.audit.check import Check, from_json
+from oolong.audit.image import Function, Image, image_of
 from oolong.audit.survey import Survey, survey
-from oolong.audit.vmlinux import Function, Image, image_of
 from oolong.binary import elf, structs
 from oolong.binary.elf import STT_OBJECT
 from oolong.binary.structs import NOTHING, Offsets
-from oolong.check import Check, from_json
 from oolong.engine.stage import StageResult
 from oolong.errors import BadInput, BadOutput, did_you_mean
 from oolong.explain.kernel import Kernel

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oolong.check import KNOWN
+from oolong.audit.check import KNOWN
 from oolong.known import FILE
 from oolong.printable import printable
 from oolong.spec.model import Cell

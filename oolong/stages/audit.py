@@ -7,10 +7,11 @@ the compiler, are run here too, since the kernel's build may not do the first an
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from oolong.audit import object, static, vmlinux
-from oolong.audit.image import Known
+from oolong.audit import image as vmlinux
+from oolong.audit import object, static_checks
+from oolong.audit.check import Check, judged, none_of, skipped
+from oolong.audit.image_checks import Known
 from oolong.binary import structs
-from oolong.check import Check, judged, none_of, skipped
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, failed
 from oolong.errors import BadInput
@@ -44,7 +45,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, linked: 
             "link": linked.recipe.digest,
             "offsets": laid_out.recipe.digest,
         },
-        code=code_digest(("oolong.audit.static", "oolong.stages.audit", "oolong.kbuild.make")),
+        code=code_digest(("oolong.audit.static_checks", "oolong.stages.audit", "oolong.kbuild.make")),
     )
     needs = (rootfs, source, compiled, linked, laid_out)
     return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, cell))
@@ -63,7 +64,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
     except BadInput as error:
         # the build made these files: what is wrong with them is the kernel's fault, not a person's
         return failed("stub-audit", (str(error.what),), blocks=False)
-    done = static.checks(found, kernel, _known(work, config), source=_counts(linked))
+    done = static_checks.checks(found, kernel, _known(work, config), source=_counts(linked))
     done += [*_scripts(cell, config, work), _probe(cell, config, work)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from oolong.audit import probes
+from oolong.audit.image import Image, image_of
 from oolong.audit.survey import survey
-from oolong.audit.vmlinux import Image, image_of
 from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.engine.code_digest import code_digest
@@ -46,7 +46,7 @@ CODE = (
     "oolong.stages.boot",
     "oolong.audit.probes",
     "oolong.audit.survey",
-    "oolong.audit.vmlinux",
+    "oolong.audit.image",
     "oolong.machine.capture",
     "oolong.machine.console",
     "oolong.host.cputime",

@@ -6,14 +6,15 @@ It ends well whatever the checks say: the verdict judges them.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from oolong.audit import guest, live, vmlinux
-from oolong.audit.state import Live
+from oolong.audit import guest_checks, live_checks
+from oolong.audit import image as vmlinux
+from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.image import Image
+from oolong.audit.live_state import Live
 from oolong.audit.survey import Survey, survey
-from oolong.audit.vmlinux import Image
 from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.binary.structs import Offsets
-from oolong.check import Check, none_of, skipped
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput
@@ -66,9 +67,9 @@ def _work(cell: Cell, work: Work) -> Outcome:
         return failed("stub-audit", (str(error.what),), blocks=False)
     surveys, unreadable = _surveys(snapshots, image, laid_out)
     seen = Live(image, laid_out, surveys)
-    said = guest.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
+    said = guest_checks.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
     due = _due(config, modules=cell.config.modules) if booted.ok else None
-    done = [*_looked(seen, unreadable, due=due, stoppable=stoppable), *guest.checks(seen, said)]
+    done = [*_looked(seen, unreadable, due=due, stoppable=stoppable), *guest_checks.checks(seen, said)]
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
     return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
@@ -77,8 +78,10 @@ def _work(cell: Cell, work: Work) -> Outcome:
 def _looked(seen: Live, unreadable: Check, *, due: Sequence[str] | None, stoppable: bool) -> Iterable[Check]:
     """The checks of memory; of a kernel that has no function to stop at nothing could be seen."""
     if not stoppable:
-        return live.skipped_all(f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}")
-    return (unreadable, *live.checks(seen, due=due))
+        return live_checks.skipped_all(
+            f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}"
+        )
+    return (unreadable, *live_checks.checks(seen, due=due))
 
 
 def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], Check]:

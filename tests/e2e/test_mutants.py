@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from oolong.audit import vmlinux
-from oolong.audit.image import Known
+from oolong.audit import image as vmlinux
+from oolong.audit.image_checks import Known
 from oolong.binary import structs
 from oolong.kbuild import config as kconfig
 from oolong.machine import memory

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oolong.audit import vmlinux
+from oolong.audit import image as vmlinux
 from tests import schema
 from tests.e2e.conftest import BE, LE, Smoke
 

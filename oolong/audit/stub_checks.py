@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from oolong.audit.allocation import STUB_WORDS, sequence, trampoline
-from oolong.audit.state import LIST_OPS, NOP_OPS, Live, over, told_of_all
+from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.image import CALLERS
+from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, over, told_of_all
 from oolong.audit.survey import Module, Record, Survey
-from oolong.audit.vmlinux import CALLERS
 from oolong.binary import powerpc
-from oolong.check import Check, none_of, skipped
 from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
 
 

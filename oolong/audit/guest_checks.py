@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from oolong.audit.state import Live
+from oolong.audit.check import Check, judged, none_of, skipped
+from oolong.audit.image import Image
+from oolong.audit.live_state import Live
 from oolong.audit.survey import Record, Survey
-from oolong.audit.vmlinux import Image
-from oolong.check import Check, judged, none_of, skipped
 from oolong.machine.stops import KPROBE, OFF, QUIET
 
 AVAILABLE, WITH_ADDRESSES, TOTAL = (

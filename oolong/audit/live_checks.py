@@ -6,10 +6,10 @@ the flags of its records and its registered ops. Each check is explained in docs
 
 from collections.abc import Iterator, Sequence
 
-from oolong.audit import modules, records, stubwords
-from oolong.audit.image import OFF
-from oolong.audit.state import Live
-from oolong.check import Check, none_of, skipped
+from oolong.audit import module_checks, record_checks, stub_checks
+from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.image_checks import OFF
+from oolong.audit.live_state import Live
 
 STUBS = (
     "live.sites",
@@ -34,16 +34,16 @@ NAMES = (
 def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
     """All checks, each once over all stops; `due` are the stops that there must be, None for a guest that failed."""
     yield stops(live, due)
-    yield records.records(live)
+    yield record_checks.records(live)
     if live.image.out_of_line:
-        yield from stubwords.checks(live)
-        yield modules.modules(live)
+        yield from stub_checks.checks(live)
+        yield module_checks.modules(live)
     else:
         yield from (skipped(name, OFF) for name in STUBS)
-    yield records.reference_counts(live)
-    yield records.record_flags(live)
-    yield records.disabled_records(live)
-    yield records.silence(live)
+    yield record_checks.reference_counts(live)
+    yield record_checks.record_flags(live)
+    yield record_checks.disabled_records(live)
+    yield record_checks.silence(live)
 
 
 def skipped_all(why: str) -> Iterator[Check]:

@@ -7,12 +7,12 @@ from collections.abc import Container, Iterator
 from itertools import pairwise
 
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence
-from oolong.audit.state import NOP_OPS, Live, over
-from oolong.audit.stubwords import ops_of, unlike, way
+from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.image import CALLERS
+from oolong.audit.live_state import NOP_OPS, Live, over
+from oolong.audit.stub_checks import ops_of, unlike, way
 from oolong.audit.survey import Module, Record, Survey
-from oolong.audit.vmlinux import CALLERS
 from oolong.binary import powerpc
-from oolong.check import Check, none_of, skipped
 
 
 def modules(live: Live) -> Check:

@@ -7,8 +7,8 @@ from functools import cached_property, reduce
 from operator import or_
 
 from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.image import CALLERS, Image
 from oolong.audit.survey import Record, Survey
-from oolong.audit.vmlinux import CALLERS, Image
 from oolong.binary.structs import Offsets
 
 MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"

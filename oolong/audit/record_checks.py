@@ -6,9 +6,9 @@ Sources: ftrace_process_locs, ftrace_check_record and hash_contains_ip in kernel
 from collections import Counter
 from collections.abc import Iterator
 
-from oolong.audit.state import MAX_OFFSET, Live, over, told_of_all
+from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.live_state import MAX_OFFSET, Live, over, told_of_all
 from oolong.audit.survey import Survey
-from oolong.check import Check, none_of, skipped
 from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
 
 # at these nothing is traced
