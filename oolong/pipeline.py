@@ -8,11 +8,9 @@ source ─┘                       ├─ modules ─ initramfs ─┘
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from oolong import knownfile
 from oolong.engine.stage import Stage
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
-from oolong.known import KnownIssue
 from oolong.machine import guest
 from oolong.spec import lock
 from oolong.spec.model import Cell, KernelSource, Spec, Toolchain
@@ -31,6 +29,8 @@ from oolong.stages import (
     stubs,
     verdict,
 )
+from oolong.verdict import known_issues_yaml
+from oolong.verdict.known_issues import KnownIssue
 
 
 class Pipeline:
@@ -110,7 +110,7 @@ class Pipeline:
     @cached_property
     def known_issues(self) -> tuple[KnownIssue, ...]:
         """What known-issues.yaml says."""
-        return knownfile.load(self._layout)
+        return known_issues_yaml.load(self._layout)
 
     @cached_property
     def _recorded(self) -> dict[str, lock.Recorded]:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from oolong import knownfile
 from oolong.audit.check import FAIL, KNOWN, PASS, SKIP, Check, skipped
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
-from oolong.known import Applied, AtMost, Bound, Facts, KnownIssue, Names, Whole, apply
+from oolong.verdict import known_issues_yaml
+from oolong.verdict.known_issues import Applied, AtMost, Bound, Facts, KnownIssue, Names, Whole, apply
 from tests.support import CHECKOUT, TEST_DATA
 
 DATA = TEST_DATA / "known"
@@ -60,12 +60,12 @@ def test_error_names_the_place_and_what_would_be_right(case: dict[str, str], lay
     assert text.count(case["replace"]) == 1
     layout.known_issues.write_text(text.replace(case["replace"], case["by"]))
     with pytest.raises(BadInput) as caught:
-        knownfile.load(layout)
+        known_issues_yaml.load(layout)
     assert str(caught.value) == case["error"].rstrip("\n")
 
 
 def test_all_that_an_entry_may_say(layout: Layout) -> None:
-    names, number, everything = knownfile.load(layout)
+    names, number, everything = known_issues_yaml.load(layout)
     assert names == KnownIssue(
         name="some-names",
         checks=("image.windows",),
@@ -83,11 +83,11 @@ def test_all_that_an_entry_may_say(layout: Layout) -> None:
 
 def test_without_a_file_nothing_is_known(layout: Layout) -> None:
     layout.known_issues.unlink()
-    assert knownfile.load(layout) == ()
+    assert known_issues_yaml.load(layout) == ()
 
 
 def test_own_file_is_valid() -> None:
-    assert knownfile.load(Layout(checkout=CHECKOUT, cache=CHECKOUT / "build" / "cache"))
+    assert known_issues_yaml.load(Layout(checkout=CHECKOUT, cache=CHECKOUT / "build" / "cache"))
 
 
 @pytest.mark.parametrize(

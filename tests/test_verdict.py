@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from oolong import verdict
 from oolong.audit.check import Check
 from oolong.engine.stage import BLOCKED, FAIL, OK, Artifact, StageResult
-from oolong.known import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.counting import StubAreas
+from oolong.verdict import judge as verdict
+from oolong.verdict.known_issues import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}

@@ -16,7 +16,7 @@ from oolong.machine import memory
 from oolong.machine.memory import Unreadable
 from oolong.stages.boot import MEMORY
 from oolong.stages.offsets import OFFSETS
-from oolong.verdict import AUDITS
+from oolong.verdict.judge import AUDITS
 
 WHERE = "vmlinux"
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oolong.audit.check import KNOWN
-from oolong.known import FILE
 from oolong.printable import printable
 from oolong.spec.model import Cell
+from oolong.verdict.known_issues import FILE
 
 UNMATCHED_SHOWN = 3
 

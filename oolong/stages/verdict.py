@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from oolong import verdict
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, StageResult, Work
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of
 from oolong.host.files import text_of
 from oolong.kbuild import config as kconfig
-from oolong.known import Facts, KnownIssue
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Cell
 from oolong.stubs import counting
-from oolong.verdict import Declared
+from oolong.verdict import judge as verdict
+from oolong.verdict.judge import Declared
+from oolong.verdict.known_issues import Facts, KnownIssue
 
 
 def stage(

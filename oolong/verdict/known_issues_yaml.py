@@ -1,12 +1,12 @@
-"""known-issues.yaml → the frozen types of oolong.known; what is wrong in it is BadInput with `file:line:column`."""
+"""known-issues.yaml → the frozen types of oolong.verdict.known_issues; an error is BadInput with `file:line:column`."""
 
 import re
 
 from oolong.host.layout import Layout
-from oolong.known import AtMost, Bound, Covers, KnownIssue, Names, Whole
 from oolong.spec import yamlfile
 from oolong.spec.pipeline_yaml import AXES, NAME, symbol
 from oolong.spec.yamlfile import Value
+from oolong.verdict.known_issues import AtMost, Bound, Covers, KnownIssue, Names, Whole
 
 MOST_VICTIMS = 1 << 20
 BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>\d+(?:\.\d+)*)")

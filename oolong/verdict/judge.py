@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from oolong import known
 from oolong.audit.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
 from oolong.engine.stage import BLOCKED, StageResult
 from oolong.engine.stage import FAIL as STAGE_FAIL
 from oolong.kbuild.log import causes
-from oolong.known import Facts, KnownIssue
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.counting import StubAreas
+from oolong.verdict import known_issues
+from oolong.verdict.known_issues import Facts, KnownIssue
 
 STUB_AUDIT, GUEST_TEST = "stub-audit", "guest-test"
 EXPECTED_OOL, REPRODUCED = "expect.ool", "artifacts.digest"
@@ -66,7 +66,7 @@ def judge(
     """The verdict on a cell; `areas` are the stub areas of its linked kernels, by the stage that linked them;
     a link without areas has no count words. `facts` are what the conditions of known issues ask for."""
     by_name = {stage.stage: stage for stage in stages}
-    applied = known.apply(
+    applied = known_issues.apply(
         (
             *_stages(stages),
             *_expected(by_name, declared.expect),

@@ -1,0 +1,1 @@
+"""A cell's results judged, and held against known issues."""
