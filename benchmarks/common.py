@@ -6,11 +6,11 @@ from pathlib import Path
 from oolong.engine.stage import Stage, StageResult
 from oolong.engine.store import Store
 from oolong.host.layout import Layout, default_cache
-from oolong.pipeline import Pipeline
 from oolong.spec.matrix import by_glob, expand
 from oolong.spec.model import Cell
 from oolong.spec.overrides import from_command_line
 from oolong.spec.pipeline_yaml import load
+from oolong.stages.chain import Pipeline
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

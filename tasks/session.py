@@ -11,10 +11,10 @@ from pathlib import Path
 from oolong.engine.stage import Stage
 from oolong.engine.store import Store
 from oolong.host.layout import Layout, default_cache
-from oolong.pipeline import Pipeline
 from oolong.spec import matrix, overrides, pipeline_yaml
 from oolong.spec.lock import standing_in
 from oolong.spec.model import Cell, Spec
+from oolong.stages.chain import Pipeline
 from oolong.supply import bundle
 from tasks.collect import Collected
 from tasks.commandline import Request

@@ -451,7 +451,7 @@ def test_a_console_without_end_is_cut_off(checkout: Checkout) -> None:
 
 
 def test_a_build_that_talks_without_end_is_cut_off(checkout: Checkout) -> None:
-    inside = checkout.folder / "oolong" / "stages" / "inside.py"
+    inside = checkout.folder / "oolong" / "stages" / "sandboxed.py"
     inside.write_text(inside.read_text().replace("LARGEST_LOG = 64 << 20", "LARGEST_LOG = 1 << 20"))
     fault = ("Makefile", "\t@echo '  LD      vmlinux.o'", "\t@yes talking")
     done = checkout.doit(f"cell:{CELL}", kernel_of(checkout, fault))

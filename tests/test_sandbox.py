@@ -8,7 +8,7 @@ import pytest
 
 from oolong.engine.stage import Work
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
-from oolong.stages.inside import run
+from oolong.stages.sandboxed import run
 from oolong.supply import git
 from tests.support import layout_in, silent
 

@@ -21,8 +21,8 @@ from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages import compile
-from oolong.stages.inside import run
 from oolong.stages.offsets import OFFSETS
+from oolong.stages.sandboxed import run
 from oolong.stubs import counting
 
 # what has neither stubs nor plain function addresses

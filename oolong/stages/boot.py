@@ -25,8 +25,8 @@ from oolong.machine.capture import Capture, Visit, points_of
 from oolong.machine.console import Console
 from oolong.machine.memory import Memory, Unreadable
 from oolong.spec.model import Cell
-from oolong.stages.inside import Ran, run
 from oolong.stages.offsets import OFFSETS
+from oolong.stages.sandboxed import Ran, run
 
 CONSOLE, MEMORY, REPORT = "console.log", "memory", "guest-report"
 # what the sandbox sees as qemu.MEMORY, as long as QEMU runs

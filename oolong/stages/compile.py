@@ -11,7 +11,7 @@ from oolong.host.progress import Progress
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
-from oolong.stages.inside import build_sandbox, copy_tree, run
+from oolong.stages.sandboxed import build_sandbox, copy_tree, run
 
 TREE = "tree"
 RELEASE = f"{TREE}/include/config/kernel.release"

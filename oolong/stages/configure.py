@@ -13,7 +13,7 @@ from oolong.kbuild import make as kbuild
 from oolong.kbuild.config_why import explain
 from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
-from oolong.stages.inside import build_sandbox, run
+from oolong.stages.sandboxed import build_sandbox, run
 
 TREE, DOT_CONFIG = "tree", ".config"
 

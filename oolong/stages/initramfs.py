@@ -12,8 +12,8 @@ from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits
 from oolong.machine import guest
 from oolong.spec.model import Cell
-from oolong.stages.inside import build_sandbox, run
 from oolong.stages.modules import CONTENT
+from oolong.stages.sandboxed import build_sandbox, run
 
 ARCHIVE = "initramfs"
 

@@ -13,7 +13,7 @@ from oolong.host.sandbox import Mount
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits, post_link
 from oolong.spec.model import Cell, StubPass
-from oolong.stages.inside import build_sandbox, copy_tree, run
+from oolong.stages.sandboxed import build_sandbox, copy_tree, run
 
 TREE = "tree"
 

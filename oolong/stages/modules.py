@@ -20,7 +20,7 @@ from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages import compile
-from oolong.stages.inside import build_sandbox, copy_tree, run
+from oolong.stages.sandboxed import build_sandbox, copy_tree, run
 
 # all modules with their digests: what decides whether they are packed anew
 CONTENT = "content"

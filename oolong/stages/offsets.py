@@ -19,7 +19,7 @@ from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
 from oolong.stages import compile
-from oolong.stages.inside import build_sandbox, copy_tree, run
+from oolong.stages.sandboxed import build_sandbox, copy_tree, run
 
 OFFSETS = "offsets.json"
 # what reads the object beside our own code

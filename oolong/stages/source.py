@@ -18,7 +18,7 @@ from oolong.host.statcache import StatCache
 from oolong.spec import lock
 from oolong.spec.lock import Lock
 from oolong.spec.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
-from oolong.stages.inside import run
+from oolong.stages.sandboxed import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified
 from oolong.supply import repository, tree
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball

@@ -16,7 +16,7 @@ from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages import compile
-from oolong.stages.inside import run
+from oolong.stages.sandboxed import run
 from oolong.stubs import counting
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"

@@ -6,7 +6,7 @@ from oolong.engine.stage import Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.spec.model import Signature, Tarball
-from oolong.stages.inside import run
+from oolong.stages.sandboxed import run
 
 # who owned a file, setuid bits and the like stay in the archive
 OPTIONS = ("--extract", "--no-same-owner", "--no-same-permissions", "--strip-components=1")
