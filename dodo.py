@@ -4,6 +4,7 @@ from tasks.audit import task_audit
 from tasks.boot import task_boot
 from tasks.bundle import task_bundle
 from tasks.cells import task_cells
+from tasks.cli.reporter import Reporter
 from tasks.compile import task_compile
 from tasks.configure import task_configure
 from tasks.doctor import task_doctor
@@ -17,7 +18,6 @@ from tasks.modules import task_modules
 from tasks.offsets import task_offsets
 from tasks.record import task_record
 from tasks.report import task_report
-from tasks.reporter import Reporter
 from tasks.rootfs import task_rootfs
 from tasks.session import current
 from tasks.source import task_source

@@ -15,10 +15,10 @@ from oolong.host import process
 from oolong.host.filelock import held
 from oolong.host.jobserver import serving
 from oolong.supply.relock import relock_temporarily
-from tasks import overview, summary
-from tasks.collect import INFRASTRUCTURE, INTERRUPTED
-from tasks.commandline import RUNS, parse
-from tasks.main import Main, ReaderGone
+from tasks.cli import help, summary
+from tasks.cli.commandline import RUNS, parse
+from tasks.cli.doit_main import Main, ReaderGone
+from tasks.cli.exit_code import INFRASTRUCTURE, INTERRUPTED
 from tasks.session import Session, open_session
 
 # what a shell says of a program that SIGPIPE ended
@@ -50,8 +50,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _do(argv: Sequence[str]) -> int:
     request = parse(argv)
-    if len(request.words) == 1 and request.words[0] in overview.WORDS:
-        sys.stdout.write(overview.text())
+    if len(request.words) == 1 and request.words[0] in help.WORDS:
+        sys.stdout.write(help.text())
         return 0
     session = open_session(request)
     command = request.words[0] if request.words else "run"

@@ -16,9 +16,9 @@ from oolong.spec.lock import standing_in
 from oolong.spec.model import Cell, Spec
 from oolong.stages.chain import Pipeline
 from oolong.supply import bundle
-from tasks.collect import Collected
-from tasks.commandline import Request
-from tasks.view import View
+from tasks.cli.commandline import Request
+from tasks.cli.exit_code import Collected
+from tasks.cli.view import View
 
 # the variables that decide what a cell is
 CHANGING_THE_CELL = ("kernel", "config", "patches", "bundle")

@@ -4,7 +4,7 @@ import pytest
 
 from oolong.engine.stage import BLOCKED, FAIL, OK, StageResult
 from oolong.errors import BadInput, Infrastructure, Interrupted, OolongError
-from tasks.collect import Collected
+from tasks.cli.exit_code import Collected
 
 
 def result(status: str) -> StageResult:

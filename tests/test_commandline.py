@@ -1,8 +1,8 @@
 import pytest
 
 from oolong.errors import BadInput
-from tasks.commandline import parse
-from tasks.main import check_globs
+from tasks.cli.commandline import parse
+from tasks.cli.doit_main import check_globs
 
 
 def test_variables_and_words_are_told_apart() -> None:

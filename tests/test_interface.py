@@ -14,7 +14,7 @@ import pytest
 from oolong import doctor
 from oolong.doctor import GOOD, LACKS, NOTE
 from oolong.errors import Infrastructure
-from tasks.commandline import SHORT, VARIABLES
+from tasks.cli.commandline import SHORT, VARIABLES
 from tests.checkout import Checkout, fake_kernel
 from tests.support import layout_in
 

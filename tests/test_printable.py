@@ -15,11 +15,11 @@ from oolong.binary.disassembly import Line
 from oolong.errors import BadInput, Infrastructure
 from oolong.explain.model import Function
 from oolong.explain.text import described
-from tasks import summary
-from tasks.collect import Collected
-from tasks.commandline import Request
+from tasks.cli import summary
+from tasks.cli.commandline import Request
+from tasks.cli.exit_code import Collected
+from tasks.cli.view import View
 from tasks.session import Session
-from tasks.view import View
 from tests.support import CHECKOUT, TEST_DATA, layout_in
 
 DATA = TEST_DATA

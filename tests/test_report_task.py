@@ -17,11 +17,11 @@ from oolong.host.digest import file_sha256
 from oolong.host.layout import Layout
 from oolong.spec.model import Endian
 from tasks import session as sessions
-from tasks.collect import Collected
-from tasks.commandline import Request
+from tasks.cli.commandline import Request
+from tasks.cli.exit_code import Collected
+from tasks.cli.view import View
 from tasks.report import write_results
 from tasks.session import Session
-from tasks.view import View
 from tests.support import layout_in, silent, stage_of, write_file
 from tests.test_kbuild import cell
 

@@ -15,7 +15,7 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 
 from oolong.errors import SYSTEM_ERRORS, BadInput, Infrastructure, OolongError, as_oolong_error, did_you_mean
-from tasks.overview import task_text
+from tasks.cli.help import task_text
 from tasks.session import current
 
 COMMAND_LINE = "command line"

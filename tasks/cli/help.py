@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from doit.cmd_run import Run
 from doit.cmdparse import CmdOption
 
-from tasks.commandline import SHORT, VARIABLES
+from tasks.cli.commandline import SHORT, VARIABLES
 
 WORDS = ("help", "--help", "-h")
 

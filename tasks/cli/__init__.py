@@ -1,0 +1,1 @@
+"""The screen and the exit code: what is typed, what is shown, how a run ends."""
