@@ -9,6 +9,7 @@ import pytest
 
 from oolong.errors import Infrastructure
 from oolong.host import process
+from tests.support import CHECKOUT
 
 
 def test_output_and_code_come_back() -> None:
@@ -66,10 +67,10 @@ def test_check_shows_the_end_of_the_output() -> None:
 def test_child_dies_when_oolong_is_killed(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     program = textwrap.dedent(f"""
-        from oolong import proc
-        proc.run(proc.dying_with_parent(["sh", "-c", "echo $$ > '{pids}'; exec sleep 600"]))
+        from oolong.host import process
+        process.run(process.dying_with_parent(["sh", "-c", "echo $$ > '{pids}'; exec sleep 600"]))
     """)
-    parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(process.__file__).parent.parent)
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT)
     while not (pids.exists() and pids.read_text().strip()):
         assert parent.poll() is None
         time.sleep(0.05)
@@ -81,28 +82,26 @@ def test_child_dies_when_oolong_is_killed(tmp_path: Path) -> None:
 def test_stop_all_ends_what_runs_and_lets_nothing_start() -> None:
     program = textwrap.dedent("""
         import threading, time
-        from oolong import proc
+        from oolong.host import process
         from oolong.errors import Interrupted
         ended = []
         def work():
             try:
-                proc.run(["sleep", "600"])
+                process.run(["sleep", "600"])
             except Interrupted:
                 ended.append("running")
         thread = threading.Thread(target=work)
         thread.start()
         time.sleep(0.5)
-        proc.stop_all()
+        process.stop_all()
         thread.join()
         try:
-            proc.run(["true"])
+            process.run(["true"])
         except Interrupted:
             ended.append("new")
         print(ended)
     """)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(process.__file__).parent.parent, capture_output=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, check=True)
     assert done.stdout.decode().strip() == "['running', 'new']"
 
 

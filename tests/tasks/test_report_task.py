@@ -22,8 +22,8 @@ from tasks.cli.exit_code import Collected
 from tasks.cli.view import View
 from tasks.report import write_results
 from tasks.session import Session
+from tests.kbuild.test_make import cell
 from tests.support import layout_in, silent, stage_of, write_file
-from tests.test_kbuild import cell
 
 CELL = cell(Endian.LE)
 

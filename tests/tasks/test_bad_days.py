@@ -24,7 +24,7 @@ from tests import full_disk, loopback
 from tests.checkout import Checkout, copied_to, fake_kernel, made_own, with_kernel
 from tests.loopback import Mirror
 from tests.support import CHECKOUT
-from tests.test_stopping import PATIENCE_SECONDS, descendants, wait_for
+from tests.tasks.test_stopping import PATIENCE_SECONDS, descendants, wait_for
 
 CELL = "le-minimal-gcc-14-fakelinux"
 CONSOLE, POWER_OFF = "console.txt", "reboot: Power down"

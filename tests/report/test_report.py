@@ -14,8 +14,8 @@ from oolong.report import tables
 from oolong.report.results import Account, document, publish
 from oolong.spec.model import Endian
 from tests import schema
+from tests.kbuild.test_make import cell
 from tests.support import stage_of
-from tests.test_kbuild import cell
 
 CELL = cell(Endian.LE)
 

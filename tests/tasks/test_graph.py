@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from oolong.audit import guest_checks, live_checks
-from tests import schema, test_audit_image, test_audit_object
+from tests import schema
+from tests.audit import test_image_checks, test_object
 from tests.checkout import Checkout, Ran, fake_kernel
 
 CONSOLE = "console.txt"
@@ -27,8 +28,8 @@ PASSED = (
     "stubs.both-links",
     "boot.sites",
     "boot.total",
-    *test_audit_object.NAMES,
-    *test_audit_image.NAMES,
+    *test_object.NAMES,
+    *test_image_checks.NAMES,
     "image.post-link-scripts",
     "guest.allocated",
 )

@@ -10,7 +10,7 @@ from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.spec import matrix, pipeline_yaml
 from oolong.spec.model import DebianSource, DirSource, Endian, Machine, PatchedSource, Toolchain
-from tests.support import TEST_DATA
+from tests.support import CHECKOUT, TEST_DATA
 
 DATA = TEST_DATA / "spec"
 ERRORS = yaml.safe_load((DATA / "errors.yaml").read_text())
@@ -165,7 +165,7 @@ def test_number_like_names_stay_as_written(layout: Layout) -> None:
 
 
 def test_own_pipeline_is_valid() -> None:
-    checkout = Path(__file__).parents[1]
+    checkout = CHECKOUT
     loaded = pipeline_yaml.load(Layout(checkout=checkout, cache=checkout / "build" / "cache"))
     smoke = matrix.select(loaded, matrix.expand(loaded), "smoke")
     assert [cell.name for cell in smoke] == ["le-minimal-gcc-14", "be-minimal-gcc-14"]

@@ -6,8 +6,8 @@ import re
 from oolong.machine import guest, qemu, stops
 from oolong.spec.model import Endian, Machine
 from oolong.stages.modules import depends
+from tests.kbuild.test_make import cell
 from tests.support import CHECKOUT
-from tests.test_kbuild import cell
 
 MACHINE = Machine(
     name="pseries",
