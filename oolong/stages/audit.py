@@ -45,7 +45,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, linked: 
             "link": linked.recipe.digest,
             "offsets": laid_out.recipe.digest,
         },
-        code=code_digest(("oolong.audit.static_checks", "oolong.stages.audit", "oolong.kbuild.make")),
+        code=code_digest(__name__),
     )
     needs = (rootfs, source, compiled, linked, laid_out)
     return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, cell))

@@ -42,20 +42,6 @@ LARGEST_CONSOLE = 16 << 20
 LARGEST_REPORT = 64 << 20
 # what a panic prints after its first line
 LAST_WORDS_SECONDS = 5.0
-CODE = (
-    "oolong.stages.boot",
-    "oolong.audit.probes",
-    "oolong.audit.survey",
-    "oolong.audit.image",
-    "oolong.machine.capture",
-    "oolong.machine.console",
-    "oolong.host.cputime",
-    "oolong.binary.elf",
-    "oolong.machine.gdbremote",
-    "oolong.machine.memory",
-    "oolong.machine.qmp",
-    "oolong.machine.stops",
-)
 
 
 def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_out: Stage, initramfs: Stage) -> Stage:
@@ -73,7 +59,7 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_o
             "initramfs": initramfs.recipe.digest,
             "expected": digest_of(None if expected is None else list(expected)),
         },
-        code=code_digest(CODE, follow=False),
+        code=code_digest(__name__),
     )
     return Stage(
         subject=cell.name,

@@ -32,7 +32,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
             "init": hashlib.sha256(init).hexdigest(),
             **({"modules": modules.recipe.digest} if modules else {}),
         },
-        code=code_digest(("oolong.machine.guest",), follow=False),
+        code=code_digest(__name__),
     )
     return Stage(
         subject=cell.name,

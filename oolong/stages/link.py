@@ -59,7 +59,7 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
         argv=(kbuild.link(cell, our_stubs=stub_pass is StubPass.OOLONG),),
         env=kbuild.FIXED_ENV,
         inputs=inputs,
-        code=code_digest(("oolong.stages.link",), follow=False),
+        code=code_digest(__name__),
     )
     return Stage(
         subject=cell.name,

@@ -42,7 +42,7 @@ def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted
             "offsets": laid_out.recipe.digest,
             "boot": booted.recipe.digest,
         },
-        code=code_digest(("oolong.stages.live",)),
+        code=code_digest(__name__),
     )
     return Stage(
         subject=cell.name, recipe=recipe, needs=(compiled, linked, laid_out, booted), work=partial(_work, cell)

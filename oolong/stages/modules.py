@@ -39,7 +39,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: 
             "compile": compiled.recipe.digest,
             "guest": digest_of({name: hashlib.sha256(text).hexdigest() for name, text in files.items()}),
         },
-        code=code_digest(("oolong.stages.modules",), follow=False),
+        code=code_digest(__name__),
     )
     needs = (rootfs, source, compiled)
     return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, recipe, files))

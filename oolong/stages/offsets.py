@@ -57,7 +57,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage, compile
             "compile": compiled.recipe.digest,
             "libraries": f"{LIBRARY} {version(LIBRARY)}",
         },
-        code=code_digest(("oolong.stages.offsets", "oolong.binary.dwarf", "oolong.binary.structs"), follow=False),
+        code=code_digest(__name__),
     )
     return Stage(
         subject=cell.name,

@@ -32,7 +32,7 @@ def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
             "links": digest_of(sorted(list(link) for link in links)),
             **{f"tarball {name}": tarball.sha256 for name, tarball in tarballs},
         },
-        code=code_digest(("oolong.supply.rootfs", *(("oolong.stages.unpack",) if tarballs else ())), follow=False),
+        code=code_digest(__name__),
     )
     return Stage(
         subject="+".join(toolchain.name for toolchain in toolchains),

@@ -127,7 +127,7 @@ def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identifi
 
 
 def _code() -> str:
-    return code_digest(("oolong.supply.tree",), follow=False)
+    return code_digest(__name__)
 
 
 def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:

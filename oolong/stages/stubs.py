@@ -4,7 +4,6 @@ A difference between the two is a failure that does not stop the cell: link and 
 """
 
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from oolong.engine.code_digest import code_digest
@@ -21,8 +20,6 @@ from oolong.stubs import counting
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
 SOURCE, COUNTS, THEIRS = "vmlinux.arch.S", "stubs.json", "tree-script.S"
-# what reads the ELF and renders the .S beside our own code
-LIBRARIES = ("jinja2", "pyelftools")
 NOTHING = "/* out-of-line ftrace is off in this configuration */\n"
 
 
@@ -34,9 +31,8 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
             "rootfs": rootfs.recipe.digest,
             "source": source.recipe.digest,
             "compile": compiled.recipe.digest,
-            "libraries": " ".join(f"{name} {version(name)}" for name in LIBRARIES),
         },
-        code=code_digest(("oolong.stubs.counting", "oolong.stages.stubs"), files=(template,)),
+        code=code_digest(__name__, files=(template,)),
     )
     return Stage(
         subject=cell.name,

@@ -29,7 +29,7 @@ def stage(
             "declared": digest_of([asdict(declared), cell.axes]),
             **{needed.name if needed.subject == cell.name else needed.task: needed.recipe.digest for needed in chain},
         },
-        code=code_digest(("oolong.stages.verdict",)),
+        code=code_digest(__name__),
     )
     return Stage(
         subject=cell.name, recipe=recipe, needs=tuple(chain), work=partial(_work, cell, declared), tolerant=True

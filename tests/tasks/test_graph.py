@@ -284,7 +284,7 @@ def test_equal_content_is_linked_not_built(checkout: Checkout, empty_cache: Call
     checkout = replace(checkout, cache=empty_cache())
     assert run_fake(checkout).code == 0
     stubs = checkout.folder / "oolong" / "stubs" / "counting.py"
-    stubs.write_text(stubs.read_text() + "# an edit that changes nothing\n")
+    stubs.write_text(stubs.read_text() + "UNUSED = None\n")
     done = checkout.doit(f"crosslink:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
     assert done.code == 0
     assert re.search(r"stubs:\S+: ok", done.err)
