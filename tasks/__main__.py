@@ -7,13 +7,13 @@ failed, 2 bad input, 3 infrastructure.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
-from oolong.host import process
 from oolong.host.filelock import held
 from oolong.host.jobserver import serving
+from oolong.host.process import Scope
 from oolong.supply.relock import relock_temporarily
 from tasks.cli import help, summary
 from tasks.cli.commandline import RUNS, parse
@@ -30,10 +30,10 @@ RESOLVED = "OOLONG_RESOLVED_ANEW"
 MENDED = "OOLONG_MENDED"
 
 
-def main(argv: Sequence[str]) -> int:
-    """Do what was typed; returns the exit code."""
+def main(argv: Sequence[str], *, scope: Scope) -> int:
+    """Do what was typed, all of it in `scope`; returns the exit code."""
     try:
-        code = _do(argv)
+        code = _do(argv, scope)
         sys.stdout.flush()
         return code
     except (BrokenPipeError, ReaderGone):
@@ -48,12 +48,12 @@ def main(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _do(argv: Sequence[str]) -> int:
+def _do(argv: Sequence[str], scope: Scope) -> int:
     request = parse(argv)
     if len(request.words) == 1 and request.words[0] in help.WORDS:
         sys.stdout.write(help.text())
         return 0
-    session = open_session(request)
+    session = open_session(request, scope=scope)
     command = request.words[0] if request.words else "run"
     if command in Main.commands() and command not in RUNS:
         # doit's own answers: 1 of `info` says that a task would run
@@ -97,7 +97,7 @@ def _resolve_anew(session: Session) -> bool:
     for error in session.collected.errors.values():
         session.view.say(error.what)
     session.view.say("THE LOCKS ARE OUTDATED: resolving anew, for this checkout only; every result says `unlocked`")
-    resolved = relock_temporarily(session.layout, session.spec, absent, say=session.view.say)
+    resolved = relock_temporarily(session.layout, session.spec, absent, say=session.view.say, scope=session.scope)
     before = frozenset(os.environ.get(RESOLVED, "").split())
     os.environ[RESOLVED] = " ".join(sorted(before | resolved))
     # what was resolved a moment ago and is absent already will not be there the next time either
@@ -116,10 +116,14 @@ def _mend(session: Session) -> bool:
     return True
 
 
-def _stop(_signum: int, _frame: FrameType | None) -> None:
-    """Kill what runs, then end as by Ctrl-C: doit saves what was finished."""
-    process.stop_all()
-    raise KeyboardInterrupt
+def _stopping(scope: Scope) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that kills what runs, then ends as by Ctrl-C: doit saves what was finished."""
+
+    def stop(_signum: int, _frame: FrameType | None) -> None:
+        scope.cancel()
+        raise KeyboardInterrupt
+
+    return stop
 
 
 def _open_what_is_closed() -> None:
@@ -133,9 +137,10 @@ def _open_what_is_closed() -> None:
 
 if __name__ == "__main__":
     _open_what_is_closed()
+    everything = Scope()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, _stop)
-    exit_code = main(sys.argv[1:])
+        signal.signal(signum, _stopping(everything))
+    exit_code = main(sys.argv[1:], scope=everything)
     sys.stderr.flush()
     # worker threads may still wait for a program that was just killed: nothing is left for them to do
     os._exit(exit_code)

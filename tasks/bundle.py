@@ -15,5 +15,6 @@ def write_bundle() -> None:
     session = current()
     target = session.bundle_to_write
     stages = [stage for cell in session.selected for stage in session.pipeline.of_cell(cell.name)]
-    files = gather(stages, target, layout=session.layout, progress=session.view.telling("bundle"))
+    telling = session.view.telling("bundle")
+    files = gather(stages, target, layout=session.layout, progress=telling, scope=session.scope)
     session.view.say(f"{target}: {files} files, {target.stat().st_size / 1e6:.0f} MB; ./doit bundle=FILE runs from it")

@@ -4,13 +4,14 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from oolong.engine.stage import Stage
 from oolong.engine.store import Store
 from oolong.host.layout import Layout, default_cache
+from oolong.host.process import Scope
 from oolong.spec import matrix, overrides, pipeline_yaml
 from oolong.spec.lock import standing_in
 from oolong.spec.model import Cell, Spec
@@ -35,6 +36,7 @@ class Session:
     layout: Layout
     view: View
     collected: Collected
+    scope: Scope = field(default_factory=Scope)
     jobserver: Path | None = None
 
     @property
@@ -106,7 +108,7 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        return Store(self.layout, say=self.view.say, jobserver=self.jobserver, jobs=self.jobs)
+        return Store(self.layout, say=self.view.say, scope=self.scope, jobserver=self.jobserver, jobs=self.jobs)
 
 
 def caller_directory() -> Path:
@@ -117,8 +119,8 @@ def caller_directory() -> Path:
 _current: Session | None = None
 
 
-def open_session(request: Request) -> Session:
-    """Start the session that the tasks of this process belong to."""
+def open_session(request: Request, *, scope: Scope | None = None) -> Session:
+    """Start the session that the tasks of this process belong to; what it starts is cancelled with `scope`."""
     global _current
     layout = Layout(checkout=CHECKOUT, cache=default_cache())
     if "bundle" in request.variables:
@@ -132,7 +134,7 @@ def open_session(request: Request) -> Session:
         quiet=request.variables.get("quiet") == "1",
         verbose=request.variables.get("verbose") == "1",
     )
-    _current = Session(request=request, layout=layout, view=view, collected=Collected())
+    _current = Session(request=request, layout=layout, view=view, collected=Collected(), scope=scope or Scope())
     return _current
 
 

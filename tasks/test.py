@@ -26,7 +26,13 @@ def run_tests() -> None:
     # the tests start ./doit themselves, in checkouts of their own
     environment = {name: value for name, value in os.environ.items() if name != "OOLONG_CALLER_DIR"}
     for command in ([sys.executable, "-m", "ruff", "check", "."], [sys.executable, "-m", "mypy"], pytest):
-        done = process.run(process.dying_with_parent(command), cwd=CHECKOUT, env=environment, on_output=_pass_on)
+        done = process.run(
+            process.dying_with_parent(command),
+            scope=session.scope,
+            cwd=CHECKOUT,
+            env=environment,
+            on_output=_pass_on,
+        )
         if not done.ok:
             session.collected.failed("test")
             break

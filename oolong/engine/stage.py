@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from oolong.host.digest import digest_of
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 
 OK, FAIL, BLOCKED = "ok", "fail", "blocked"
@@ -120,8 +121,8 @@ class Supply(Protocol):
 class Work:
     """What the work of a stage is given: an empty `folder` to fill, the results of the stages it needs by task
     name, the `log` to write to, somebody to tell the progress, and, if somebody wants them, a `listener` for the lines
-    that programs write. `jobserver` is the FIFO that all makes of a run
-    share and `jobs` the number of jobs it was filled for."""
+    that programs write. Programs and other long work run in `scope`, to be cancelled with the run. `jobserver` is the
+    FIFO that all makes of a run share and `jobs` the number of jobs it was filled for."""
 
     folder: Path
     needs: Mapping[str, StageResult]
@@ -129,6 +130,7 @@ class Work:
     progress: Progress
     listener: Callable[[str], None] | None
     layout: Layout
+    scope: Scope
     jobserver: Path | None
     jobs: int
 

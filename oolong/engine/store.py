@@ -23,6 +23,7 @@ from oolong.host.digest import digest_of, file_sha256
 from oolong.host.filelock import held, held_if_free, shared
 from oolong.host.files import plain_file, remove_tree, write_atomically, write_json
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
@@ -32,11 +33,19 @@ class Store:
     """The finished stages of one cache, and the way to make more of them."""
 
     def __init__(
-        self, layout: Layout, *, say: Callable[[str], None], jobserver: Path | None = None, jobs: int = 1
+        self,
+        layout: Layout,
+        *,
+        say: Callable[[str], None],
+        scope: Scope | None = None,
+        jobserver: Path | None = None,
+        jobs: int = 1,
     ) -> None:
-        """`say` takes a line for the person who waits; `jobserver` and `jobs` are handed to the work of stages."""
+        """`say` takes a line for the person who waits; `scope`, `jobserver` and `jobs` are handed to the work of
+        stages."""
         self.layout = layout
         self._say = say
+        self._scope = scope or Scope()
         self._jobserver = jobserver
         self._jobs = jobs
         self._made_again: set[str] = set()
@@ -206,6 +215,7 @@ class Store:
             progress=progress,
             listener=listener,
             layout=self.layout,
+            scope=self._scope,
             jobserver=self._jobserver,
             jobs=self._jobs,
         )

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,10 +22,54 @@ from oolong.errors import Infrastructure, Interrupted
 GRACE_SECONDS = 2.0
 TAIL_BYTES = 4000
 
-_running: set[subprocess.Popen[bytes]] = set()
-# re-entrant: a signal may arrive while its own thread holds it
-_guard = threading.RLock()
-_stopping = threading.Event()
+# how often a program that says nothing is looked at
+LOOK_SECONDS = 0.5
+
+
+class Scope:
+    """Programs and long work that are cancelled together; a scope inside another one is cancelled with it.
+
+    A cancelled scope stays so: whoever goes on in the same process takes a new one.
+    """
+
+    def __init__(self, *, inside: "Scope | None" = None) -> None:
+        self._outer = inside
+        self._cancelled = False
+        self._running: set[subprocess.Popen[bytes]] = set()
+        # re-entrant: a signal may arrive while its own thread holds it
+        self._guard = threading.RLock()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled or (self._outer is not None and self._outer.cancelled)
+
+    def cancel(self) -> None:
+        """Kill every program that runs in it and let no new one start; for any thread and for signal handlers."""
+        # the flag first: a program that is not among the running ones yet is started by somebody who looks at it next
+        self._cancelled = True
+        with self._guard:
+            running = list(self._running)
+        for child in running:
+            _signal(child, signal.SIGTERM)
+        for child in running:
+            _kill(child)
+
+    def check(self) -> None:
+        """Raise Interrupted if it was cancelled; for long work that is no program."""
+        if self.cancelled:
+            raise Interrupted("interrupted")
+
+    def _add(self, child: subprocess.Popen[bytes]) -> None:
+        with self._guard:
+            self._running.add(child)
+        if self._outer:
+            self._outer._add(child)
+
+    def _remove(self, child: subprocess.Popen[bytes]) -> None:
+        with self._guard:
+            self._running.discard(child)
+        if self._outer:
+            self._outer._remove(child)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +91,7 @@ class Finished:
 def run(
     argv: Sequence[str],
     *,
+    scope: Scope | None = None,
     log: Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -65,14 +110,17 @@ def run(
     process has, such as an open file descriptor; with `log_output` False the log gets no more than that line.
     `on_output` sees each chunk. `until` is asked about twice a second, with the program's process id; when it answers
     True the program is killed as if its time were up. Raises Infrastructure if the program cannot be started,
-    Interrupted if `stop_all` was called.
+    Interrupted if `scope` is cancelled before or while it runs.
     """
-    check_interrupted()
+    scope = scope or Scope()
+    scope.check()
     kept: list[bytes] = []
     started = time.monotonic()
     with _log(log, log_as or argv) as sink:
         child = _start(argv, env=env, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
         try:
+            scope._add(child)
+            scope.check()
             timed_out = False
             for chunk in _chunks(child, started, timeout, until):
                 if chunk is None:
@@ -90,11 +138,10 @@ def run(
         finally:
             _kill(child)
             child.wait()
-            with _guard:
-                _running.discard(child)
+            scope._remove(child)
             if child.stdout:
                 child.stdout.close()
-    check_interrupted()
+    scope.check()
     return Finished(
         argv=tuple(argv),
         returncode=returncode,
@@ -104,9 +151,9 @@ def run(
     )
 
 
-def check(argv: Sequence[str], *, hint: str = "", **options: object) -> Finished:
+def check(argv: Sequence[str], *, scope: Scope | None = None, hint: str = "", **options: object) -> Finished:
     """As `run`, for the host's own tools: anything but success is Infrastructure, with the end of the output."""
-    done = run(argv, **options)  # type: ignore[arg-type]
+    done = run(argv, scope=scope, **options)  # type: ignore[arg-type]
     if not done.ok:
         ended = "ran out of time" if done.timed_out else f"ended with {done.returncode}"
         tail = done.output[-TAIL_BYTES:].decode(errors="replace").strip()
@@ -123,21 +170,6 @@ def path_alone() -> dict[str, str]:
     """The environment for bwrap itself: it is process 1 inside, where /proc/1/environ shows what it was started with,
     whatever it clears for its command."""
     return {"PATH": os.environ.get("PATH", os.defpath)}
-
-
-def check_interrupted() -> None:
-    """Raise Interrupted if `stop_all` was called; for long work that is no program."""
-    if _stopping.is_set():
-        raise Interrupted("interrupted")
-
-
-def stop_all() -> None:
-    """Kill every program that runs and let no new one start; for signal handlers, callable from any thread."""
-    _stopping.set()
-    with _guard:
-        running = list(_running)
-    for child in running:
-        _kill(child)
 
 
 @contextmanager
@@ -175,8 +207,6 @@ def _start(
         raise Infrastructure(
             f"cannot start {argv[0]}: {error.strerror}", hint="is it installed, and on PATH?"
         ) from error
-    with _guard:
-        _running.add(child)
     if stdin is not None and child.stdin:
         # a thread, so that a program which writes before it has read everything cannot block us
         threading.Thread(target=_feed, args=(child.stdin, stdin), daemon=True).start()
@@ -197,16 +227,16 @@ def _chunks(
     """The output as it comes; None once, when the time is up or `until` says so."""
     assert child.stdout
     over = False
+    speaking = True
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
-            ready = selector.select(timeout=0.5)
-            if ready:
+            if speaking and selector.select(timeout=LOOK_SECONDS):
                 chunk = os.read(child.stdout.fileno(), 1 << 16)
-                if not chunk:
-                    return
-                yield chunk
-            elif child.poll() is not None:
+                speaking = bool(chunk)
+                if chunk:
+                    yield chunk
+            elif _has_ended(child, patience=0 if speaking else LOOK_SECONDS):
                 return  # a grandchild of a dead program may hold the pipe open: do not wait for it
             late = timeout is not None and time.monotonic() - started > timeout
             if not over and (late or (until is not None and until(child.pid))):
@@ -214,17 +244,24 @@ def _chunks(
                 yield None
 
 
+def _has_ended(child: subprocess.Popen[bytes], *, patience: float) -> bool:
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def _kill(child: subprocess.Popen[bytes]) -> None:
     """SIGTERM to the program's whole session, then SIGKILL after a grace; nothing if it has ended."""
-    if child.poll() is not None:
-        return
-    for signum, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
-        try:
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        _signal(child, signum)
+        if _has_ended(child, patience=GRACE_SECONDS):
+            return
+
+
+def _signal(child: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+    """Send a signal to the program's whole session, unless it has ended."""
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, signum)
-        except ProcessLookupError:
-            return
-        try:
-            child.wait(patience)
-            return
-        except subprocess.TimeoutExpired:
-            continue

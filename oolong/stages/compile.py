@@ -45,7 +45,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage) -> Stag
 
 def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
     build = work.folder / TREE
-    copy_tree(work.need("configure").folder / TREE, build)
+    copy_tree(work.need("configure").folder / TREE, build, scope=work.scope)
     sandbox = build_sandbox(
         work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
     )

@@ -72,7 +72,7 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
 
 def _work(recipe: Recipe, work: Work) -> Outcome:
     build = work.folder / TREE
-    copy_tree(work.need("compile").folder / TREE, build)
+    copy_tree(work.need("compile").folder / TREE, build, scope=work.scope)
     sandbox = build_sandbox(
         work,
         rootfs=work.need("rootfs"),

@@ -47,7 +47,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: 
 
 def _work(recipe: Recipe, files: Mapping[str, bytes], work: Work) -> Outcome:
     build = work.folder / compile.TREE
-    copy_tree(work.need("compile").folder / compile.TREE, build)
+    copy_tree(work.need("compile").folder / compile.TREE, build, scope=work.scope)
     guest = work.folder / "guest"
     guest.mkdir()
     for name, text in files.items():

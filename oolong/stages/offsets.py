@@ -77,7 +77,7 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
     found = NOTHING
     if (work.need("compile").folder / compile.TREE / kbuild.FTRACE_OBJECT).exists():
         build = work.folder / compile.TREE
-        copy_tree(work.need("compile").folder / compile.TREE, build)
+        copy_tree(work.need("compile").folder / compile.TREE, build, scope=work.scope)
         sandbox = build_sandbox(
             work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
         )

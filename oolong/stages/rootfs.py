@@ -49,9 +49,9 @@ def _work(
     work: Work,
 ) -> Outcome:
     wanted = (*packages, *(of_tarball(tarball) for _, tarball in tarballs))
-    downloads = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress)
+    downloads = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress, scope=work.scope)
     root = work.folder / ROOT
-    build_rootfs(downloads[: len(packages)], links, root, progress=work.progress)
+    build_rootfs(downloads[: len(packages)], links, root, progress=work.progress, scope=work.scope)
     for (name, tarball), archive in zip(tarballs, downloads[len(packages) :], strict=True):
         work.progress(f"unpacking {name}")
         # the root file system's own tar unpacks what is added to it

@@ -12,6 +12,7 @@ from oolong.engine.stage import StageResult, Work
 from oolong.errors import Infrastructure
 from oolong.host import process
 from oolong.host.jobserver import makeflags
+from oolong.host.process import Scope
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.kbuild.make import ccache_env
 
@@ -76,6 +77,7 @@ def run(
     try:
         done = process.run(
             [command[0], "--json-status-fd", str(writer), *command[1:]],
+            scope=work.scope,
             env=process.path_alone(),
             log=work.log,
             log_as=log_as or command,
@@ -127,9 +129,10 @@ def build_sandbox(
     return Sandbox(rootfs=rootfs.folder / "root", mounts=shared + mounts, env=env, chdir=SRC)
 
 
-def copy_tree(source: Path, target: Path) -> None:
+def copy_tree(source: Path, target: Path, *, scope: Scope) -> None:
     """Copy a folder with its times, so that make finds nothing to do in it; shares blocks where the disk can."""
-    process.check(process.dying_with_parent(["cp", "-a", "--reflink=auto", "--", str(source), str(target)]))
+    argv = ["cp", "-a", "--reflink=auto", "--", str(source), str(target)]
+    process.check(process.dying_with_parent(argv), scope=scope)
 
 
 def _command_ended(status: bytes) -> bool:

@@ -131,10 +131,10 @@ def _code() -> str:
 
 
 def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
-    (download,) = fetch((wanted,), layout=work.layout, mirrors=mirrors, progress=work.progress)
+    (download,) = fetch((wanted,), layout=work.layout, mirrors=mirrors, progress=work.progress, scope=work.scope)
     work.progress("unpacking")
     opened = work.folder / "package"
-    process.check(process.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]))
+    process.check(process.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]), scope=work.scope)
     archives = sorted((opened / "usr" / "src").glob("*.tar.*"))
     if len(archives) != 1:
         raise Infrastructure(f"{wanted.label} holds {len(archives)} tarballs, not one kernel")
@@ -149,7 +149,7 @@ def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
 def _unpack_tarball(kernel: TarballSource, work: Work) -> Outcome:
     signature, tarball = kernel.signature, kernel.tarball
     wanted = [of_tarball(one) for one in (tarball, *([signature.file] if signature else []))]
-    archive, *rest = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress)
+    archive, *rest = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress, scope=work.scope)
     root = work.need("rootfs").folder / "root"
     if signature:
         work.progress("checking the signature")
@@ -162,25 +162,26 @@ def _unpack_tarball(kernel: TarballSource, work: Work) -> Outcome:
 
 
 def _check_out(commit: Commit, work: Work) -> Outcome:
-    ours = repository.bring(commit, layout=work.layout, progress=work.progress)
+    ours = repository.bring(commit, layout=work.layout, progress=work.progress, scope=work.scope)
     work.progress("checking out")
     target = work.folder / TREE
     target.mkdir()
-    repository.check_out(ours, commit, target)
+    repository.check_out(ours, commit, target, scope=work.scope)
     return _settled(work.folder, where=commit.url)
 
 
 def _link_tree(path: Path, entries: Sequence[tree.Entry], work: Work) -> Outcome:
     target = work.folder / TREE
     target.mkdir()
-    tree.materialise(path, entries, target, work.layout.blobs, progress=work.progress)
+    tree.materialise(path, entries, target, work.layout.blobs, progress=work.progress, scope=work.scope)
     return _finished(work.folder, entries)
 
 
 def _apply(base: str, patches: Sequence[tuple[str, bytes]], work: Work) -> Outcome:
     target = work.folder / TREE
     origin = work.needs[base].folder / TREE
-    process.check(process.dying_with_parent(["cp", "--archive", "--link", "--", str(origin), str(target)]))
+    copying = ["cp", "--archive", "--link", "--", str(origin), str(target)]
+    process.check(process.dying_with_parent(copying), scope=work.scope)
     for patch, text in patches:
         change = work.folder / "change.patch"
         change.write_bytes(text)

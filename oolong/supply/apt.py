@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
+from oolong.host.process import Scope
 from oolong.spec.lock import Lock, asked_by_source, asked_by_toolchain
 from oolong.spec.model import DebianSource, Package, Toolchain
 from oolong.supply.mirror import is_snapshot
@@ -27,11 +28,13 @@ PRINTED = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apt:
-    """An apt that knows some suites of one mirror; `root` is its folder, `mirror` the archive's base URI."""
+    """An apt that knows some suites of one mirror; `root` is its folder, `mirror` the archive's base URI, and its
+    programs run in `scope`."""
 
     root: Path
     mirror: str
     architecture: str
+    scope: Scope
 
     def closure(self, toolchain: Toolchain) -> Lock:
         """The packages of a toolchain with all that they depend on, less what it leaves out."""
@@ -77,11 +80,11 @@ class Apt:
         path = "/usr/sbin:/usr/bin:/sbin:/bin"
         network = {name: os.environ[name] for name in PROXIES if name in os.environ}
         environment = {"APT_CONFIG": str(self.root / "apt.conf"), "PATH": path, "LC_ALL": "C", **network}
-        return process.check(process.dying_with_parent(argv), env=environment).output
+        return process.check(process.dying_with_parent(argv), scope=self.scope, env=environment).output
 
 
 @contextmanager
-def private_apt(mirror: str, suites: Sequence[str]) -> Iterator[Apt]:
+def private_apt(mirror: str, suites: Sequence[str], *, scope: Scope) -> Iterator[Apt]:
     """An updated Apt for some suites; its folder is gone afterwards."""
     if not KEYRING.exists():
         raise Infrastructure(f"{KEYRING} is missing", hint="install debian-archive-keyring")
@@ -100,23 +103,23 @@ def private_apt(mirror: str, suites: Sequence[str]) -> Iterator[Apt]:
             "".join(f"deb {options} {mirror} {suite} main\n" for suite in suites)
         )
         (root / "apt.conf").write_text(_configuration(root, architecture))
-        apt = Apt(root=root, mirror=mirror, architecture=architecture)
+        apt = Apt(root=root, mirror=mirror, architecture=architecture, scope=scope)
         apt.update()
         yield apt
 
 
 @contextmanager
-def some_apt(mirrors: Sequence[str], suites: Sequence[str]) -> Iterator[Apt]:
+def some_apt(mirrors: Sequence[str], suites: Sequence[str], *, scope: Scope) -> Iterator[Apt]:
     """An updated Apt on the first of the mirrors that has the suites; the trouble with the last one, if none has."""
     with ExitStack() as stack:
         for mirror in mirrors[:-1]:
             try:
-                apt = stack.enter_context(private_apt(mirror, suites))
+                apt = stack.enter_context(private_apt(mirror, suites, scope=scope))
             except Infrastructure:
                 continue
             break
         else:
-            apt = stack.enter_context(private_apt(mirrors[-1], suites))
+            apt = stack.enter_context(private_apt(mirrors[-1], suites, scope=scope))
         yield apt
 
 

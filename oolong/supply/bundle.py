@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from oolong.errors import BadInput
-from oolong.host import process
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 
 ANEW = "copy it again"
@@ -27,14 +27,14 @@ def pack_name(commit: str) -> str:
     return f"git/{commit}.pack"
 
 
-def write(target: Path, members: Mapping[str, Path], *, progress: Progress) -> None:
+def write(target: Path, members: Mapping[str, Path], *, progress: Progress, scope: Scope) -> None:
     """Make the archive of files by their names in it, whole or not at all; nothing of the host but bytes is in it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
     try:
         with tarfile.open(beside, "w", format=tarfile.PAX_FORMAT) as archive:
             for number, (name, path) in enumerate(sorted(members.items())):
-                process.check_interrupted()
+                scope.check()
                 progress("files", number, len(members))
                 archive.add(path, name, recursive=False, filter=_without_host)
         beside.replace(target)

@@ -18,10 +18,10 @@ import requests
 import urllib3
 
 from oolong.errors import Infrastructure, Missing
-from oolong.host import process
 from oolong.host.digest import file_sha256
 from oolong.host.filelock import held
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.spec.model import Package, Tarball
 from oolong.supply import bundle
@@ -79,18 +79,23 @@ def of_tarball(tarball: Tarball) -> Wanted:
 
 
 def fetch(
-    wanted: Sequence[Wanted], *, layout: Layout, mirrors: Callable[[], tuple[str, ...]], progress: Progress
+    wanted: Sequence[Wanted],
+    *,
+    layout: Layout,
+    mirrors: Callable[[], tuple[str, ...]],
+    progress: Progress,
+    scope: Scope,
 ) -> list[Path]:
     """The paths of the verified files, in order; `mirrors` is asked only if a file below a mirror is missing.
 
     Raises Missing if no mirror has a package, Infrastructure if none can be reached or what they send is not what
-    was asked for, BadInput if a bundle that should have it all lacks a file.
+    was asked for, BadInput if a bundle that should have it all lacks a file, Interrupted if `scope` is cancelled.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         there = pool.map(lambda one: _is_whole(layout.download(one.sha256), one), wanted)
         absent = list({one.sha256: one for one, whole in zip(wanted, there, strict=True) if not whole}.values())
         if absent:
-            meter = _Meter(progress, total=sum(one.size or 0 for one in absent))
+            meter = _Meter(progress, scope, total=sum(one.size or 0 for one in absent))
             bases = mirrors() if not layout.bundle and any(one.path for one in absent) else ()
             jobs = [pool.submit(_get, one, layout, bases, meter) for one in absent]
             try:
@@ -106,15 +111,16 @@ def fetch(
 class _Meter:
     """Adds up what all downloads have, and stops them together."""
 
-    def __init__(self, progress: Progress, *, total: int) -> None:
+    def __init__(self, progress: Progress, scope: Scope, *, total: int) -> None:
         self._progress = progress
+        self._scope = scope
         self._total = total
         self._done = 0
         self._guard = threading.Lock()
         self._stopped = threading.Event()
 
     def add(self, size: int) -> None:
-        process.check_interrupted()
+        self._scope.check()
         if self._stopped.is_set():
             raise Infrastructure("another download failed")
         with self._guard:

@@ -10,6 +10,7 @@ from oolong.engine.stage import Stage
 from oolong.host import process
 from oolong.host.filelock import shared
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.supply import bundle, checkout, repository
 from oolong.supply.fetch import Wanted, fetch
@@ -24,21 +25,22 @@ OUTPUT = frozenset(
 )
 
 
-def gather(stages: Iterable[Stage], target: Path, *, layout: Layout, progress: Progress) -> int:
+def gather(stages: Iterable[Stage], target: Path, *, layout: Layout, progress: Progress, scope: Scope) -> int:
     """Fetch what is missing and write the bundle; returns the number of files in it."""
     supplies = {supply.member: supply for stage in stages for supply in stage.supplies}
     wanted = [supply for supply in supplies.values() if isinstance(supply, Wanted)]
-    paths = fetch(wanted, layout=layout, mirrors=mirrors, progress=progress)
+    paths = fetch(wanted, layout=layout, mirrors=mirrors, progress=progress, scope=scope)
     members = dict(zip((one.member for one in wanted), paths, strict=True))
     with _scratch(layout) as folder:
         for number, commit in enumerate(one for one in supplies.values() if isinstance(one, Commit)):
             place = Path(folder, f"{number}.pack")
-            repository.pack(repository.bring(commit, layout=layout, progress=progress), commit, place)
+            ours = repository.bring(commit, layout=layout, progress=progress, scope=scope)
+            repository.pack(ours, commit, place, scope=scope)
             members[commit.member] = place
         progress("fetching the Python packages")
-        members |= _wheels(layout.checkout / "requirements.lock", Path(folder, "wheels"))
+        members |= _wheels(layout.checkout / "requirements.lock", Path(folder, "wheels"), scope)
         members |= _checkout(layout.checkout)
-        bundle.write(target, members, progress=progress)
+        bundle.write(target, members, progress=progress, scope=scope)
     return len(members)
 
 
@@ -54,7 +56,7 @@ def _scratch(layout: Layout) -> Iterator[str]:
         yield folder
 
 
-def _wheels(requirements: Path, folder: Path) -> Mapping[str, Path]:
+def _wheels(requirements: Path, folder: Path, scope: Scope) -> Mapping[str, Path]:
     """What requirements.lock names, for the Python that runs this."""
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--require-hashes"]
     argv = [
@@ -68,7 +70,9 @@ def _wheels(requirements: Path, folder: Path) -> Mapping[str, Path]:
         "--dest",
         str(folder),
     ]
-    process.check(process.dying_with_parent(argv), hint="what pip said stands above; is its index reachable?")
+    process.check(
+        process.dying_with_parent(argv), scope=scope, hint="what pip said stands above; is its index reachable?"
+    )
     return {f"wheels/{path.name}": path for path in sorted(folder.iterdir())}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from oolong.host import process
+from oolong.host.process import Scope
 from oolong.host.sandbox import Mount
 
 SETTINGS = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.excludesFile=/dev/null")
@@ -33,6 +34,7 @@ def run(
     words: Sequence[str],
     *,
     mounts: Sequence[Mount],
+    scope: Scope | None = None,
     network: bool = False,
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
@@ -40,7 +42,7 @@ def run(
 ) -> process.Finished:
     """Run `git WORDS` with some folders; `network` lets it out, for http, https and git alone."""
     command = argv(words, mounts=mounts, network=network, env=env or {})
-    return process.run(command, env=process.path_alone(), stdin=stdin, on_output=on_output)
+    return process.run(command, scope=scope, env=process.path_alone(), stdin=stdin, on_output=on_output)
 
 
 def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:

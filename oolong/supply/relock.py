@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from oolong.errors import BadInput, did_you_mean
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.spec import lock
 from oolong.spec.lock import Lock, stand_in
 from oolong.spec.model import DebianSource, GitSource, Spec, Toolchain, base_of
@@ -30,7 +31,7 @@ class Locks:
             lock.write_sources(layout, list(self.sources.values()), known=known)
 
 
-def relock(layout: Layout, spec: Spec, *, only: Collection[str] = (), say: Say) -> None:
+def relock(layout: Layout, spec: Spec, *, only: Collection[str] = (), say: Say, scope: Scope) -> None:
     """Resolve everything, or what `only` names, then write it: a failure in between changes no file."""
     toolchains, sources = _locked_toolchains(spec), _locked_sources(spec)
     names = [one.name for one in (*toolchains, *sources)]
@@ -42,10 +43,13 @@ def relock(layout: Layout, spec: Spec, *, only: Collection[str] = (), say: Say) 
         [toolchain for toolchain in toolchains if toolchain.name in chosen],
         [source for source in sources if source.name in chosen],
         say=say,
+        scope=scope,
     ).write(layout, spec)
 
 
-def relock_temporarily(layout: Layout, spec: Spec, absent: Collection[str], *, say: Say) -> frozenset[str]:
+def relock_temporarily(
+    layout: Layout, spec: Spec, absent: Collection[str], *, say: Say, scope: Scope
+) -> frozenset[str]:
     """Resolve anew, into build/, what names a package below a path of `absent`; returns the names of what that was.
 
     A compiler shares its root file system with the build machine's tools. Where their new and old locks do not go
@@ -54,10 +58,10 @@ def relock_temporarily(layout: Layout, spec: Spec, absent: Collection[str], *, s
     now = _in_force(layout, spec)
     toolchains = [one for one in _locked_toolchains(spec) if _names(now.toolchains[one.name], absent)]
     sources = [one for one in _locked_sources(spec) if _names(now.sources[one.name], absent)]
-    fresh = _resolve(toolchains, sources, say=say)
+    fresh = _resolve(toolchains, sources, say=say, scope=scope)
     if not _fit_together(spec, {**now.toolchains, **fresh.toolchains}):
         sharing = [one for one in _locked_toolchains(spec) if one.family != "emulator"]
-        fresh = _resolve([*sharing, *(one for one in toolchains if one not in sharing)], sources, say=say)
+        fresh = _resolve([*sharing, *(one for one in toolchains if one not in sharing)], sources, say=say, scope=scope)
     merged = Locks(
         toolchains={**now.toolchains, **fresh.toolchains},
         sources={**now.sources, **fresh.sources},
@@ -66,24 +70,24 @@ def relock_temporarily(layout: Layout, spec: Spec, absent: Collection[str], *, s
     return frozenset((*fresh.toolchains, *fresh.sources))
 
 
-def _resolve(toolchains: list[Toolchain], sources: list[DebianSource | GitSource], *, say: Say) -> Locks:
+def _resolve(toolchains: list[Toolchain], sources: list[DebianSource | GitSource], *, say: Say, scope: Scope) -> Locks:
     found = Locks()
     # one suite's packages must not come from another's: a toolchain from a backport that a kernel source needs
     for suites in sorted({toolchain.suites for toolchain in toolchains}):
-        with some_apt(mirrors(), suites) as apt:
+        with some_apt(mirrors(), suites, scope=scope) as apt:
             for toolchain in (one for one in toolchains if one.suites == suites):
                 found.toolchains[toolchain.name] = closure = apt.closure(toolchain)
                 size = sum(package.size for package in closure.packages)
                 say(f"{toolchain.name}: {len(closure.packages)} packages, {size / 1e6:.0f} MB")
     debian = [source for source in sources if isinstance(source, DebianSource)]
     for suite in sorted({source.suite for source in debian}):
-        with some_apt(mirrors(), [suite]) as apt:
+        with some_apt(mirrors(), [suite], scope=scope) as apt:
             for package in (one for one in debian if one.suite == suite):
                 found.sources[package.name] = apt.source(package)
                 say(f"{package.name}: {found.sources[package.name].packages[0].version}")
     for source in sources:
         if isinstance(source, GitSource):
-            commit = repository.resolve(source.url, source.ref)
+            commit = repository.resolve(source.url, source.ref, scope=scope)
             found.sources[source.name] = Lock(name=source.name, asked=lock.asked_by_source(source), commit=commit)
             say(f"{source.name}: {commit}")
     return found

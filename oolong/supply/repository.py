@@ -17,6 +17,7 @@ from oolong.host.digest import digest_of
 from oolong.host.filelock import held
 from oolong.host.files import write_atomically
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.host.sandbox import Mount
 from oolong.supply import bundle, git
@@ -49,15 +50,15 @@ class Commit:
         return None if self.url.startswith(URL_SCHEMES) else Path(self.url)
 
 
-def resolve(url: str, ref: str) -> str:
+def resolve(url: str, ref: str, *, scope: Scope) -> str:
     """The name of the commit that a ref stands for: a branch or a tag, in a folder whatever git can make sense of."""
     if not url.startswith(URL_SCHEMES):
         words = ["-C", url, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
-        done = git.run(words, mounts=git.mounts_of(Path(url)))
+        done = git.run(words, mounts=git.mounts_of(Path(url)), scope=scope)
         if not done.ok:
             raise _no_such(url, ref)
         return done.output.decode().strip()
-    done = git.run(["ls-remote", "--quiet", "--", url, ref, f"{ref}^{{}}"], mounts=(), network=True)
+    done = git.run(["ls-remote", "--quiet", "--", url, ref, f"{ref}^{{}}"], mounts=(), scope=scope, network=True)
     if not done.ok:
         raise _unreachable(url, done)
     lines = [line.split("\t") for line in done.output.decode(errors="replace").splitlines()]
@@ -68,43 +69,44 @@ def resolve(url: str, ref: str) -> str:
     raise _no_such(url, ref)
 
 
-def bring(wanted: Commit, *, layout: Layout, progress: Progress) -> Path:
+def bring(wanted: Commit, *, layout: Layout, progress: Progress, scope: Scope) -> Path:
     """Our repository with the commit in it: found there, taken from the bundle, or fetched."""
     ours = layout.repository(digest_of(wanted.url))
     with held(layout.lock(f"git-{ours.stem}"), waiting=lambda holder: progress(f"waiting for {holder}")):
         if not ours.exists():
-            _make(ours)
-        if not _has(ours, wanted):
+            _make(ours, scope)
+        if not _has(ours, wanted, scope):
             if layout.bundle:
-                _unbundle(layout.bundle, wanted, ours)
+                _unbundle(layout.bundle, wanted, ours, scope)
             else:
-                _fetch(wanted, ours, progress)
+                _fetch(wanted, ours, progress, scope)
     return ours
 
 
-def check_out(ours: Path, wanted: Commit, tree: Path) -> None:
+def check_out(ours: Path, wanted: Commit, tree: Path, *, scope: Scope) -> None:
     """Fill the empty folder `tree` with what the commit holds."""
     env = {"GIT_WORK_TREE": TREE, "GIT_INDEX_FILE": "/tmp/index"}
     mounts = [Mount(host=tree, inside=TREE, writable=True)]
-    done = _in_ours(ours, ["-C", TREE, "read-tree", "--reset", "-u", wanted.commit], mounts=mounts, env=env)
+    words = ["-C", TREE, "read-tree", "--reset", "-u", wanted.commit]
+    done = _in_ours(ours, words, scope=scope, mounts=mounts, env=env)
     if not done.ok:
         raise Infrastructure(f"git read-tree: {git.said(done)}", hint=ROOM)
 
 
-def pack(ours: Path, wanted: Commit, target: Path) -> None:
+def pack(ours: Path, wanted: Commit, target: Path, *, scope: Scope) -> None:
     """Write the commit with its whole tree, without history, as one pack for a bundle."""
-    listed = _in_ours(ours, ["rev-list", "--objects", "--no-object-names", "--no-walk", wanted.commit])
+    listed = _in_ours(ours, ["rev-list", "--objects", "--no-object-names", "--no-walk", wanted.commit], scope=scope)
     # git renames from objects/ to here, so that this must be the same mount
     with tempfile.TemporaryDirectory(dir=ours, prefix="packing-") as folder:
         place = f"{OURS}/{Path(folder).name}/pack"
-        done = _in_ours(ours, ["pack-objects", "--quiet", place], writable=True, stdin=listed.output)
+        done = _in_ours(ours, ["pack-objects", "--quiet", place], scope=scope, writable=True, stdin=listed.output)
         packs = list(Path(folder).glob("*.pack"))
         if not listed.ok or not done.ok or len(packs) != 1:
             raise Infrastructure(f"git pack-objects: {git.said(done)}", hint=ROOM)
         packs[0].replace(target)
 
 
-def _fetch(wanted: Commit, ours: Path, progress: Progress) -> None:
+def _fetch(wanted: Commit, ours: Path, progress: Progress, scope: Scope) -> None:
     mounts = git.mounts_of(wanted.folder) if wanted.folder else ()
 
     def hear(chunk: bytes) -> None:
@@ -114,8 +116,10 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress) -> None:
     for options in (("--depth=1", wanted.commit), ("--depth=1", wanted.ref), (wanted.ref,)):
         *depth, what = options
         words = ["fetch", "--no-tags", "--no-write-fetch-head", "--progress", *depth, "--", wanted.url, what]
-        done = _in_ours(ours, words, mounts=mounts, writable=True, network=not wanted.folder, on_output=hear)
-        if done.ok and _has(ours, wanted):
+        done = _in_ours(
+            ours, words, scope=scope, mounts=mounts, writable=True, network=not wanted.folder, on_output=hear
+        )
+        if done.ok and _has(ours, wanted, scope):
             return
     if done.ok:
         what = f"{wanted.ref} is no longer the commit {wanted.commit} that was locked"
@@ -123,41 +127,43 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress) -> None:
     raise _unreachable(wanted.url, done)
 
 
-def _unbundle(archive: Path, wanted: Commit, ours: Path) -> None:
+def _unbundle(archive: Path, wanted: Commit, ours: Path, scope: Scope) -> None:
     place = ours / "objects" / "pack" / f"pack-{wanted.commit}.pack"
     place.parent.mkdir(exist_ok=True)
     bundle.extract(archive, wanted.member, place, label=f"the commit {wanted.commit}", most=LARGEST_PACK)
-    done = _in_ours(ours, ["index-pack", f"{OURS}/objects/pack/{place.name}"], writable=True)
+    done = _in_ours(ours, ["index-pack", f"{OURS}/objects/pack/{place.name}"], scope=scope, writable=True)
     # its parents are not there, and nobody needs them
     shallow = ours / "shallow"
     commits = {*(shallow.read_text().split() if shallow.exists() else ()), wanted.commit}
     write_atomically(shallow, "".join(f"{commit}\n" for commit in sorted(commits)).encode())
-    if not done.ok or not _has(ours, wanted):
+    if not done.ok or not _has(ours, wanted, scope):
         place.unlink()
         raise bundle.damaged(archive, f"the commit {wanted.commit}")
 
 
-def _make(ours: Path) -> None:
+def _make(ours: Path, scope: Scope) -> None:
     """An empty bare repository; a half-made one is never seen under its name."""
     beside = ours.with_name(f".{ours.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    done = git.run(["init", "--quiet", "--bare", OURS], mounts=[Mount(host=beside, inside=OURS, writable=True)])
+    mount = Mount(host=beside, inside=OURS, writable=True)
+    done = git.run(["init", "--quiet", "--bare", OURS], mounts=[mount], scope=scope)
     if not done.ok:
         raise Infrastructure(f"git init: {git.said(done)}", hint=ROOM)
     (beside / GLOBAL).write_text("[safe]\n\tdirectory = *\n")
     beside.rename(ours)
 
 
-def _has(ours: Path, wanted: Commit) -> bool:
+def _has(ours: Path, wanted: Commit, scope: Scope) -> bool:
     """Whether the commit is there with all of its tree."""
-    return _in_ours(ours, ["rev-list", "--objects", "--quiet", "--no-walk", wanted.commit]).ok
+    return _in_ours(ours, ["rev-list", "--objects", "--quiet", "--no-walk", wanted.commit], scope=scope).ok
 
 
 def _in_ours(
     ours: Path,
     words: Sequence[str],
     *,
+    scope: Scope,
     writable: bool = False,
     mounts: Sequence[Mount] = (),
     network: bool = False,
@@ -167,7 +173,15 @@ def _in_ours(
 ) -> process.Finished:
     own = Mount(host=ours, inside=OURS, writable=writable)
     settings = {"GIT_DIR": OURS, "GIT_CONFIG_GLOBAL": f"{OURS}/{GLOBAL}", **(env or {})}
-    return git.run(words, mounts=[own, *mounts], network=network, env=settings, stdin=stdin, on_output=on_output)
+    return git.run(
+        words,
+        mounts=[own, *mounts],
+        scope=scope,
+        network=network,
+        env=settings,
+        stdin=stdin,
+        on_output=on_output,
+    )
 
 
 def _no_such(url: str, ref: str) -> BadInput:

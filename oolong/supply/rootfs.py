@@ -14,18 +14,21 @@ from oolong.errors import Infrastructure
 from oolong.host import process
 from oolong.host.digest import file_sha256
 from oolong.host.files import remove_tree
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 
 UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/bug")
 FOLDER_MODE, PROGRAM_MODE, FILE_MODE = 0o755, 0o755, 0o644
 
 
-def build_rootfs(packages: Sequence[Path], links: Sequence[tuple[str, str]], root: Path, *, progress: Progress) -> None:
+def build_rootfs(
+    packages: Sequence[Path], links: Sequence[tuple[str, str]], root: Path, *, progress: Progress, scope: Scope
+) -> None:
     """Unpack packages into `root`, which does not exist yet, and add symlinks (path below the root, link text)."""
     root.mkdir()
     # dpkg-deb is one process of decompression and one of tar: two at a time keep a small machine busy
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(_unpack, package, root) for package in packages]
+        jobs = [pool.submit(_unpack, package, root, scope) for package in packages]
         for done, job in enumerate(jobs, start=1):
             job.result()
             progress("packages unpacked", done, len(jobs))
@@ -48,10 +51,9 @@ def manifest(root: Path) -> list[list[str]]:
     return sorted(_entries(root))
 
 
-def _unpack(package: Path, root: Path) -> None:
-    process.check(
-        process.dying_with_parent(["dpkg-deb", "--extract", str(package), str(root)]), hint="is there room on the disk?"
-    )
+def _unpack(package: Path, root: Path, scope: Scope) -> None:
+    argv = process.dying_with_parent(["dpkg-deb", "--extract", str(package), str(root)])
+    process.check(argv, scope=scope, hint="is there room on the disk?")
 
 
 def fix_modes(root: Path) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from oolong.errors import BadInput
-from oolong.host import process
 from oolong.host.digest import digest_of, file_sha256
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.host.statcache import Known, StatCache
 from oolong.supply import checkout
@@ -118,7 +118,9 @@ def guest_digest(entries: Iterable[Entry]) -> str:
     return digest(entry for entry in entries if _matters_to_guest(entry.path))
 
 
-def materialise(tree: Path, entries: Sequence[Entry], target: Path, blobs: Path, *, progress: Progress) -> None:
+def materialise(
+    tree: Path, entries: Sequence[Entry], target: Path, blobs: Path, *, progress: Progress, scope: Scope
+) -> None:
     """Make `target` hold the entries, with contents from the pool; what the pool lacks is copied from `tree` first.
 
     BadInput if a file of the tree is no longer what the entry says, or if an entry's name leads out of the tree.
@@ -143,7 +145,7 @@ def materialise(tree: Path, entries: Sequence[Entry], target: Path, blobs: Path,
                 raise
             shutil.copy2(blob, place)
         if number % 1000 == 0:
-            process.check_interrupted()
+            scope.check()
             progress("files", number, len(entries))
     fix_times(target, folders_only=True)
 

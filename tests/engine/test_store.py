@@ -12,8 +12,10 @@ import pytest
 
 from oolong.engine.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work, failed
 from oolong.engine.store import Store
-from oolong.errors import Damaged, Infrastructure
+from oolong.errors import Damaged, Infrastructure, Interrupted
+from oolong.host import process
 from oolong.host.files import remove_tree, write_atomically
+from oolong.host.process import Scope
 from tests.support import layout_in, silent, stage_of, write_file
 
 
@@ -90,6 +92,23 @@ def test_trouble_with_the_world_leaves_nothing(store: Store) -> None:
         store.make(stage, silent)
     assert store.find(stage) is None
     assert list(store.layout.scratch.iterdir()) == []
+
+
+def test_the_work_of_a_stage_is_cancelled_with_its_run_and_done_by_the_next(tmp_path: Path) -> None:
+    scope = Scope()
+
+    def run_twice(work: Work) -> Outcome:
+        process.run(["true"], scope=work.scope)
+        scope.cancel()
+        process.run(["true"], scope=work.scope)
+        return Outcome()
+
+    stage = stage_of("one", run_twice)
+    with pytest.raises(Interrupted):
+        Store(layout_in(tmp_path), say=print, scope=scope).make(stage, silent)
+    again = Store(layout_in(tmp_path), say=print)
+    assert again.find(stage) is None
+    assert again.make(stage, silent).status == OK
 
 
 def test_equal_content_is_linked_instead_of_made_again(store: Store) -> None:

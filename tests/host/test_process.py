@@ -1,14 +1,19 @@
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from oolong.errors import Infrastructure
+from oolong.errors import Infrastructure, Interrupted
 from oolong.host import process
+from oolong.host.process import Scope
 from tests.support import CHECKOUT
 
 
@@ -79,30 +84,104 @@ def test_child_dies_when_oolong_is_killed(tmp_path: Path) -> None:
     assert _gone(int(pids.read_text()))
 
 
-def test_stop_all_ends_what_runs_and_lets_nothing_start() -> None:
-    program = textwrap.dedent("""
-        import threading, time
-        from oolong.host import process
-        from oolong.errors import Interrupted
-        ended = []
-        def work():
-            try:
-                process.run(["sleep", "600"])
-            except Interrupted:
-                ended.append("running")
-        thread = threading.Thread(target=work)
-        thread.start()
-        time.sleep(0.5)
-        process.stop_all()
-        thread.join()
+def test_time_out_ends_a_program_that_has_closed_its_output() -> None:
+    assert process.run(["sh", "-c", "exec >&- 2>&-; exec sleep 600"], timeout=0.6).timed_out
+
+
+def test_cancelling_ends_what_runs_and_lets_nothing_start() -> None:
+    scope = Scope()
+    with running(scope, "sleep 600") as ended:
+        scope.cancel()
+    assert ended == [Interrupted]
+    with pytest.raises(Interrupted):
+        process.run(["true"], scope=scope)
+    with pytest.raises(Interrupted):
+        scope.check()
+
+
+def test_cancelling_ends_a_program_that_ignores_sigterm() -> None:
+    scope = Scope()
+    with running(scope, "trap '' TERM; while :; do sleep 1; done") as ended:
+        scope.cancel()
+    assert ended == [Interrupted]
+
+
+def test_who_goes_on_takes_a_new_scope() -> None:
+    first, second = Scope(), Scope()
+    with running(first, "sleep 600"):
+        first.cancel()
+    assert process.run(["echo", "again"], scope=second).output == b"again\n"
+    assert process.run(["echo", "no scope"]).ok
+    second.check()
+
+
+def test_an_inner_scope_is_cancelled_alone() -> None:
+    outer = Scope()
+    inner = Scope(inside=outer)
+    with running(outer, "sleep 600") as outside:
+        with running(inner, "sleep 600") as inside:
+            inner.cancel()
+        assert inside == [Interrupted]
+        outer.check()
+        assert outside == []
+        outer.cancel()
+    assert outside == [Interrupted]
+
+
+def test_an_inner_scope_is_cancelled_with_the_outer_one() -> None:
+    outer = Scope()
+    inner = Scope(inside=outer)
+    with running(inner, "sleep 600") as inside:
+        outer.cancel()
+    assert inside == [Interrupted]
+    with pytest.raises(Interrupted):
+        process.check(["true"], scope=inner)
+
+
+@pytest.fixture
+def cancelled_by_signal() -> Iterator[Scope]:
+    """A scope that SIGUSR1 cancels."""
+    scope = Scope()
+    before = signal.signal(signal.SIGUSR1, lambda signum, frame: scope.cancel())
+    yield scope
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_cancels_what_its_own_thread_waits_for(cancelled_by_signal: Scope) -> None:
+    twice = "trap '' TERM; kill -USR1 $PPID; kill -USR1 $PPID; while :; do sleep 1; done"
+    with pytest.raises(Interrupted):
+        process.run(["sh", "-c", twice], scope=cancelled_by_signal)
+
+
+def test_a_signal_may_come_while_its_own_thread_holds_the_guard(cancelled_by_signal: Scope) -> None:
+    with cancelled_by_signal._guard:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    assert cancelled_by_signal.cancelled
+
+
+def test_whoever_hears_a_program_may_cancel_it() -> None:
+    scope = Scope()
+    with pytest.raises(Interrupted):
+        process.run(["sh", "-c", "echo ready; exec sleep 600"], scope=scope, on_output=lambda chunk: scope.cancel())
+
+
+@contextmanager
+def running(scope: Scope, script: str) -> Iterator[list[type[Exception]]]:
+    """A shell script that runs in a scope, in a thread of its own; what ended it is in the list afterwards."""
+    ended: list[type[Exception]] = []
+    started = threading.Event()
+
+    def work() -> None:
         try:
-            process.run(["true"])
-        except Interrupted:
-            ended.append("new")
-        print(ended)
-    """)
-    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "['running', 'new']"
+            process.run(["sh", "-c", f"echo started; {script}"], scope=scope, on_output=lambda chunk: started.set())
+        except Interrupted as error:
+            ended.append(type(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert started.wait(60)
+    yield ended
+    thread.join()
 
 
 def _gone(pid: int) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from oolong.engine.stage import Work
+from oolong.host.process import Scope
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
 from oolong.stages.sandboxed import run
 from oolong.supply import git
@@ -63,6 +64,7 @@ def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: s
         progress=silent,
         listener=None,
         layout=layout_in(tmp_path),
+        scope=Scope(),
         jobserver=None,
         jobs=1,
     )

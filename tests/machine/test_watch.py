@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from oolong.engine.stage import Work
+from oolong.host.process import Scope
 from oolong.stages import boot
 from tests.support import layout_in, silent
 
@@ -19,6 +20,7 @@ def watch_of(folder: Path, *, stood: list[float]) -> boot._Watch:
         progress=silent,
         listener=None,
         layout=layout_in(folder),
+        scope=Scope(),
         jobserver=None,
         jobs=1,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.supply import bundle, repository
 from oolong.supply.fetch import Wanted, fetch
 from oolong.supply.repository import Commit
@@ -72,7 +73,7 @@ def test_a_sparse_file_in_a_bundle_is_refused(layout: Layout, kind: Callable[...
     with tarfile.open(layout.bundle) as archive:
         assert [(one.size, one.isreg()) for one in archive] == [(CLAIMED, True)]
     with pytest.raises(BadInput, match=r"linux\.tar\.xz in the bundle is a sparse file"):
-        fetch([wanted], layout=layout, mirrors=tuple, progress=silent)
+        fetch([wanted], layout=layout, mirrors=tuple, progress=silent, scope=Scope())
     assert files_below(layout.cache) == []
 
 
@@ -80,7 +81,7 @@ def test_a_sparse_file_for_a_commit_is_refused(layout: Layout) -> None:
     assert layout.bundle
     layout.bundle.write_bytes(sparse(COMMIT.member, claimed=CLAIMED))
     with pytest.raises(BadInput, match="in the bundle is a sparse file"):
-        repository.bring(COMMIT, layout=layout, progress=silent)
+        repository.bring(COMMIT, layout=layout, progress=silent, scope=Scope())
     assert not [path for path in files_below(layout.cache) if path.suffix == ".pack"]
 
 
@@ -89,7 +90,7 @@ def test_more_bytes_than_were_locked_are_not_taken_out(layout: Layout) -> None:
     wanted = Wanted(label="a 1.0", sha256=SHA256, size=len(CONTENT), path="pool/a.deb")
     write_bundle(layout.bundle, wanted.member, CONTENT + bytes(1 << 20))
     with pytest.raises(BadInput, match=r"a 1\.0 in the bundle has \d+ bytes, not 15 at most"):
-        fetch([wanted], layout=layout, mirrors=tuple, progress=silent)
+        fetch([wanted], layout=layout, mirrors=tuple, progress=silent, scope=Scope())
     assert files_below(layout.cache) == []
 
 
@@ -97,7 +98,7 @@ def test_as_many_bytes_as_were_locked_are_taken_out(layout: Layout) -> None:
     assert layout.bundle
     wanted = Wanted(label="a 1.0", sha256=SHA256, size=len(CONTENT), path="pool/a.deb")
     write_bundle(layout.bundle, wanted.member, CONTENT)
-    [path] = fetch([wanted], layout=layout, mirrors=tuple, progress=silent)
+    [path] = fetch([wanted], layout=layout, mirrors=tuple, progress=silent, scope=Scope())
     assert path.read_bytes() == CONTENT
 
 

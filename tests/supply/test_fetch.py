@@ -8,6 +8,7 @@ import pytest
 
 from oolong.errors import Infrastructure, Missing
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.spec.model import Package
 from oolong.supply import fetch as fetching
 from oolong.supply.fetch import Wanted, fetch, of_package
@@ -52,7 +53,9 @@ def served(server: Mirror, one: Package, content: bytes = CONTENT) -> Package:
 
 
 def get(layout: Layout, *packages: Package, mirrors: tuple[str, ...]) -> list[Path]:
-    return fetch([of_package(one) for one in packages], layout=layout, mirrors=lambda: mirrors, progress=silent)
+    return fetch(
+        [of_package(one) for one in packages], layout=layout, mirrors=lambda: mirrors, progress=silent, scope=Scope()
+    )
 
 
 def test_packages_come_in_order_and_are_not_asked_for_again(server: Mirror, mirror: str, layout: Layout) -> None:
@@ -153,7 +156,7 @@ def test_a_download_that_never_ends_is_cut_off(
     server.endless.add("/endless.tar.xz")
     wanted = Wanted(label="endless", sha256="0" * 64, size=size, url=uri)
     with pytest.raises(Infrastructure, match="endless cannot be fetched"):
-        fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent)
+        fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent, scope=Scope())
     assert not list(layout.download(wanted.sha256).parent.iterdir())
 
 
@@ -164,9 +167,9 @@ def test_a_server_that_drips_is_given_up(server: Mirror, layout: Layout, monkeyp
     server.dripping.add("/slow.tar.xz")
     wanted = Wanted(label="slow", sha256=hashlib.sha256(CONTENT).hexdigest(), url=uri)
     with pytest.raises(Infrastructure, match=r"only \d+ bytes came in"):
-        fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent)
+        fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent, scope=Scope())
     server.dripping.clear()
-    (path,) = fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent)
+    (path,) = fetch([wanted], layout=layout, mirrors=lambda: (), progress=silent, scope=Scope())
     assert path.read_bytes() == CONTENT
     assert server.requests[-1][1], "it began again"
 
@@ -174,6 +177,10 @@ def test_a_server_that_drips_is_given_up(server: Mirror, layout: Layout, monkeyp
 def test_a_url_that_is_gone_is_no_outdated_lock(server: Mirror, layout: Layout) -> None:
     with pytest.raises(Infrastructure, match="not there") as caught:
         fetch(
-            [Wanted(label="x", sha256="0" * 64, url=f"{server.uri}/x")], layout=layout, mirrors=tuple, progress=silent
+            [Wanted(label="x", sha256="0" * 64, url=f"{server.uri}/x")],
+            layout=layout,
+            mirrors=tuple,
+            progress=silent,
+            scope=Scope(),
         )
     assert not isinstance(caught.value, Missing)

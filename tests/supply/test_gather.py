@@ -10,13 +10,14 @@ import pytest
 from oolong.engine.store import Store
 from oolong.errors import Interrupted
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.supply.gather import gather
 from tests.support import layout_in
 
 
 def gathering(layout: Layout, progress: Progress) -> None:
-    gather([], layout.checkout / "x.tar", layout=layout, progress=progress)
+    gather([], layout.checkout / "x.tar", layout=layout, progress=progress, scope=Scope())
 
 
 def test_a_run_that_starts_leaves_a_bundle_in_the_making_alone(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import Infrastructure
+from oolong.host.process import Scope
 from oolong.supply.rootfs import build_rootfs, manifest
 from tests.support import silent
 
@@ -42,7 +43,7 @@ def packages(tmp_path: Path) -> list[Path]:
 def test_only_what_a_sandbox_sees_is_kept_with_fixed_modes(tmp_path: Path, packages: list[Path]) -> None:
     umask = os.umask(0o077)
     try:
-        build_rootfs(packages, [("usr/bin/awk", "mawk")], tmp_path / "root", progress=silent)
+        build_rootfs(packages, [("usr/bin/awk", "mawk")], tmp_path / "root", progress=silent, scope=Scope())
     finally:
         os.umask(umask)
     root = tmp_path / "root"
@@ -54,8 +55,8 @@ def test_only_what_a_sandbox_sees_is_kept_with_fixed_modes(tmp_path: Path, packa
 
 
 def test_two_unpacks_in_any_order_are_equal(tmp_path: Path, packages: list[Path]) -> None:
-    build_rootfs(packages, [("usr/bin/awk", "mawk")], tmp_path / "a", progress=silent)
-    build_rootfs(packages[::-1], [("usr/bin/awk", "mawk")], tmp_path / "b", progress=silent)
+    build_rootfs(packages, [("usr/bin/awk", "mawk")], tmp_path / "a", progress=silent, scope=Scope())
+    build_rootfs(packages[::-1], [("usr/bin/awk", "mawk")], tmp_path / "b", progress=silent, scope=Scope())
     assert manifest(tmp_path / "a") == manifest(tmp_path / "b")
     assert ["usr/bin/awk", "link", "mawk"] in manifest(tmp_path / "a")
     (tmp_path / "b/usr/lib/data").write_text("date")
@@ -64,10 +65,10 @@ def test_two_unpacks_in_any_order_are_equal(tmp_path: Path, packages: list[Path]
 
 def test_a_link_that_hides_a_file_is_refused(tmp_path: Path, packages: list[Path]) -> None:
     with pytest.raises(Infrastructure, match="usr/bin/tool"):
-        build_rootfs(packages, [("usr/bin/tool", "other")], tmp_path / "root", progress=silent)
+        build_rootfs(packages, [("usr/bin/tool", "other")], tmp_path / "root", progress=silent, scope=Scope())
 
 
 def test_a_package_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "bad.deb").write_text("not a package")
     with pytest.raises(Infrastructure, match="dpkg-deb"):
-        build_rootfs([tmp_path / "bad.deb"], [], tmp_path / "root", progress=silent)
+        build_rootfs([tmp_path / "bad.deb"], [], tmp_path / "root", progress=silent, scope=Scope())

@@ -11,6 +11,7 @@ import pytest
 from oolong.errors import BadInput
 from oolong.host import statcache
 from oolong.host.digest import file_sha256
+from oolong.host.process import Scope
 from oolong.host.statcache import StatCache
 from oolong.supply import git as git_sandbox
 from oolong.supply import tree
@@ -153,7 +154,9 @@ def test_nothing_is_written_for_an_entry_that_leads_outside(kernel: Path, tmp_pa
     (tmp_path / "made" / "tree").mkdir(parents=True)
     entries = [tree.Entry(path=name, kind=tree.LINK, content="anything")]
     with pytest.raises(BadInput, match="leads out of the tree"):
-        tree.materialise(kernel, entries, tmp_path / "made" / "tree", tmp_path / "blobs", progress=silent)
+        tree.materialise(
+            kernel, entries, tmp_path / "made" / "tree", tmp_path / "blobs", progress=silent, scope=Scope()
+        )
     assert list((tmp_path / "made").rglob("*")) == [tmp_path / "made" / "tree"]
 
 
@@ -268,7 +271,7 @@ def test_a_snapshot_has_fixed_times_and_modes_and_shares_blobs(kernel: Path, cac
     entries = tree.snapshot(kernel, cache)
     for target in (tmp_path / "a", tmp_path / "b"):
         target.mkdir()
-        tree.materialise(kernel, entries, target, tmp_path / "blobs", progress=silent)
+        tree.materialise(kernel, entries, target, tmp_path / "blobs", progress=silent, scope=Scope())
         assert tree.manifest_of(target) == entries
     one = (tmp_path / "a" / "kernel/fork.c").stat()
     assert (int(one.st_mtime), stat.S_IMODE(one.st_mode), one.st_nlink) == (tree.FIXED_TIME, 0o644, 3)
@@ -282,7 +285,7 @@ def test_a_file_that_changes_under_the_snapshot_is_noticed(kernel: Path, cache: 
     (kernel / "kernel/fork.c").write_text("other\n")
     (tmp_path / "a").mkdir()
     with pytest.raises(BadInput, match="changed while it was read"):
-        tree.materialise(kernel, entries, tmp_path / "a", tmp_path / "blobs", progress=silent)
+        tree.materialise(kernel, entries, tmp_path / "a", tmp_path / "blobs", progress=silent, scope=Scope())
 
 
 def test_a_file_made_its_own_leaves_the_blob_alone(tmp_path: Path) -> None:
