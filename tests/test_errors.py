@@ -1,4 +1,4 @@
-"""oolong.nearest."""
+"""The nearest valid name, for the hints of errors."""
 
 from oolong.errors import did_you_mean
 
