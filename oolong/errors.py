@@ -1,16 +1,37 @@
 """The two ways in which oolong stops: the input is wrong, or the world around it is; and the nearest valid name.
 
-A kernel that does not build or boot is neither: it is a verdict, a value.
+A kernel that does not build or boot is neither: it is a verdict, a value of one kind.
 """
 
 import sqlite3
 from collections.abc import Iterable
 from difflib import get_close_matches
+from enum import StrEnum
 
 from oolong.printable import printable_lines
 
 # valid names that a hint lists
 NAMES_SHOWN = 12
+
+
+class Kind(StrEnum):
+    """What a failed stage, or a check that does not hold, makes of a cell: docs/stub-pass.md explains each."""
+
+    BUILD = "build"
+    CONFIG_DRIFT = "config-drift"
+    STUB_AUDIT = "stub-audit"
+    FTRACE_BUG = "ftrace-bug"
+    OOPS = "oops"
+    PANIC = "panic"
+    WARN = "warn"
+    STALL = "stall"
+    HANG = "hang"
+    TIMEOUT = "timeout"
+    FLOOD = "flood"
+    RESET = "reset"
+    GUEST_TEST = "guest-test"
+    UNEXPECTED = "unexpected"
+    DIGEST = "digest"
 
 
 class OolongError(Exception):

@@ -7,16 +7,19 @@ kernel/trace/ftrace.c (`ftrace_bug`), kernel/trace/trace_selftest.c, Documentati
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from oolong.errors import Kind
 
 PREFIX = re.compile(r"^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?)?")
-PANIC, OOPS, FTRACE_BUG, WARN, STALL = "panic", "oops", "ftrace-bug", "warn", "stall"
 # in order of gravity: the first kind that is found names the failure
-SIGNS: Sequence[tuple[str, re.Pattern[str]]] = (
-    (FTRACE_BUG, re.compile(r"\[ ftrace bug \]")),
-    (OOPS, re.compile(r"^Oops: |kernel BUG at |^BUG: |^Unable to handle kernel ")),
-    (PANIC, re.compile(r"Kernel panic - not syncing")),
-    (WARN, re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at |at \S+, CPU#)")),
-    (STALL, re.compile(r"rcu: INFO: \w+ (?:self-)?detected|^INFO: task .* blocked for more than|soft lockup")),
+SIGNS: Sequence[tuple[Kind, re.Pattern[str]]] = (
+    (Kind.FTRACE_BUG, re.compile(r"\[ ftrace bug \]")),
+    (Kind.OOPS, re.compile(r"^Oops: |kernel BUG at |^BUG: |^Unable to handle kernel ")),
+    (Kind.PANIC, re.compile(r"Kernel panic - not syncing")),
+    (Kind.WARN, re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at |at \S+, CPU#)")),
+    (Kind.STALL, re.compile(r"rcu: INFO: \w+ (?:self-)?detected|^INFO: task .* blocked for more than|soft lockup")),
 )
 RELEASE = re.compile(r"^Linux version (\S+) ")
 ALLOCATING = re.compile(r"^ftrace: allocating (\d+) entries in \d+ pages$")
@@ -28,14 +31,61 @@ SKIP = " # SKIP "
 TOTAL = re.compile(r"^# dyn_ftrace_total_info (\d+)$")
 POWER_OFF = re.compile(r"^reboot: Power down$")
 BEFORE, AFTER = 2, 18
+# of a block that does not say where it ends, and of a title, in lines and characters
+LONGEST_BLOCK, LONGEST_TITLE = 100, 120
+CUT_HERE = re.compile(r"-+\[ cut here \]-+")
+END = re.compile(r"---\[ end (?:trace|Kernel panic)|^ *expected tramp: ")
+# (kind, what a line of its block says, what of it makes the title), the better ones first
+TITLES: Sequence[tuple[Kind, re.Pattern[str], str]] = (
+    (Kind.FTRACE_BUG, re.compile(r"\[ (ftrace bug) \]"), "{}"),
+    (Kind.OOPS, re.compile(r"kernel BUG at (\S+?)!"), "kernel BUG at {}"),
+    (Kind.OOPS, re.compile(r"^Oops: (.+?)(?:, sig: \d+)?(?: \[#\d+\].*)?$"), "Oops: {}"),
+    (Kind.OOPS, re.compile(r"^(BUG: .+)$"), "{}"),
+    (Kind.OOPS, re.compile(r"^(Unable to handle kernel .+)$"), "{}"),
+    (Kind.PANIC, re.compile(r"Kernel panic - not syncing: *(.+)$"), "panic: {}"),
+    (Kind.WARN, re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ at )?([^\s+]+:\d+) "), "WARNING at {}"),
+    (Kind.STALL, re.compile(r"(rcu): INFO: "), "{} stall"),
+    (Kind.STALL, re.compile(r"^INFO: (task .* blocked for more than \d+ seconds)"), "{}"),
+    (Kind.STALL, re.compile(r"(soft lockup)"), "{}"),
+)
+UNTITLED = {Kind.PANIC: "panic", Kind.WARN: "WARNING"}
+# where a block names the function that it is about
+AT = re.compile(r"^WARNING: .*?(?:at |:\d+ )([^\s+:]+)\+0x")
+FAILED_TO_MODIFY = re.compile(r"\[<[0-9a-f]+>\] ([^\s+]+)\+0x")
+NIP = re.compile(r"^NIP \[[0-9a-f]+\] ([^\s+]+)\+0x")
+CALLER = re.compile(r"^caller is ([^\s+]+)\+0x")
+NAMED_BY: dict[Kind, tuple[re.Pattern[str], ...]] = {
+    Kind.FTRACE_BUG: (FAILED_TO_MODIFY,),
+    Kind.WARN: (AT, NIP),
+    Kind.OOPS: (NIP, CALLER),
+    Kind.PANIC: (NIP,),
+    Kind.STALL: (NIP,),
+}
+# how a title goes on with the function; a stall may have caught the CPU anywhere
+PLACED = {Kind.FTRACE_BUG: "on", Kind.WARN: "in", Kind.OOPS: "in", Kind.PANIC: "in"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Something that no healthy kernel says; `lines` begin shortly before it."""
+    """Something that no healthy kernel says: in one short line, and the `function` that it is about where the console
+    names one. `lines` begin shortly before it; its block are the lines `first` to `last` of the console, from 1 on."""
 
-    kind: str
+    kind: Kind
+    title: str
+    function: str | None
     lines: tuple[str, ...]
+    first: int
+    last: int
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the lines, which are those of the failed stage."""
+        return {
+            "kind": self.kind.value,
+            "title": self.title,
+            "function": self.function,
+            "first": self.first,
+            "last": self.last,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +116,15 @@ class Console:
 
 def parse(text: str) -> Console:
     """Understand the whole output of a machine, which may hold anything."""
-    lines = [PREFIX.sub("", line.rstrip()) for line in text.splitlines()]
+    said = text.splitlines(keepends=True)
+    # an editor counts line feeds alone
+    numbers = list(accumulate((line.count("\n") for line in said), initial=1))
+    lines = [PREFIX.sub("", line.rstrip()) for line in said]
     guest = [match["text"] for line in lines if (match := GUEST.match(line))]
     ended = [match for line in guest if (match := RESULT.match(line))]
     return Console(
         release=_first(RELEASE, lines),
-        troubles=tuple(_troubles(lines)),
+        troubles=tuple(_troubles(lines, numbers)),
         startup=tuple(_startup(lines)),
         planned=_number(re.compile(r"^1\.\.(\d+)$"), guest),
         results=tuple((match["what"], not match["not"]) for match in ended if SKIP not in match["what"]),
@@ -93,14 +146,52 @@ def _number(pattern: re.Pattern[str], lines: Sequence[str]) -> int | None:
     return None if found is None else int(found)
 
 
-def _troubles(lines: Sequence[str]) -> list[Trouble]:
-    """The first of each kind with the lines around it; a WARN that belongs to a `[ ftrace bug ]` is a part of it."""
-    found: dict[str, Trouble] = {}
+def _troubles(lines: Sequence[str], numbers: Sequence[int]) -> list[Trouble]:
+    """The first of each kind with the lines around it; a WARN that belongs to a `[ ftrace bug ]` is a part of it.
+    `numbers` are what an editor calls the lines."""
+    found: dict[Kind, Trouble] = {}
     for number, line in enumerate(lines):
         for kind, pattern in SIGNS:
             if kind not in found and pattern.search(line):
-                found[kind] = Trouble(kind=kind, lines=tuple(lines[max(0, number - BEFORE) : number + AFTER]))
+                first, last = _block(lines, number)
+                function = _function(kind, lines[number : last + 1])
+                found[kind] = Trouble(
+                    kind=kind,
+                    title=_title(kind, lines[number : last + 1], function),
+                    function=function,
+                    lines=tuple(lines[max(0, number - BEFORE) : number + AFTER]),
+                    first=numbers[first],
+                    last=numbers[last],
+                )
     return list(found.values())
+
+
+def _block(lines: Sequence[str], sign: int) -> tuple[int, int]:
+    """The first and the last line of the block in which a sign of trouble is."""
+    first = sign - 1 if sign and CUT_HERE.search(lines[sign - 1]) else sign
+    for number in range(sign + 1, min(sign + LONGEST_BLOCK, len(lines))):
+        if END.search(lines[number]):
+            return first, number
+        if CUT_HERE.search(lines[number]):
+            return first, number - 1
+    return first, min(sign + AFTER, len(lines)) - 1
+
+
+def _function(kind: Kind, block: Sequence[str]) -> str | None:
+    return next((match[1] for pattern in NAMED_BY[kind] for line in block if (match := pattern.search(line))), None)
+
+
+def _title(kind: Kind, block: Sequence[str], function: str | None) -> str:
+    said = (
+        form.format(match[1])
+        for own, pattern, form in TITLES
+        for line in block
+        if own is kind and (match := pattern.search(line))
+    )
+    title = next(said, UNTITLED.get(kind, kind.value))
+    if function and kind in PLACED:
+        title += f" {PLACED[kind]} {function}"
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
 
 
 def _startup(lines: Sequence[str]) -> list[tuple[str, bool | None]]:

@@ -14,7 +14,7 @@ from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, failed
-from oolong.errors import BadInput, BadOutput, Infrastructure
+from oolong.errors import BadInput, BadOutput, Infrastructure, Kind
 from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.host.digest import digest_of
 from oolong.host.files import plain_file, remove_tree, text_of
@@ -165,8 +165,9 @@ def _judge(
     artifacts = {name: name for name in (CONSOLE, MEMORY, REPORT)}
     if trouble := heard.gravest:
         # a stall may be the machine's: it had no time for its guest
-        kept = trouble.kind != console.STALL
-        return failed(trouble.kind, trouble.lines, artifacts=artifacts, data=data, keep=kept)
+        kept = trouble.kind is not Kind.STALL
+        told = {**data, "trouble": trouble.as_json()}
+        return failed(trouble.kind, (trouble.title, *trouble.lines), artifacts=artifacts, data=told, keep=kept)
     if done.timed_out and stopped:
         kind, why = stopped
         return failed(kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=kind == "flood")

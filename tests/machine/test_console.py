@@ -46,6 +46,137 @@ def test_each_trouble_is_told_apart_with_its_lines(kind: str) -> None:
     assert len(trouble.lines) == 20
 
 
+# (what a console says; kind, title and function of its trouble, the first and the last line of the block)
+TOLD = {
+    "an rcu stall": (
+        """\
+[    4.1][    T1] Testing dynamic ftrace ops #1:
+[    4.2][    T1] (3 2 4 56682 57106)
+[   25.3][    C0] rcu: INFO: rcu_sched self-detected stall on CPU
+[   25.3][    C0] rcu: 	0-....: (2099 ticks this GP) idle=0b1c/1/0x4000000000000002 softirq=54/54 fqs=1050
+[   25.3][    C0] CPU: 0 UID: 0 PID: 1 Comm: swapper/0 Not tainted 7.3.4 #1 PREEMPTLAZY
+[   25.3][    C0] NIP [c0000000000a1b2c] smp_call_function_many_cond+0x1ac/0x5f0
+""",
+        ("stall", "rcu stall", "smp_call_function_many_cond", 3, 6),
+    ),
+    "an ftrace bug": (
+        """\
+Testing dynamic ftrace ops #1:
+Testing tracer function:
+------------[ ftrace bug ]------------
+ftrace failed to modify
+[<c00000000015b0d8>] kernel_clone+0x8/0x564
+ actual:   60:00:00:01
+Setting ftrace call site to call ftrace function
+ftrace record flags: 80000001
+ (1)
+ expected tramp: c00000000005e060
+------------[ cut here ]------------
+WARNING: kernel/trace/ftrace.c:2219 at ftrace_bug+0x2d8/0x310, CPU#0: swapper/0/1
+NIP [c0000000001c8f88] ftrace_bug+0x2d8/0x310
+---[ end trace 0000000000000000 ]---
+""",
+        ("ftrace-bug", "ftrace bug on kernel_clone", "kernel_clone", 3, 10),
+    ),
+    "an ftrace bug that the boot cut short": (
+        "------------[ ftrace bug ]------------\nftrace faulted on unknown error\n",
+        ("ftrace-bug", "ftrace bug", None, 1, 2),
+    ),
+    "an oops": (
+        """\
+[    5.1][    T1] Run /init as init process
+[    5.2][    T1] BUG: Unable to handle kernel data access on write at 0x00000010
+[    5.2][    T1] Faulting instruction address: 0xc0000000000f8d64
+[    5.2][    T1] Oops: Kernel access of bad area, sig: 11 [#1]
+[    5.2][    T1] LE PAGE_SIZE=64K MMU=Radix SMP NR_CPUS=4 pSeries
+[    5.2][    T1] NIP:  c0000000000f8d64 LR: c0000000000f8d40 CTR: 0000000000000000
+[    5.2][    T1] NIP [c0000000000f8d64] foo+0x24/0x60
+[    5.2][    T1] LR [c0000000000f8d40] bar+0x0/0x60
+[    5.2][    T1] ---[ end trace 0000000000000000 ]---
+[    5.3][    T1] note: init[1] exited with irqs disabled
+""",
+        ("oops", "Oops: Kernel access of bad area in foo", "foo", 2, 9),
+    ),
+    "a BUG": (
+        """\
+------------[ cut here ]------------
+kernel BUG at kernel/trace/ftrace.c:2100!
+Oops: Exception in kernel mode, sig: 5 [#1]
+NIP [c0000000001c8f88] ftrace_process_locs+0x88/0x910
+---[ end trace 0000000000000000 ]---
+""",
+        ("oops", "kernel BUG at kernel/trace/ftrace.c:2100 in ftrace_process_locs", "ftrace_process_locs", 1, 5),
+    ),
+    "a BUG that has a caller": (
+        "BUG: using smp_processor_id() in preemptible code: init/1\n"
+        "caller is tick_setup+0x20/0x40\nCPU: 0 UID: 0 PID: 1 Comm: init\n",
+        ("oops", "BUG: using smp_processor_id() in preemptible code: init/1 in tick_setup", "tick_setup", 1, 3),
+    ),
+    "a jump to nowhere": (
+        "Oops: Kernel access of bad area, sig: 11 [#1]\nNIP [0000000000000000] 0x0\n"
+        "LR [c0000000000f8d40] bar+0x0/0x60\n---[ end trace 0000000000000000 ]---\n",
+        ("oops", "Oops: Kernel access of bad area", None, 1, 4),
+    ),
+    "a panic": (
+        "VFS: Cannot open root device\n"
+        "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\nCPU: 0 UID: 0 PID: 1\n"
+        "---[ end Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0) ]---\nRebooting\n",
+        ("panic", "panic: VFS: Unable to mount root fs on unknown-block(0,0)", None, 2, 4),
+    ),
+    "a warning as it was up to 6.18": (
+        "------------[ cut here ]------------\n"
+        "WARNING: CPU: 0 PID: 1 at kernel/trace/ftrace.c:2100 ftrace_bug+0x10/0x20\nModules linked in:\n",
+        ("warn", "WARNING at kernel/trace/ftrace.c:2100 in ftrace_bug", "ftrace_bug", 1, 3),
+    ),
+    "a warning": (
+        "WARNING: kernel/trace/ftrace.c:217 at ftrace_init_nop+0x0/0x0, CPU#0: swapper/0\n",
+        ("warn", "WARNING at kernel/trace/ftrace.c:217 in ftrace_init_nop", "ftrace_init_nop", 1, 1),
+    ),
+    "a warning without a place": (
+        "WARNING: at ftrace_init_nop+0x0/0x0, CPU#1: swapper/0\n",
+        ("warn", "WARNING in ftrace_init_nop", "ftrace_init_nop", 1, 1),
+    ),
+    "a task that waits": (
+        "INFO: task kworker/0:1:12 blocked for more than 120 seconds.\n      Not tainted 7.3.4 #1\n",
+        ("stall", "task kworker/0:1:12 blocked for more than 120 seconds", None, 1, 2),
+    ),
+    "a soft lockup": (
+        "watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [init:1]\n",
+        ("stall", "soft lockup", None, 1, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TOLD)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_a_trouble_has_a_title_and_a_place(what: str, end: str) -> None:
+    text, told = TOLD[what]
+    trouble = console.parse(text.replace("\n", end)).gravest
+    assert trouble
+    assert (trouble.kind, trouble.title, trouble.function, trouble.first, trouble.last) == told
+    assert trouble.as_json() == dict(zip(("kind", "title", "function", "first", "last"), told, strict=True))
+
+
+def test_lines_are_counted_as_an_editor_counts_them() -> None:
+    """A return alone, and a form feed, end no line of the file."""
+    trouble = console.parse("one\rone\x0cone\ntwo\nKernel panic - not syncing: x\n").gravest
+    assert trouble
+    assert (trouble.first, trouble.last) == (3, 3)
+
+
+def test_a_block_without_an_end_is_no_longer_than_its_lines() -> None:
+    lines = ["Oops: Exception in kernel mode, sig: 5 [#1]", *(f"line {number}" for number in range(500))]
+    trouble = console.parse("\n".join(lines)).gravest
+    assert trouble
+    assert (trouble.first, trouble.last, trouble.function) == (1, console.AFTER, None)
+
+
+def test_a_title_is_short_whatever_was_said() -> None:
+    trouble = console.parse(f"BUG: {'x' * 5000}\n").gravest
+    assert trouble
+    assert len(trouble.title) == console.LONGEST_TITLE
+
+
 @pytest.mark.parametrize(
     "harmless",
     [
@@ -93,6 +224,7 @@ def test_garbage_is_understood_as_nothing(text: str) -> None:
     assert heard.planned is None or "oolong: 1.." in text
     assert len(heard.results) <= text.count("ok ")
     assert all(len(trouble.lines) <= console.BEFORE + console.AFTER for trouble in heard.troubles)
+    assert all(1 <= trouble.first <= trouble.last <= text.count("\n") + 1 for trouble in heard.troubles)
 
 
 def test_nothing_was_said() -> None:
