@@ -1,6 +1,6 @@
 """What doit reads: its settings, and the tasks, one module per stage."""
 
-from tasks.audit import task_audit
+from tasks.audit import task_audit_image, task_audit_object
 from tasks.boot import task_boot
 from tasks.bundle import task_bundle
 from tasks.cells import task_cells
@@ -27,7 +27,8 @@ from tasks.verdict import task_verdict
 
 __all__ = [
     "DOIT_CONFIG",
-    "task_audit",
+    "task_audit_image",
+    "task_audit_object",
     "task_boot",
     "task_bundle",
     "task_cell",

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         stops = [survey.survey(one.name, one, image, laid_out) for one in memory.load(booted / "memory")]
         seen = Live(image, laid_out, stops)
         said = guest_checks.told((booted / "guest-report").read_text(errors="replace"), {}, config)
-        list(live_checks.checks(seen, due=None))
+        list(live_checks.checks(seen))
         list(guest_checks.checks(seen, said))
 
     print(f"live and guest checks, all stops   {_least(examine, options.repeat):.2f} s")

@@ -16,7 +16,7 @@ from tasks.declare import Task, collecting
 from tasks.session import current
 
 # what is told of, if it was made
-LOOKED_AT = ("offsets", "boot", "audit", "live", "verdict")
+LOOKED_AT = ("offsets", "boot", "audit-object", "audit-image", "live", "verdict")
 
 
 def task_explain() -> Task:

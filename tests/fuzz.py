@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from oolong.audit import image as vmlinux
-from oolong.audit import image_checks, object, probes
+from oolong.audit import image_checks, object, object_checks, probes
 from oolong.audit.image_checks import Known
 from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
@@ -45,8 +45,7 @@ def read_image(path: Path) -> None:
 
 def read_source(path: Path) -> None:
     found = object.read(path)
-    list(object.checks(found, source={}))
-    list(object.without_stubs(found, ""))
+    list(object_checks.checks(found, source={}))
     sites = counting.read_sites(path)
     counting.document(sites, counting.plan(sites, 0))
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from oolong.audit import image_checks, live_checks
 from oolong.audit.allocation import Stub
-from oolong.audit.check import FAIL, PASS, Check
+from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, Function, Image
 from oolong.audit.image_checks import Known
 from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live
@@ -49,14 +49,18 @@ class Kernel:
 
 
 def noticed(before: Sequence[Check], after: Iterable[Check]) -> tuple[str, ...]:
-    """The checks that fail, and did not, or not for the same victims."""
-    victims = {check.name: Counter(check.victims) for check in before}
-    held = {check.name for check in before if check.status == PASS}
+    """The checks that fail, and did not, or not for the same victims as often."""
+    victims = {check.name: _victims(check) for check in before}
+    held = {check.name for check in before if check.status is CheckStatus.PASS}
     return tuple(
         check.name
         for check in after
-        if check.status == FAIL and (check.name in held or Counter(check.victims) - victims[check.name])
+        if check.status is CheckStatus.FAIL and (check.name in held or _victims(check) - victims[check.name])
     )
+
+
+def _victims(check: Check) -> Counter[str]:
+    return Counter(finding.who for finding in check.findings)
 
 
 def told(outcomes: Iterable[Outcome]) -> str:
@@ -142,7 +146,7 @@ def live_outcomes(kernel: Kernel, draw: Random) -> Iterator[Outcome]:
     before: dict[int, list[Check]] = {}
     for subject, mutant in mutants:
         if id(subject) not in before:
-            before[id(subject)] = list(live_checks.checks(subject.live, due=()))
+            before[id(subject)] = list(live_checks.checks(subject.live))
         yield Outcome(
             mutant.kind, f"at {subject.survey.name}: {mutant.what}", _live(subject, mutant, before[id(subject)])
         )
@@ -157,7 +161,7 @@ def _live(subject: Subject, mutant: Changed, before: Sequence[Check]) -> tuple[s
         code.put(address, word)
     seat[0] = mutant.survey or subject.survey
     try:
-        return noticed(before, live_checks.checks(subject.live, due=()))
+        return noticed(before, live_checks.checks(subject.live))
     finally:
         seat[0] = subject.survey
         for address, word in kept.items():
@@ -180,7 +184,7 @@ def _subjects(kernel: Kernel, draw: Random) -> Iterator[Subject]:
         found = surveys[name]
         pool = [record for record in found.records if fits(found, record)]
         draw.shuffle(pool)
-        yield Subject(live=Live(image, kernel.offsets, [found]), survey=found, records=cycle(pool), draw=draw)
+        yield Subject(live=Live(image, kernel.offsets, [found], due=()), survey=found, records=cycle(pool), draw=draw)
 
 
 def _bits(subjects: Iterator[Subject]) -> Iterator[Changed]:
@@ -474,7 +478,7 @@ def raw_outcomes(kernel: Kernel) -> Iterator[Outcome]:
     """Pointers, counts and sizes in the guest's structures, each wrong in every way: the walk ends, and something is
     found."""
     before = {
-        name: list(live_checks.checks(Live(kernel.image, kernel.offsets, [_walk(kernel, one)]), due=()))
+        name: list(live_checks.checks(Live(kernel.image, kernel.offsets, [_walk(kernel, one)], due=())))
         for name, one in kernel.snapshots.items()
         if name in (ONE, KPROBE, MODULE)
     }
@@ -495,7 +499,7 @@ def _found(kernel: Kernel, snapshot: Snapshot, before: Sequence[Check]) -> tuple
         seen = _walk(kernel, snapshot)
     except (Unreadable, BadOutput):
         return ("live.readable",)
-    return noticed(before, live_checks.checks(Live(kernel.image, kernel.offsets, [seen]), due=()))
+    return noticed(before, live_checks.checks(Live(kernel.image, kernel.offsets, [seen], due=())))
 
 
 def _patched(snapshot: Snapshot, at: int, data: bytes) -> Snapshot:

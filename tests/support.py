@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from oolong.engine.stage import Outcome, Recipe, Stage, Work
 from oolong.host.layout import Layout
@@ -16,6 +17,11 @@ def layout_in(folder: Path) -> Layout:
 
 def silent(text: str, done: int = 0, total: int | None = None) -> None:
     """A progress that nobody watches."""
+
+
+def victims(check: Mapping[str, Any]) -> list[str]:
+    """For whom a check of a result.json does not hold, each name once."""
+    return list(dict.fromkeys(finding["who"] for finding in check["findings"]))
 
 
 def write_file(name: str, text: str) -> Callable[[Work], Outcome]:

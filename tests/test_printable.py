@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oolong.audit.__main__ import described as described_checks
-from oolong.audit.check import Check
+from oolong.audit.check import Check, CheckStatus
 from oolong.binary.disassembly import Line
 from oolong.errors import BadInput, Infrastructure
 from oolong.explain.model import Function
@@ -96,7 +96,7 @@ def test_a_symbols_name_in_the_audit_steers_no_terminal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bytes_of_it", STEERING)
 def test_evidence_in_the_audit_steers_no_terminal(bytes_of_it: str) -> None:
-    check = Check(name="image.x", status="fail", evidence=f"at {bytes_of_it}here")
+    check = Check(name="image.x", status=CheckStatus.FAIL, evidence=f"at {bytes_of_it}here")
     told = described_checks([check, check])
     assert told.count("here\n") == 2
     assert is_harmless(told)

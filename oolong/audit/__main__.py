@@ -1,4 +1,5 @@
-"""`python -m oolong.audit vmlinux.o vmlinux`: the audit of anyone's kernel, without a pipeline.
+"""`python -m oolong.audit vmlinux.o vmlinux`: the audit of anyone's kernel, without a pipeline; `--checks` lists all
+checks that oolong has.
 
 Exit code 0 if all checks hold, 1 if one does not, 2 if a file is not what it should be.
 """
@@ -11,17 +12,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from oolong.audit import catalogue, object, static_checks
 from oolong.audit import image as vmlinux
-from oolong.audit import object, static_checks
-from oolong.audit.check import FAIL, PASS, SKIP, Check
+from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image_checks import Known
+from oolong.audit.registry import Entry
 from oolong.errors import BadInput, OolongError
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.log import post_link
 from oolong.printable import printable
 from oolong.stubs import counting
 
-FORMAT = 1
+# of the checks of a kernel, and of the list of all checks
+FORMAT = 2
 
 
 def audit(
@@ -47,6 +50,11 @@ def described(checks: Iterable[Check]) -> str:
     return "".join(f"{check.status:5} {check.name:28} {printable(check.evidence)}\n" for check in checks)
 
 
+def listed(entries: Iterable[Entry]) -> str:
+    """What checks there are, as lines for the screen: the name, the stages that decide it, and what it is about."""
+    return "".join(f"{entry.name:28} {' '.join(entry.stages):22} {entry.title}\n" for entry in entries)
+
+
 def main(argv: Sequence[str]) -> int:
     """The program; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -54,13 +62,19 @@ def main(argv: Sequence[str]) -> int:
         description="Check every ftrace patch site and every stub of a ppc64 kernel, before and after its final link.",
         epilog="Each check is explained in docs/audit.md. Exit code: 0 all hold, 1 a finding, 2 bad input.",
     )
-    parser.add_argument("vmlinux_o", metavar="vmlinux.o", type=Path, help="the kernel before its final link")
-    parser.add_argument("vmlinux", type=Path, help="the kernel after it, with its symbol table")
+    files = {"vmlinux.o": "the kernel before its final link", "vmlinux": "the kernel after it, with its symbol table"}
+    for name, what in files.items():
+        parser.add_argument(name.replace(".", "_"), metavar=name, nargs="?", type=Path, help=what)
+    parser.add_argument("--checks", action="store_true", help="list all checks, these and those of a booted kernel")
     parser.add_argument("--source", type=Path, metavar="vmlinux.arch.S", help="the .S with the stubs that was linked")
     parser.add_argument("--config", type=Path, metavar=".config", help="the kernel's configuration")
     parser.add_argument("--log", type=Path, metavar="FILE", help="what make said in a whole link, without V=1")
-    parser.add_argument("--json", action="store_true", help="write the checks to stdout as JSON, victims included")
+    parser.add_argument("--json", action="store_true", help="write the checks to stdout as JSON, all findings included")
     options = parser.parse_args(argv)
+    if options.checks:
+        return _list(as_json=options.json)
+    if options.vmlinux is None:
+        parser.error("the following arguments are required: vmlinux.o, vmlinux")
     try:
         done = audit(options.vmlinux_o, options.vmlinux, source=options.source, config=options.config, log=options.log)
     except OolongError as error:
@@ -70,9 +84,22 @@ def main(argv: Sequence[str]) -> int:
         told = {"format": FORMAT, "checks": [check.as_json() for check in done]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
-        held, wrong, left = (sum(check.status == status for check in done) for status in (PASS, FAIL, SKIP))
+        held, wrong, left = (
+            sum(check.status == status for check in done)
+            for status in (CheckStatus.PASS, CheckStatus.FAIL, CheckStatus.SKIP)
+        )
         sys.stdout.write(described(done) + f"{held} hold, {wrong} do not, {left} skipped\n")
-    return int(any(check.status == FAIL for check in done))
+    return int(any(check.status is CheckStatus.FAIL for check in done))
+
+
+def _list(*, as_json: bool) -> int:
+    every = catalogue.entries().values()
+    if as_json:
+        told = {"format": FORMAT, "checks": [catalogue.as_json(entry) for entry in every]}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    else:
+        sys.stdout.write(listed(every))
+    return 0
 
 
 def _text(path: Path) -> str:

@@ -1,54 +1,138 @@
 """What was asserted and what came of it: the checks that a verdict is made of.
 
-A check that does not hold is a finding. Its victims are what it does not hold for (functions, addresses, sections); a
-finding about a whole kernel has none.
+A check that does not hold is a finding, about a whole kernel or about many things: then it holds a Finding for each.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain, islice
 from typing import Any
 
-PASS, FAIL, SKIP, KNOWN = "pass", "fail", "skip", "known"
-SHOWN = 5
+# that evidence shows, and that are kept
+SHOWN, MOST_FINDINGS = 5, 10_000
+
+
+class CheckStatus(StrEnum):
+    """What came of a check: `known` is a finding that known-issues.yaml covers, `skip` says that it does not apply."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    SKIP = "skip"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing for which a check does not hold: `who` names it (a function, a stub area, a line), `what` is wrong.
+
+    `address` is that of the patch site, slot, stub or function; where there is a `section`, of an object, it counts
+    from its start. `stop` is the point at which the guest stood still.
+    """
+
+    who: str
+    what: str
+    address: int | None = None
+    section: str | None = None
+    stop: str = ""
+
+    @property
+    def told(self) -> str:
+        """The finding in one line."""
+        what = f"at {self.stop}: {self.what}" if self.stop else self.what
+        return f"{self.who}: {what}" if what else self.who
+
+    def as_json(self) -> dict[str, Any]:
+        """The address as hexadecimal text: not every reader of JSON has 64 bits for a number."""
+        address = None if self.address is None else hex(self.address)
+        return {"who": self.who, "what": self.what, "address": address, "section": self.section, "stop": self.stop}
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> "Finding":
+        address = read["address"]
+        return cls(**{**read, "address": None if address is None else int(address, 16)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One named assertion: `status` is pass, fail, known (a finding that known-issues.yaml covers) or skip (it does
-    not apply), `evidence` says on what grounds, `victims` for what it does not hold, `known` which known issues cover
-    them."""
+class Answer:
+    """What a look came to: `evidence` says on what grounds, `findings` are at most MOST_FINDINGS of those that there
+    are, `count` is the number of functions (or what else `who` names) that they are about."""
+
+    status: CheckStatus
+    evidence: str
+    findings: tuple[Finding, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(Answer):
+    """The answer to one named assertion; `known` are the known issues that cover it, or some of its victims."""
 
     name: str
-    status: str
-    evidence: str
-    victims: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
 
+    @property
+    def victims(self) -> tuple[str, ...]:
+        """For whom it does not hold, each name once."""
+        return tuple(dict.fromkeys(finding.who for finding in self.findings))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every victim is among the findings that were kept."""
+        return self.count <= MOST_FINDINGS
+
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "victims": list(self.victims), "known": list(self.known)}
+        return {
+            "name": self.name,
+            "status": self.status.value,
+            "evidence": self.evidence,
+            "findings": [finding.as_json() for finding in self.findings],
+            "count": self.count,
+            "known": list(self.known),
+        }
 
 
-def judged(name: str, holds: bool, evidence: str) -> Check:
-    """A check about a whole."""
-    return Check(name=name, status=PASS if holds else FAIL, evidence=evidence)
+def judged(holds: bool, evidence: str) -> Answer:
+    """About a whole."""
+    return Answer(status=CheckStatus.PASS if holds else CheckStatus.FAIL, evidence=evidence)
 
 
-def none_of(name: str, victims: Iterable[tuple[str, str]], *, held: str) -> Check:
-    """A check about many things: (who, what is wrong) of each for which it does not hold; `held` is the evidence if
-    that is none."""
-    found = list(victims)
+def none_of(findings: Iterable[Finding], *, held: str) -> Answer:
+    """About many things: a finding for each that is wrong; `held` is the evidence if there is none.
+
+    What is found of one function at several stops counts once; functions of one name at several addresses do not.
+    """
+    found = list(findings)
     if not found:
-        return Check(name=name, status=PASS, evidence=held)
-    shown = "; ".join(f"{who}: {what}" for who, what in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    evidence = f"{len(found)}: {shown}{more}"
-    return Check(name=name, status=FAIL, evidence=evidence, victims=tuple(who for who, _ in found))
+        return Answer(status=CheckStatus.PASS, evidence=held)
+    first: dict[tuple[str, int | None], Finding] = {}
+    for one in found:
+        first.setdefault((one.who, one.address), one)
+    shown = "; ".join(one.told for one in islice(first.values(), SHOWN))
+    more = f"; and {len(first) - SHOWN} more" if len(first) > SHOWN else ""
+    return Answer(
+        status=CheckStatus.FAIL,
+        evidence=f"{len(first)}: {shown}{more}",
+        findings=_kept(found, first.values()),
+        count=len(first),
+    )
 
 
-def skipped(name: str, why: str) -> Check:
-    return Check(name=name, status=SKIP, evidence=why)
+def _kept(found: list[Finding], first: Iterable[Finding]) -> tuple[Finding, ...]:
+    """All, or of too many first one for each function."""
+    if len(found) <= MOST_FINDINGS:
+        return tuple(found)
+    firsts = list(first)
+    told = {id(one) for one in firsts}
+    return tuple(islice(chain(firsts, (one for one in found if id(one) not in told)), MOST_FINDINGS))
+
+
+def skipped(why: str) -> Answer:
+    """About what does not apply."""
+    return Answer(status=CheckStatus.SKIP, evidence=why)
 
 
 def from_json(read: Mapping[str, Any]) -> Check:
     """A check as `as_json` wrote it."""
-    return Check(**{**read, "victims": tuple(read["victims"]), "known": tuple(read["known"])})
+    findings = tuple(Finding.from_json(finding) for finding in read["findings"])
+    return Check(**{**read, "status": CheckStatus(read["status"]), "findings": findings, "known": tuple(read["known"])})

@@ -1,60 +1,54 @@
 """The checks of live memory: every record, every patch site and every stub word at every stop (pure).
 
 What must be there follows from the image (oolong.audit.allocation) and from what the kernel itself says it is doing:
-the flags of its records and its registered ops. Each check is explained in docs/audit.md.
+the flags of its records and its registered ops.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from oolong.audit import module_checks, record_checks, stub_checks
-from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.check import Answer, Check, Finding, none_of, skipped
 from oolong.audit.image_checks import OFF
 from oolong.audit.live_state import Live
+from oolong.audit.module_checks import MODULES
+from oolong.audit.record_checks import RECORDS
+from oolong.audit.registry import Checks, Needs
+from oolong.audit.stub_checks import STUBS
+from oolong.errors import Kind
 
-STUBS = (
-    "live.sites",
-    "live.stub-addresses",
-    "live.stub-words",
-    "live.stub-ops",
-    "live.unused-stubs",
-    "live.restored",
-    "live.modules",
-)
-NAMES = (
-    "live.stops",
-    "live.records",
-    *STUBS,
-    "live.reference-counts",
-    "live.record-flags",
-    "live.disabled-records",
-    "live.silence",
-)
+SEEN = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT)
+LIVE = SEEN, RECORDS, STUBS, MODULES
 
 
-def checks(live: Live, *, due: Sequence[str] | None) -> Iterator[Check]:
-    """All checks, each once over all stops; `due` are the stops that there must be, None for a guest that failed."""
-    yield stops(live, due)
-    yield record_checks.records(live)
-    if live.image.out_of_line:
-        yield from stub_checks.checks(live)
-        yield module_checks.modules(live)
-    else:
-        yield from (skipped(name, OFF) for name in STUBS)
-    yield record_checks.reference_counts(live)
-    yield record_checks.record_flags(live)
-    yield record_checks.disabled_records(live)
-    yield record_checks.silence(live)
+def checks(live: Live) -> Iterator[Check]:
+    """All checks, each once over all stops."""
+    without_stubs = None if live.image.out_of_line else skipped(OFF)
+    return (check for group in LIVE for check in group.run(live, without_stubs=without_stubs))
 
 
 def skipped_all(why: str) -> Iterator[Check]:
     """All checks of a kernel that was not looked at."""
-    yield from (skipped(name, why) for name in NAMES)
+    return (check for group in LIVE for check in group.skipped(why))
 
 
-def stops(live: Live, due: Sequence[str] | None) -> Check:
-    """The guest stood still at each point that is due."""
+@SEEN.check(
+    "live.readable",
+    title="memory that can be read",
+    holds="ftrace's structures can be read",
+    failure="a pointer of the kernel's leads nowhere, and nothing more can be said of that stop",
+)
+def readable(live: Live) -> Answer:
+    return none_of(live.unreadable, held=f"ftrace's structures at {len(live.surveys)} stops")
+
+
+@SEEN.check(
+    "live.stops",
+    title="all stops",
+    holds="the guest stopped at each point that its config has",
+    failure="what was to be looked at there was not",
+)
+def stops(live: Live) -> Answer:
     there = [survey.name for survey in live.surveys]
-    if due is None:
-        return skipped("live.stops", f"the guest failed; it had stopped at {', '.join(there)}")
-    wrong = [(name, "the guest did not stop there") for name in due if name not in there]
-    return none_of("live.stops", wrong, held=", ".join(there))
+    if live.due is None:
+        return skipped(f"the guest failed; it had stopped at {', '.join(there)}")
+    wrong = [Finding(name, "the guest did not stop there") for name in live.due if name not in there]
+    return none_of(wrong, held=", ".join(there))

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import or_
 
 from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.check import Finding
 from oolong.audit.image import CALLERS, Image
 from oolong.audit.survey import Record, Survey
 from oolong.binary.structs import Offsets
@@ -14,8 +15,8 @@ from oolong.binary.structs import Offsets
 MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
 
-# a look at one stop: (who, what is wrong)
-Look = Callable[["Live", Survey], Iterator[tuple[str, str]]]
+# a look at one stop
+Look = Callable[["Live", Survey], Iterator[Finding]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +71,16 @@ class Flags:
 
 @dataclass(frozen=True)
 class Live:
-    """An image, the structure of its kernel, and what was found at each stop, in the order of the stops."""
+    """An image, the structure of its kernel, and what was found at each stop, in the order of the stops.
+
+    `due` are the stops that there must be, None for a guest that failed; `unreadable` says which could not be read.
+    """
 
     image: Image
     offsets: Offsets
     surveys: Sequence[Survey]
+    due: Sequence[str] | None = None
+    unreadable: Sequence[Finding] = ()
 
     @cached_property
     def allocation(self) -> Allocation:
@@ -110,6 +116,10 @@ class Live:
         module = survey.module_at(ip)
         return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
 
+    def at(self, survey: Survey, ip: int, what: str) -> Finding:
+        """A finding about a patch site."""
+        return Finding(self.told(survey, ip), what, ip)
+
     def stub_of(self, survey: Survey, record: Record) -> Stub | None:
         """The stub that a record must have."""
         if (found := self.allocation.stubs.get(record.ip)) is not None:
@@ -118,10 +128,11 @@ class Live:
         return Stub(record.ip, module.name, 0, record.stub) if module else None
 
 
-def over(live: Live, look: Look) -> Iterator[tuple[str, str]]:
+def over(live: Live, look: Look) -> Iterator[Finding]:
+    """What a look finds at all stops."""
     for survey in live.surveys:
-        for who, what in look(live, survey):
-            yield who, f"at {survey.name}: {what}"
+        for finding in look(live, survey):
+            yield replace(finding, stop=survey.name)
 
 
 def told_of_all(live: Live, what: str) -> str:

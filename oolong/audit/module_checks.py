@@ -7,45 +7,57 @@ from collections.abc import Container, Iterator
 from itertools import pairwise
 
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence
-from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.check import Answer, Finding, none_of, skipped
 from oolong.audit.image import CALLERS
 from oolong.audit.live_state import NOP_OPS, Live, over
+from oolong.audit.registry import Checks, Needs
 from oolong.audit.stub_checks import ops_of, unlike, way
 from oolong.audit.survey import Module, Record, Survey
 from oolong.binary import powerpc
+from oolong.errors import Kind
+
+MODULES = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT, about_stubs=True)
 
 
-def modules(live: Live) -> Check:
+@MODULES.check(
+    "live.modules",
+    title="stubs of modules",
+    holds="each module has as many stubs as sites, in its own code, given out in the order of its records; a stub that "
+    "no record has goes back to code that is gone, by `ftrace_nop_ops`",
+    failure="a module's function cannot be traced, or runs on in another one",
+)
+def modules(live: Live) -> Answer:
     """Each module has as many stubs as records, all within its own, each for one record; a stub that no record has is
     of code that the module had while it began, and calls ftrace with the ops of those who trace nothing."""
     count = sum(len(survey.modules) for survey in live.surveys)
     if not count:
-        return skipped("live.modules", "no module was loaded at any stop")
-    return none_of("live.modules", over(live, _wrong_modules), held=f"{count} modules at {len(live.surveys)} stops")
+        return skipped("no module was loaded at any stop")
+    return none_of(over(live, _wrong_modules), held=f"{count} modules at {len(live.surveys)} stops")
 
 
-def _wrong_modules(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+def _wrong_modules(live: Live, survey: Survey) -> Iterator[Finding]:
     for module in survey.modules:
         own = [record for record in survey.records if module.text.holds(record.ip)]
         if not own and not module.stub_count and not module.stubs_used:
             continue
         if not (module.stubs_used == module.stub_count >= len(own)):
-            yield module.name, f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
+            what = f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
+            yield Finding(module.name, what)
         if own != sorted(own):
-            yield module.name, "its records are not sorted"
+            yield Finding(module.name, "its records are not sorted")
         # they are given out one after the other; those of code that is gone lie between
         for before, after in pairwise(own):
             if after.stub <= before.stub:
-                yield live.told(survey, after.ip), "its stub does not come after that of the site before it"
-        yield from ((live.told(survey, record.ip), why) for record in own if (why := _outside(live, module, record)))
+                yield live.at(survey, after.ip, "its stub does not come after that of the site before it")
+        yield from (live.at(survey, record.ip, why) for record in own if (why := _outside(live, module, record)))
         yield from _left_stubs(live, survey, module, {record.stub for record in own})
 
 
-def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]) -> Iterator[tuple[str, str]]:
+def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]) -> Iterator[Finding]:
     """A module's stubs that no record has."""
     size, before = live.image.stub_size, live.image.stub_code
     if not module.text.holds(module.stubs, module.stub_count * size):
-        yield module.name, f"its {module.stub_count} stubs from {module.stubs:#x} on are not all in its code"
+        yield Finding(module.name, f"its {module.stub_count} stubs from {module.stubs:#x} on are not all in its code")
         return
     for number in range(module.stub_count):
         code = module.stubs + number * size + before
@@ -54,14 +66,14 @@ def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]
         who, found = f"{module.name}[{number}]", survey.code.words(code, STUB_WORDS)
         back = powerpc.branch_target(found[-1], code + 3 * powerpc.INSTRUCTION) if found else None
         if back is None or module.text.holds(back):
-            yield who, "no record has it, and it does not go back to code that is gone"
+            yield Finding(who, "no record has it, and it does not go back to code that is gone", code)
             continue
         stub = Stub(back - powerpc.INSTRUCTION, module.name, number, code)
         wanted = sequence(stub, way(live, module, stub.call, CALLERS[0]))
         if found is None or wanted is None or tuple(found) != wanted:
-            yield who, unlike(found, wanted)
+            yield Finding(who, unlike(found, wanted), code)
         elif before and ops_of(live, survey, code) != live.image.addresses.get(NOP_OPS):
-            yield who, "no record has it, and it does not point at the ops of those who trace nothing"
+            yield Finding(who, "no record has it, and it does not point at the ops of those who trace nothing", code)
 
 
 def _outside(live: Live, module: Module, record: Record) -> str | None:

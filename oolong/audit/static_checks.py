@@ -1,22 +1,37 @@
-"""The static audit: all checks of vmlinux.o and vmlinux together (pure)."""
+"""The static audit: the checks of vmlinux.o and those of vmlinux, each alone or together (pure)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from oolong.audit import image_checks, object
-from oolong.audit.check import Check
+from oolong.audit import image_checks as linked
+from oolong.audit.check import Check, skipped
 from oolong.audit.image import Image
 from oolong.audit.image_checks import OFF, Known
 from oolong.audit.object import Object
+from oolong.audit.object_checks import OBJECT, Compiled
 from oolong.stubs import counting
 
 
-def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
-    """`source` are the counts that the linked .S sets; what vmlinux.o needs is added to what is known."""
-    if not kernel.out_of_line:
-        return [*object.without_stubs(found, OFF), *image_checks.checks(kernel, known)]
-    text, init = found.plan
-    reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
-    plan = counting.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)
+def object_checks(found: Object, *, out_of_line: bool, source: Mapping[str, int] | None, reserve: int) -> list[Check]:
+    """`source` are the counts that the .S in use sets, `reserve` the stubs that the kernel has within .text anyway.
+    Where a kernel keeps no stubs nobody counts its patch sites."""
     counts = None if source is None else {**source, counting.RESERVED: reserve}
-    return [*object.checks(found, source=counts), *image_checks.checks(kernel, replace(known, plan=plan))]
+    return list(OBJECT.run(Compiled(found, counts), without_stubs=None if out_of_line else skipped(OFF)))
+
+
+def image_checks(kernel: Image, known: Known) -> list[Check]:
+    """Nothing is compared with what was counted in vmlinux.o where a kernel keeps no stubs."""
+    return list(linked.checks(kernel, known if kernel.out_of_line else replace(known, plan=None)))
+
+
+def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
+    """Both; what the image says of stubs decides for the object, what vmlinux.o needs is added to what is known."""
+    reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
+    done = object_checks(found, out_of_line=kernel.out_of_line, source=source, reserve=reserve)
+    return [*done, *image_checks(kernel, replace(known, plan=plan_of(found, reserve)))]
+
+
+def plan_of(found: Object, reserve: int) -> counting.StubPlan:
+    """The stubs that the entries of an object need."""
+    text, init = found.plan
+    return counting.StubPlan(text=text, inittext=init, exit=0, reserve=reserve)

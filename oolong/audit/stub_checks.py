@@ -8,48 +8,93 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from oolong.audit.allocation import STUB_WORDS, sequence, trampoline
-from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.check import Answer, Finding, none_of, skipped
 from oolong.audit.image import CALLERS
 from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, over, told_of_all
+from oolong.audit.registry import Checks, Needs
 from oolong.audit.survey import Module, Record, Survey
 from oolong.binary import powerpc
+from oolong.errors import Kind
 from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
 
-
-def checks(live: Live) -> Iterator[Check]:
-    """All checks of sites and stubs of the kernel, each once over all stops."""
-    looks = (
-        ("live.sites", _wrong_sites, "sites are a nop, or branch to their stub"),
-        ("live.stub-addresses", _wrong_addresses, "records have their stub"),
-        ("live.stub-words", _wrong_words, "stubs are right in each word"),
-        ("live.stub-ops", _wrong_ops, "stubs point at the ops that they call"),
-        ("live.unused-stubs", _used_stubs, "stubs in use, all others zero"),
-    )
-    for name, look, held in looks:
-        yield none_of(name, over(live, look), held=told_of_all(live, held))
-    yield restored(live)
+STUBS = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT, about_stubs=True)
 
 
-def restored(live: Live) -> Check:
+@STUBS.check(
+    "live.sites",
+    title="patch sites off and on",
+    holds="each site is a nop where its record is off, the branch to its stub where it is on",
+    failure="the function is traced although nobody asked, is not although somebody did, or runs elsewhere",
+)
+def sites(live: Live) -> Answer:
+    return none_of(over(live, _wrong_sites), held=told_of_all(live, "sites are a nop, or branch to their stub"))
+
+
+@STUBS.check(
+    "live.stub-addresses",
+    title="each record's own stub",
+    holds="each record has the stub that the allocation gives it, and no other has it",
+    failure="two functions share a stub, and one of them goes on in the other; or a record has none",
+)
+def stub_addresses(live: Live) -> Answer:
+    return none_of(over(live, _wrong_addresses), held=told_of_all(live, "records have their stub"))
+
+
+@STUBS.check(
+    "live.stub-words",
+    title="the words of each stub",
+    holds="the four instructions are those that the flags of the record ask for",
+    failure="a traced function calls something else, loses its return address, or goes on at another place",
+)
+def stub_words(live: Live) -> Answer:
+    return none_of(over(live, _wrong_words), held=told_of_all(live, "stubs are right in each word"))
+
+
+@STUBS.check(
+    "live.stub-ops",
+    title="the ops of each stub",
+    holds="a stub points at `ftrace_nop_ops`, the only ops whose filter takes the site, or `ftrace_list_ops`",
+    failure="a tracer is called for a function that it did not ask for, or not for one that it did",
+)
+def stub_ops(live: Live) -> Answer:
+    return none_of(over(live, _wrong_ops), held=told_of_all(live, "stubs point at the ops that they call"))
+
+
+@STUBS.check(
+    "live.unused-stubs",
+    title="stubs that nobody has",
+    holds="every stub without a record is zero",
+    failure="a stub was written for no site, or a record was lost",
+)
+def unused_stubs(live: Live) -> Answer:
+    return none_of(over(live, _used_stubs), held=told_of_all(live, "stubs in use, all others zero"))
+
+
+@STUBS.check(
+    "live.restored",
+    title="all as before the tracing",
+    holds="sites and stubs at `off-again` are word for word those at `off`",
+    failure="tracing leaves something behind",
+)
+def restored(live: Live) -> Answer:
     """After all tracing, each site and each stub of the kernel's text is what it was before any."""
-    name = "live.restored"
     there = {survey.name: survey for survey in live.surveys}
     if OFF not in there or QUIET not in there:
-        return skipped(name, f"there is no stop {OFF} and {QUIET} to compare")
+        return skipped(f"there is no stop {OFF} and {QUIET} to compare")
     before, after = there[OFF], there[QUIET]
     text = [stub for stub in live.allocation.stubs.values() if live.image.area_of(stub.ip) == "text"]
     pointers = live.image.stub_code // powerpc.INSTRUCTION
     wrong = (
-        (live.told(after, stub.ip), "its site or its stub is not what it was")
+        live.at(after, stub.ip, "its site or its stub is not what it was")
         for stub in text
         if before.code.word(stub.ip) != after.code.word(stub.ip)
         or before.code.words(stub.code - live.image.stub_code, STUB_WORDS + pointers)
         != after.code.words(stub.code - live.image.stub_code, STUB_WORDS + pointers)
     )
-    return none_of(name, wrong, held=f"{len(text)} sites and stubs are as before")
+    return none_of(wrong, held=f"{len(text)} sites and stubs are as before")
 
 
-def _wrong_sites(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+def _wrong_sites(live: Live, survey: Survey) -> Iterator[Finding]:
     for record in survey.records:
         word = survey.code.word(record.ip)
         if not record.flags & live.flags.enabled:
@@ -57,21 +102,21 @@ def _wrong_sites(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
         else:
             wanted = powerpc.branch(record.ip, record.stub) if powerpc.reaches(record.ip, record.stub) else None
         if word != wanted or wanted is None:
-            yield live.told(survey, record.ip), f"its site is {_word(word)}, not {_word(wanted)}"
+            yield live.at(survey, record.ip, f"its site is {_word(word)}, not {_word(wanted)}")
 
 
-def _wrong_addresses(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+def _wrong_addresses(live: Live, survey: Survey) -> Iterator[Finding]:
     seen = Counter(record.stub for record in survey.records)
     for record in survey.records:
         stub = live.stub_of(survey, record)
         if stub is None or record.stub != stub.code:
             told = f"{stub.code:#x} ({stub.area}[{stub.number}])" if stub else "any"
-            yield live.told(survey, record.ip), f"its stub is at {record.stub:#x}, not at {told}"
+            yield live.at(survey, record.ip, f"its stub is at {record.stub:#x}, not at {told}")
         elif seen[record.stub] > 1:
-            yield live.told(survey, record.ip), f"it shares its stub at {record.stub:#x}"
+            yield live.at(survey, record.ip, f"it shares its stub at {record.stub:#x}")
 
 
-def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+def _wrong_words(live: Live, survey: Survey) -> Iterator[Finding]:
     usual = live.usual_words
     busy = live.flags.enabled
     special = live.flags.regs | live.flags.direct | live.flags.tramp
@@ -82,7 +127,7 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
         if wanted is None or (record.flags & busy and record.flags & special):
             wanted = _wanted(live, survey, record)
         if found is None or wanted is None or tuple(found) != wanted:
-            yield live.told(survey, record.ip), unlike(found, wanted)
+            yield live.at(survey, record.ip, unlike(found, wanted))
 
 
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
@@ -118,14 +163,14 @@ def way(live: Live, module: Module, call: int, caller: str) -> int:
     return module.tramp if caller == CALLERS[0] else module.tramp_regs
 
 
-def _wrong_ops(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+def _wrong_ops(live: Live, survey: Survey) -> Iterator[Finding]:
     if not live.image.stub_code:
         return  # a kernel whose stubs hold no pointer
     nothing, several = live.image.addresses.get(NOP_OPS), live.image.addresses.get(LIST_OPS)
     for record in survey.records:
         found = ops_of(live, survey, record.stub)
         if found is None:
-            yield live.told(survey, record.ip), "its stub is not in code"
+            yield live.at(survey, record.ip, "its stub is not in code")
             continue
         wanted: int | None
         if not record.flags & live.flags.enabled:
@@ -137,7 +182,7 @@ def _wrong_ops(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
             wanted = several
         if found != wanted:
             told = "no ops at all" if wanted is None else f"{wanted:#x}"
-            yield live.told(survey, record.ip), f"its stub points at the ops {found:#x}, not {told}"
+            yield live.at(survey, record.ip, f"its stub points at the ops {found:#x}, not {told}")
 
 
 def ops_of(live: Live, survey: Survey, code: int) -> int | None:
@@ -148,7 +193,7 @@ def ops_of(live: Live, survey: Survey, code: int) -> int | None:
     return halves[0] | halves[1] << 32 if live.image.little else halves[0] << 32 | halves[1]
 
 
-def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
+def _used_stubs(live: Live, survey: Survey) -> Iterator[Finding]:
     """Every stub that no record has is zero: exactly as many are filled as there are records."""
     used = Counter(stub.area for stub in live.allocation.stubs.values())
     size = live.image.stub_size // powerpc.INSTRUCTION
@@ -161,7 +206,9 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[str, str]]:
         there = survey.code.words(rest, (area.stubs - used[name]) * size) if area.stubs > used[name] else None
         if area.stubs > used[name] and (there is None or any(there)):
             place = next((at for at, word in enumerate(there or ()) if word), 0)
-            yield f"{name}[{used[name] + place // size}]", "is not zero, and no record has it"
+            number = used[name] + place // size
+            at = area.address + number * live.image.stub_size
+            yield Finding(f"{name}[{number}]", "is not zero, and no record has it", at)
 
 
 def _word(word: int | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from oolong.audit import image_checks
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
-from oolong.audit.check import FAIL, KNOWN
+from oolong.audit.check import CheckStatus
 from oolong.audit.image import CALLERS, POINTER, Code, Image
 from oolong.audit.image import Function as Symbol
 from oolong.audit.image import Site as Listed
@@ -183,5 +183,6 @@ def _findings(kernel: Kernel, symbol: Symbol) -> Iterator[Finding]:
     usual = kernel.image.name_of(symbol.address)
     names = {symbol.name, *([usual[0]] if usual and usual[1] == 0 else [])}
     for check in kernel.checks:
-        if check.status in (FAIL, KNOWN) and any(victim.partition("+")[0] in names for victim in check.victims):
+        failed = check.status in (CheckStatus.FAIL, CheckStatus.KNOWN)
+        if failed and any(victim.partition("+")[0] in names for victim in check.victims):
             yield Finding(check=check.name, status=check.status, known=check.known)

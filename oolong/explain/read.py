@@ -22,7 +22,7 @@ WHERE = "vmlinux"
 
 
 def kernel(results: Mapping[str, StageResult]) -> Kernel:
-    """From the results of a cell by stage: `link` must be among them, and of `offsets`, `boot`, `audit`, `live` and
+    """From the results of a cell by stage: `link` must be among them, and of `offsets`, `boot`, the audits and
     `verdict` what there is. BadInput if the image is none that has patch sites."""
     with elf.opened(results["link"].path("vmlinux")) as file:
         image = image_of(file, WHERE)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oolong.audit.check import KNOWN
+from oolong.audit.check import CheckStatus
 from oolong.printable import printable
 from oolong.spec.model import Cell
 from oolong.verdict.known_issues import FILE
@@ -77,7 +77,9 @@ def known(results: Sequence[Mapping[str, Any]]) -> str:
     cells: dict[tuple[str, ...], list[str]] = {}
     for result in results:
         checks = result["verdict"]["checks"]
-        found = dict.fromkeys(issue for check in checks if check["status"] == KNOWN for issue in check["known"])
+        found = dict.fromkeys(
+            issue for check in checks if check["status"] == CheckStatus.KNOWN for issue in check["known"]
+        )
         if found:
             cells.setdefault(tuple(found), []).append(result["cell"])
     return "".join(f"known: {', '.join(issues)} [{', '.join(where)}]\n" for issues, where in cells.items())

@@ -3,6 +3,7 @@
 rootfs ─┬─ configure ─ compile ─┬─ stubs ─ link ────────┬─ boot ─ verdict
 source ─┘                       ├─ modules ─ initramfs ─┘
                                 └─ offsets
+audit-object looks at what compile and stubs made, audit-image at what link made, live at what boot left.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -77,10 +78,17 @@ class Pipeline:
         )
         to_link = link.Needs(rootfs=tools, source=tree.stage, configure=configured, compile=compiled, stubs=counted)
         linked = link.link(cell, to_link)
-        audited = audit.stage(
-            cell, rootfs=tools, source=tree.stage, compiled=compiled, linked=linked, laid_out=laid_out
+        audited = audit.object_stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, counted=counted)
+        audited_image = audit.image_stage(
+            cell,
+            rootfs=tools,
+            source=tree.stage,
+            compiled=compiled,
+            audited=audited,
+            linked=linked,
+            laid_out=laid_out,
         )
-        chain = [tools, emulator, tree.stage, configured, compiled, laid_out, counted, linked, audited]
+        chain = [tools, emulator, tree.stage, configured, compiled, laid_out, counted, audited, linked, audited_image]
         others: list[Stage] = []
         if cell.link_both:
             others.append(link.crosslink(cell, to_link))

@@ -5,15 +5,18 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
+from oolong.errors import BadInput
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.sandbox import Mount
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits, post_link
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.sandboxed import build_sandbox, copy_tree, run
+from oolong.stubs.areas import read_areas
 
 TREE = "tree"
 
@@ -92,4 +95,13 @@ def _work(recipe: Recipe, work: Work) -> Outcome:
     for name in ("vmlinux", "System.map"):
         plain_file(build, name).rename(work.folder / name)
     remove_tree(build)
-    return Outcome(artifacts=artifacts, data={"post_link": sorted(ran)})
+    return Outcome(artifacts=artifacts, data={"post_link": sorted(ran), **_areas(work.folder / "vmlinux")})
+
+
+def _areas(vmlinux: Path) -> dict[str, dict[str, int]]:
+    """The count words; a kernel without out-of-line ftrace has none, and where it must be on the configuration was
+    asserted."""
+    try:
+        return {"areas": read_areas(vmlinux).as_json()}
+    except BadInput:
+        return {}

@@ -3,12 +3,12 @@
 It ends well whatever the checks say: the verdict judges them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from oolong.audit import guest_checks, live_checks
 from oolong.audit import image as vmlinux
-from oolong.audit.check import Check, none_of, skipped
+from oolong.audit.check import Check, Finding
 from oolong.audit.image import Image
 from oolong.audit.live_state import Live
 from oolong.audit.survey import Survey, survey
@@ -17,7 +17,7 @@ from oolong.binary.elf import opened
 from oolong.binary.structs import Offsets
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput, BadOutput
+from oolong.errors import BadInput, BadOutput, Kind
 from oolong.host.files import text_of, write_json
 from oolong.kbuild import config as kconfig
 from oolong.machine import memory, stops
@@ -55,7 +55,8 @@ def _work(cell: Cell, work: Work) -> Outcome:
     if config.get("DYNAMIC_FTRACE") != "y":
         return Outcome(data={"checks": []})
     if config.get(ELF_V1) == "y":
-        return Outcome(data={"checks": [skipped("live.readable", NO_DESCRIPTORS).as_json()]})
+        every = (*live_checks.skipped_all(NO_DESCRIPTORS), *guest_checks.GUEST.skipped(NO_DESCRIPTORS))
+        return _told(work, every)
     try:
         with opened(work.need("link").path("vmlinux")) as file:
             image = vmlinux.image_of(file, "vmlinux")
@@ -64,35 +65,38 @@ def _work(cell: Cell, work: Work) -> Outcome:
         snapshots = memory.load(booted.path(MEMORY))
     except BadInput as error:
         # the build and the boot made these files: what is wrong with them is not a person's fault
-        return failed("stub-audit", (str(error.what),), blocks=False)
+        return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
     surveys, unreadable = _surveys(snapshots, image, laid_out)
-    seen = Live(image, laid_out, surveys)
-    said = guest_checks.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
     due = _due(config, modules=cell.config.modules) if booted.ok else None
-    done = [*_looked(seen, unreadable, due=due, stoppable=stoppable), *guest_checks.checks(seen, said)]
+    seen = Live(image, laid_out, surveys, due, unreadable)
+    said = guest_checks.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
+    return _told(work, (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said)))
+
+
+def _told(work: Work, done: Iterable[Check]) -> Outcome:
     told = [check.as_json() for check in done]
     write_json(work.folder / CHECKS, told)
     return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
 
 
-def _looked(seen: Live, unreadable: Check, *, due: Sequence[str] | None, stoppable: bool) -> Iterable[Check]:
+def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:
     """The checks of memory; of a kernel that has no function to stop at nothing could be seen."""
     if not stoppable:
         return live_checks.skipped_all(
             f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}"
         )
-    return (unreadable, *live_checks.checks(seen, due=due))
+    return live_checks.checks(seen)
 
 
-def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], Check]:
-    """What was found at each stop, and a check that all of it could be read."""
+def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], list[Finding]]:
+    """What was found at each stop, and which could not be read."""
     found, wrong = [], []
     for snapshot in snapshots:
         try:
             found.append(survey(snapshot.name, snapshot, image, laid_out))
         except (Unreadable, BadOutput) as error:
-            wrong.append((snapshot.name, str(error)))
-    return found, none_of("live.readable", wrong, held=f"ftrace's structures at {len(found)} stops")
+            wrong.append(Finding(snapshot.name, str(error)))
+    return found, wrong
 
 
 def _due(config: Mapping[str, str], *, modules: bool) -> list[str]:

@@ -17,13 +17,15 @@ from typing import Any
 
 from oolong.binary import elf
 from oolong.errors import BadInput
+from oolong.stubs.areas import INITTEXT as INITTEXT
+from oolong.stubs.areas import RESERVED as RESERVED
+from oolong.stubs.areas import TEXT_END as TEXT_END
 
 ENTRIES = "__patchable_function_entries"
 # R_PPC64_ADDR64 and R_PPC_ADDR32: the address itself, as one pointer
 ADDRESS = {64: ("R_PPC64_ADDR64", 38), 32: ("R_PPC_ADDR32", 1)}
 INIT = ".init.text", ".text.startup"
 EXIT = ".exit.text", ".text.exit"
-RESERVED, TEXT_END, INITTEXT = "ftrace_ool_stub_text", "ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"
 TEMPLATE = Path(__file__).parents[2] / "templates" / "vmlinux.arch.S.j2"
 INSTRUCTION = 4
 FORMAT = 1
@@ -61,15 +63,6 @@ class StubPlan:
     def areas(self) -> tuple[tuple[str, str, int], ...]:
         """(symbol, section suffix, stubs) of the areas that the .S makes."""
         return ((TEXT_END, "text", self.text_end), (INITTEXT, "init", self.inittext))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StubAreas:
-    """The count words of a linked kernel: stubs within .text, after it, and in init text."""
-
-    text: int
-    text_end: int
-    inittext: int
 
 
 def read_sites(path: Path) -> Sites:
@@ -156,17 +149,6 @@ def differences(planned: StubPlan, source: str) -> tuple[str, ...]:
         for name, _, count in planned.areas
         if theirs.get(name) != count
     )
-
-
-def read_areas(vmlinux: Path) -> StubAreas:
-    """The count words of a linked kernel; BadInput if it has none."""
-    names = {"text": RESERVED, "text_end": TEXT_END, "inittext": INITTEXT}
-    with elf.opened(vmlinux) as file:
-        symbols = file.symbols_by_name(f"{name}_count" for name in names.values())
-        for name in names.values():
-            if f"{name}_count" not in symbols:
-                raise BadInput(f"has no symbol {name}_count", where=str(vmlinux), hint="is out-of-line ftrace on?")
-        return StubAreas(**{field: file.word(symbols[f"{name}_count"]) for field, name in names.items()})
 
 
 def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int]:

@@ -5,28 +5,25 @@ known-issues.yaml covers is known, not wrong.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from oolong.audit.check import FAIL, KNOWN, PASS, Check, from_json, judged, skipped
+from oolong.audit import outcomes
+from oolong.audit.catalogue import named
+from oolong.audit.check import Answer, Check, CheckStatus, Finding, from_json, judged, none_of, skipped
+from oolong.audit.outcomes import LINKS, STAGE
 from oolong.engine.stage import BLOCKED, StageResult
 from oolong.engine.stage import FAIL as STAGE_FAIL
+from oolong.errors import Kind
 from oolong.kbuild.log import causes
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
-from oolong.stubs.counting import StubAreas
+from oolong.stubs.areas import StubAreas
 from oolong.verdict import known_issues
 from oolong.verdict.known_issues import Facts, KnownIssue
 
-STUB_AUDIT, GUEST_TEST = "stub-audit", "guest-test"
-EXPECTED_OOL, REPRODUCED = "expect.ool", "artifacts.digest"
-# what a failed check makes of a cell, where it is no finding about stubs, nor one of the guest about itself
-KINDS = {EXPECTED_OOL: "unexpected", REPRODUCED: "digest"}
-LINKS = ("link", "crosslink")
 # the stages whose data holds checks of their own
-AUDITS = ("audit", "live")
-STAGE, GUEST = "stage.", "guest."
-MOST_LINES = 20
+AUDITS = ("audit-object", "audit-image", "live")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +32,8 @@ class Verdict:
     failure, `lines` show it, `summary` is one line for a table, `notes` say which known issues cover more than there
     is; `known_issues` are the entries that spoke of a check of this cell."""
 
-    status: str
-    kind: str | None
+    status: CheckStatus
+    kind: Kind | None
     summary: str
     lines: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -44,8 +41,15 @@ class Verdict:
     known_issues: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        listed = {name: list(getattr(self, name)) for name in ("lines", "notes", "known_issues")}
-        return {**asdict(self), **listed, "checks": [check.as_json() for check in self.checks]}
+        return {
+            "status": self.status.value,
+            "kind": self.kind.value if self.kind else None,
+            "summary": self.summary,
+            "lines": list(self.lines),
+            "checks": [check.as_json() for check in self.checks],
+            "notes": list(self.notes),
+            "known_issues": list(self.known_issues),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +64,15 @@ class Declared:
     known: tuple[KnownIssue, ...] = ()
 
 
-def judge(
-    stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], declared: Declared, facts: Facts
-) -> Verdict:
-    """The verdict on a cell; `areas` are the stub areas of its linked kernels, by the stage that linked them;
-    a link without areas has no count words. `facts` are what the conditions of known issues ask for."""
+def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) -> Verdict:
+    """The verdict on a cell of which some stages were made, in the order of the work; `facts` are what the conditions
+    of known issues ask for."""
     by_name = {stage.stage: stage for stage in stages}
     applied = known_issues.apply(
         (
             *_stages(stages),
             *_expected(by_name, declared.expect),
-            *_checks(by_name, areas),
+            *_checks(by_name),
             *_reproduced(by_name, declared),
             *_audited(by_name),
         ),
@@ -78,8 +80,10 @@ def judge(
         facts,
     )
     # that a stage succeeded says no more than the results of the stages do
-    checks = tuple(check for check in applied.checks if check.status != PASS or not check.name.startswith(STAGE))
-    status, kind, summary, lines = _came_to(stages, checks)
+    checks = tuple(
+        check for check in applied.checks if check.status is not CheckStatus.PASS or not check.name.startswith(STAGE)
+    )
+    status, kind, summary, lines = _came_to(stages, checks, facts.release)
     return Verdict(
         status=status,
         kind=kind,
@@ -91,40 +95,43 @@ def judge(
     )
 
 
-def _came_to(stages: Sequence[StageResult], checks: Sequence[Check]) -> tuple[str, str | None, str, tuple[str, ...]]:
+def _came_to(
+    stages: Sequence[StageResult], checks: Sequence[Check], release: str | None
+) -> tuple[CheckStatus, Kind | None, str, tuple[str, ...]]:
     """The status, kind, summary and lines of a verdict."""
-    wrong = [check for check in checks if check.status == FAIL]
+    wrong = [check for check in checks if check.status is CheckStatus.FAIL]
     broken = [stage for stage in stages if stage.status == STAGE_FAIL]
     evidence = {check.name: check.evidence for check in wrong}
     for stage in broken:
         if why := evidence.get(f"{STAGE}{stage.stage}"):
-            return FAIL, stage.kind, f"{stage.stage}: {why}", stage.lines
+            return CheckStatus.FAIL, _kind_of(stage), f"{stage.stage}: {why}", stage.lines
     if wrong:
         lines = tuple(f"{check.name}: {check.evidence}" for check in wrong)
-        return FAIL, _kind(wrong[0].name), lines[0], lines
-    seen = f"{broken[0].stage} failed: {_first_line(broken[0])}" if broken else _seen(stages)
-    ids = dict.fromkeys(name for check in checks if check.status == KNOWN for name in check.known)
+        return CheckStatus.FAIL, named(wrong[0].name).kind, lines[0], lines
+    seen = f"{broken[0].stage} failed: {_first_line(broken[0])}" if broken else _seen(stages, release)
+    ids = dict.fromkeys(name for check in checks if check.status is CheckStatus.KNOWN for name in check.known)
     if not ids:
-        return PASS, None, seen, ()
-    return KNOWN, None, f"{seen}, {len(ids)} known issue{'s' if len(ids) > 1 else ''}", ()
+        return CheckStatus.PASS, None, seen, ()
+    return CheckStatus.KNOWN, None, f"{seen}, {len(ids)} known issue{'s' if len(ids) > 1 else ''}", ()
 
 
-def _kind(check: str) -> str:
-    return KINDS.get(check, GUEST_TEST if check.startswith(GUEST) else STUB_AUDIT)
+def _kind_of(stage: StageResult) -> Kind | None:
+    return Kind(stage.kind) if stage.kind else None
 
 
 def _stages(stages: Iterable[StageResult]) -> Iterator[Check]:
     """A check for every stage that ran: that it did not fail. Its victims are the lines that show how it did."""
     for stage in stages:
+        entry = named(f"{STAGE}{stage.stage}")
         if stage.status == STAGE_FAIL:
-            lines = causes(stage.lines)
-            if len(lines) > MOST_LINES:
-                # a line that only a glob for everything covers: what is not here cannot be known
-                lines = (*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more lines")
-            evidence = _first_line(stage)
-            yield Check(name=f"{STAGE}{stage.stage}", status=FAIL, evidence=evidence, victims=lines)
+            yield entry.came(replace(_by_line(causes(stage.lines)), evidence=_first_line(stage)))
         elif stage.status != BLOCKED:
-            yield Check(name=f"{STAGE}{stage.stage}", status=PASS, evidence="it succeeded")
+            yield entry.came(judged(True, "it succeeded"))
+
+
+def _by_line(lines: Iterable[str]) -> Answer:
+    """A finding for each line; one about the whole if there is none."""
+    return replace(none_of((Finding(line, "") for line in lines), held=""), status=CheckStatus.FAIL)
 
 
 def _first_line(stage: StageResult) -> str:
@@ -133,8 +140,9 @@ def _first_line(stage: StageResult) -> str:
 
 def _audited(stages: Mapping[str, StageResult]) -> Iterator[Check]:
     """What the audits of the built and the running kernel found."""
-    for name in AUDITS:
-        yield from (from_json(read) for read in _data(stages, name).get("checks", ()))
+    made = (from_json(read) for name in AUDITS for read in _data(stages, name).get("checks", ()))
+    # LookupError for one that nobody declared
+    return (check for check in made if named(check.name))
 
 
 def _expected(stages: Mapping[str, StageResult], expect: Expect) -> Iterator[Check]:
@@ -143,57 +151,67 @@ def _expected(stages: Mapping[str, StageResult], expect: Expect) -> Iterator[Che
         return
     came = f"out-of-line ftrace is {'on' if on else 'off'}"
     good = on == expect.ool
-    yield judged(EXPECTED_OOL, good, f"{came}, {'as' if good else 'which is not what'} the cell expects")
+    answer = judged(good, f"{came}, {'as' if good else 'which is not what'} the cell expects")
+    yield outcomes.EXPECTED_OOL.came(answer)
 
 
-def _checks(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas]) -> Iterator[Check]:
+def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
     counts = _data(stages, "stubs")
-    booted = _data(stages, "boot")
     if counts.get("out_of_line") is False:
-        yield skipped("stubs.out-of-line", "out-of-line ftrace is off in this configuration")
+        yield outcomes.WITHOUT_STUBS.came(skipped("out-of-line ftrace is off in this configuration"))
         return
     if "total" not in counts:
         return
+    if stages["stubs"].status != STAGE_FAIL:
+        yield outcomes.TREE_SCRIPT.came(judged(True, "its counts are ours"))
+    else:
+        lines = stages["stubs"].lines
+        yield outcomes.TREE_SCRIPT.came(replace(_by_line(lines), evidence="; ".join(lines)))
     planned = StubAreas(text=counts["reserve"], text_end=counts["text_end"], inittext=counts["inittext"])
-    agrees = stages["stubs"].status != STAGE_FAIL
-    evidence = "its counts are ours" if agrees else "; ".join(stages["stubs"].lines)
-    victims = () if agrees else stages["stubs"].lines
-    yield replace(judged("object.tree-script", agrees, evidence), victims=victims)
-    for stage in LINKS:
-        if stage in areas:
-            evidence = f"in vmlinux {_told(areas[stage])}; counted {_told(planned)}"
-            yield judged(f"stubs.{stage}", areas[stage] == planned, evidence)
-        elif stage in stages and stages[stage].ok:
-            yield judged(f"stubs.{stage}", False, "vmlinux has no count words")
-    if "crosslink" in areas and "link" in areas:
-        same = areas["link"] == areas["crosslink"]
-        yield judged("stubs.both-links", same, "both stub passes reserve the same" if same else "they differ")
+    areas = {}
+    for name, entry in LINKS.items():
+        if name not in stages or not stages[name].ok:
+            continue
+        if "areas" in stages[name].data:
+            areas[name] = StubAreas(**stages[name].data["areas"])
+            evidence = f"in vmlinux {_told(areas[name])}; counted {_told(planned)}"
+            yield entry.came(judged(areas[name] == planned, evidence))
+        else:
+            yield entry.came(judged(False, "vmlinux has no count words"))
+    if areas.keys() == LINKS.keys():
+        same = len(set(areas.values())) == 1
+        told = "both stub passes reserve the same" if same else "they differ"
+        yield outcomes.BOTH_LINKS.came(judged(same, told))
     if "boot" in stages and stages["boot"].ok:
-        yield _equal("boot.sites", booted["allocated"], counts["total"], "the kernel allocated records for")
-        yield _equal("boot.total", booted["total"], counts["text"], "with init text freed, the guest lists")
+        booted = stages["boot"].data
+        answer = _equal(booted["allocated"], counts["total"], "the kernel allocated records for")
+        yield outcomes.BOOT_SITES.came(answer)
+        answer = _equal(booted["total"], counts["text"], "with init text freed, the guest lists")
+        yield outcomes.BOOT_TOTAL.came(answer)
 
 
 def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterator[Check]:
     """Whether the same inputs gave the same bytes as where they were recorded."""
     recorded = declared.recorded
-    if recorded is None or "link" not in stages or not stages["link"].ok:
+    if recorded is None or not all(name in stages and stages[name].ok for name in ("compile", "link")):
         return
     if declared.unlocked:
-        yield skipped(REPRODUCED, "not compared: temporary locks stand in for the recorded ones")
+        answer = skipped("not compared: temporary locks stand in for the recorded ones")
     elif stages["compile"].digest != recorded.inputs:
-        yield skipped(REPRODUCED, "not compared: it was recorded for other inputs")
+        answer = skipped("not compared: it was recorded for other inputs")
     else:
         made = {name: artifact.sha256 for stage in stages.values() for name, artifact in stage.artifacts.items()}
         unlike = [name for name, sha256 in recorded.artifacts.items() if made.get(name) != sha256]
         told = ", ".join(f"{name} is {made.get(name, 'missing')}" for name in unlike)
         evidence = f"not as recorded in pipeline.lock: {told}" if unlike else "as recorded in pipeline.lock"
-        yield judged(REPRODUCED, not unlike, evidence)
+        answer = judged(not unlike, evidence)
+    yield outcomes.REPRODUCED.came(answer)
 
 
-def _equal(name: str, seen: int | None, counted: int, what: str) -> Check:
+def _equal(seen: int | None, counted: int, what: str) -> Answer:
     if seen is None:
-        return judged(name, False, f"the console does not say for how many sites; {counted} were counted")
-    return judged(name, seen == counted, f"{what} {seen} sites, {counted} were counted")
+        return judged(False, f"the console does not say for how many sites; {counted} were counted")
+    return judged(seen == counted, f"{what} {seen} sites, {counted} were counted")
 
 
 def _data(stages: Mapping[str, StageResult], name: str) -> Mapping[str, Any]:
@@ -204,8 +222,19 @@ def _told(areas: StubAreas) -> str:
     return f"{areas.text} within text, {areas.text_end} after it, {areas.inittext} in init text"
 
 
-def _seen(stages: Iterable[StageResult]) -> str:
-    booted = next(stage.data for stage in stages if stage.stage == "boot")
-    skipped = f", {len(booted['skipped'])} skipped" if booted["skipped"] else ""
-    tests = f"{booted['startup_tests']} startup and {booted['tests']} guest tests passed"
-    return f"booted {booted['release']}, {tests}{skipped}"
+def _seen(stages: Iterable[StageResult], release: str | None) -> str:
+    """How far a cell came in which nothing failed, and what was seen there."""
+    made = {stage.stage: stage.data for stage in stages if stage.ok}
+    kernel = f" {release}" if release else ""
+    counts = made.get("stubs", {})
+    sites = f": {counts['text']} sites in text, {counts['inittext']} in init text" if "total" in counts else ""
+    if "boot" in made:
+        booted = made["boot"]
+        skipped = f", {len(booted['skipped'])} skipped" if booted["skipped"] else ""
+        tests = f"{booted['startup_tests']} startup and {booted['tests']} guest tests passed"
+        return f"booted {booted['release']}, {tests}{skipped}"
+    if "link" in made:
+        return f"linked{kernel}{sites}"
+    if "compile" in made:
+        return f"compiled{kernel}{sites}"
+    return "configured, and not compiled" if "configure" in made else "nothing was built"

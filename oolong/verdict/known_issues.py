@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 
-from oolong.audit.check import FAIL, KNOWN, PASS, Check
+from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus
 from oolong.kbuild import config as kconfig
 
 FILE = "known-issues.yaml"
@@ -42,7 +42,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtMost:
-    """Covers a finding with no more victims than that."""
+    """Covers a finding about no more functions, or whatever its victims are, than that."""
 
     victims: int
 
@@ -105,9 +105,9 @@ def apply(checks: Iterable[Check], entries: Sequence[KnownIssue], facts: Facts) 
     spoke: set[str] = set()
     for check in checks:
         speaking = [entry for entry in holding if check.name in entry.checks]
-        if check.status in (PASS, FAIL) and speaking:
+        if check.status in (CheckStatus.PASS, CheckStatus.FAIL) and speaking:
             spoke.update(entry.name for entry in speaking)
-            check, said = (_passed if check.status == PASS else _failed)(check, speaking)
+            check, said = (_passed if check.status is CheckStatus.PASS else _failed)(check, speaking)
             notes += said
         done.append(check)
     return Applied(
@@ -137,11 +137,11 @@ def _failed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[s
     notes: list[str] = []
     short: list[str] = []
     covered: dict[str, str] = {}
-    found = len(check.victims)
+    found, victims = check.count, check.victims
     for entry in speaking:
         match entry.covers:
             case Whole() if not found:
-                return replace(check, status=KNOWN, known=(entry.name,)), notes
+                return replace(check, status=CheckStatus.KNOWN, known=(entry.name,)), notes
             case Whole():
                 short.append(f"{entry.name} covers a finding without victims, this one has {found}")
             case _ if not found:
@@ -149,16 +149,16 @@ def _failed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[s
             case AtMost(victims=most) if found <= most:
                 if found < most:
                     notes.append(f"{entry.name} ({check.name}): covers {most}, {found} were found")
-                return replace(check, status=KNOWN, known=(entry.name,)), notes
+                return replace(check, status=CheckStatus.KNOWN, known=(entry.name,)), notes
             case AtMost(victims=most):
                 short.append(f"{entry.name} covers at most {most}, {found} were found")
             case Names() as names:
                 notes += _gone(entry.name, names, check)
-                for victim in check.victims:
+                for victim in victims:
                     if names.match(victim):
                         covered.setdefault(victim, entry.name)
-                if len(covered) == len(set(check.victims)):
-                    return replace(check, status=KNOWN, known=_used(covered)), notes
+                if len(covered) == len(victims) and check.is_whole:
+                    return replace(check, status=CheckStatus.KNOWN, known=_used(covered)), notes
     return _in_part(check, covered, short), notes
 
 
@@ -170,13 +170,16 @@ def _gone(entry: str, names: Names, check: Check) -> list[str]:
 
 def _in_part(check: Check, covered: Mapping[str, str], short: Iterable[str]) -> Check:
     """A check that stays a failure; its evidence says first what nobody knows of."""
-    parts = list(short)
+    parts = []
+    if covered and not check.is_whole:
+        parts.append(f"{check.count - MOST_FINDINGS} more than are kept, of which no name is known")
     if covered:
-        new = list(dict.fromkeys(victim for victim in check.victims if victim not in covered))
+        new = [victim for victim in check.victims if victim not in covered]
         more = f" and {len(new) - NEW_SHOWN} more" if len(new) > NEW_SHOWN else ""
-        told = f"{len(new)} not covered: {', '.join(new[:NEW_SHOWN])}{more}"
-        parts.insert(0, f"{told}; {len(covered)} covered by {', '.join(_used(covered))}")
-    return replace(check, evidence="; ".join([*parts, check.evidence]), known=_used(covered))
+        if new:
+            parts.append(f"{len(new)} not covered: {', '.join(new[:NEW_SHOWN])}{more}")
+        parts.append(f"{len(covered)} covered by {', '.join(_used(covered))}")
+    return replace(check, evidence="; ".join([*parts, *short, check.evidence]), known=_used(covered))
 
 
 def _used(covered: Mapping[str, str]) -> tuple[str, ...]:

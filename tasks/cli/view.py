@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from oolong.audit.check import KNOWN
+from oolong.audit.check import CheckStatus
 from oolong.engine.stage import OK, Stage, StageResult
 from oolong.host.progress import Progress
 from oolong.printable import printable_lines
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_EVERY_SECONDS = 20.0
-MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]", KNOWN: "[magenta]✓[/]"}
+MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]", CheckStatus.KNOWN: "[magenta]✓[/]"}
 
 
 class View:
@@ -118,7 +118,8 @@ class View:
 
 def _mark(result: StageResult) -> str:
     """A verdict that nothing but known issues was found has a colour of its own."""
-    return MARKS[KNOWN if result.ok and result.data.get("status") == KNOWN else result.status]
+    known = result.ok and result.data.get("status") == CheckStatus.KNOWN
+    return MARKS[CheckStatus.KNOWN if known else result.status]
 
 
 def _share(done: int, total: int | None) -> str:

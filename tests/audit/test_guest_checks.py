@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from oolong.audit import guest_checks
-from oolong.audit.check import FAIL, PASS, SKIP, Check
-from oolong.audit.guest_checks import Enabled, Told
+from oolong.audit.check import Check, CheckStatus
+from oolong.audit.guest_checks import GUEST, Enabled, Heard, Told
 from oolong.audit.live_state import Live
 from oolong.audit.survey import Record
 from oolong.machine.stops import ALL, KPROBE, MODULE, OFF, ONE, QUIET
 from tests.guests import DISABLED, ENABLED, Guest, Loaded, Tracer, image_of, ip_of, live_of
 
+FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
 CONFIG = {"KPROBES_ON_FTRACE": "y"}
 REPORT = """\
 == dyn_ftrace_total_info@off
@@ -73,7 +74,7 @@ def done(seen: Live, said: Told) -> dict[str, Check]:
 def test_a_guest_that_tells_the_truth_passes(little: bool) -> None:
     checks = done(*live_and_told(little))
     assert [(one.name, one.evidence) for one in checks.values() if one.status != PASS] == []
-    assert tuple(checks) == guest_checks.NAMES
+    assert tuple(checks) == tuple(entry.name for entry in GUEST.entries)
 
 
 def test_lines_of_the_list_of_enabled_functions_are_read() -> None:
@@ -127,9 +128,8 @@ def test_a_function_is_listed_twice_if_two_places_have_its_name() -> None:
     seen, said = live_and_told()
     start = ip_of(seen.image, "plain_one")
     lines = [f"{start:x} plain_one", f"{start + 4:x} plain_one", "not an address", "zz plain_one"]
-    failed = guest_checks.listed_once(
-        seen.image, replace(said, sections={**said.sections, guest_checks.WITH_ADDRESSES: lines})
-    )
+    told = replace(said, sections={**said.sections, guest_checks.WITH_ADDRESSES: lines})
+    failed = guest_checks.listed_once(Heard(seen, told))
     assert (failed.status, failed.victims) == (FAIL, ("plain_one",))
     assert "+0x0, +0x4" in failed.evidence
 

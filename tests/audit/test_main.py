@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from oolong.audit import catalogue
 from oolong.binary import elf
 from oolong.stubs import counting
 from oolong.stubs.counting import StubPlan
-from tests.support import CHECKOUT, TEST_DATA
+from tests.support import CHECKOUT, TEST_DATA, victims
 
 AUDIT = TEST_DATA / "audit"
 OBJECT, IMAGE = "image-healthy-le.o", "image-relocatable-le"
@@ -66,10 +67,10 @@ def test_json_has_every_check_with_its_victims() -> None:
     done = program(OBJECT, "image-no-nop-le", "--json")
     assert done.returncode == 1
     document = json.loads(done.stdout)
-    assert document["format"] == 1
+    assert document["format"] == 2
     assert len(document["checks"]) == 24
     wrong = [check for check in document["checks"] if check["status"] == "fail"]
-    assert [(check["name"], check["victims"]) for check in wrong] == [("image.site-words", ["leaf"])]
+    assert [(check["name"], victims(check)) for check in wrong] == [("image.site-words", ["leaf"])]
     assert "38630001 at leaf" in wrong[0]["evidence"]
 
 
@@ -137,3 +138,23 @@ def test_help_says_what_the_exit_codes_mean() -> None:
     done = program(OBJECT, IMAGE, "--help")
     assert done.returncode == 0
     assert "Exit code: 0 all hold, 1 a finding, 2 bad input." in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("words", [("--checks",), ("--checks", "--json")])
+def test_all_checks_are_listed_without_a_kernel(words: tuple[str, ...]) -> None:
+    argv = [sys.executable, "-m", "oolong.audit", *words]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    if "--json" in words:
+        listed = [check["name"] for check in json.loads(done.stdout)["checks"]]
+    else:
+        listed = [line.split()[0] for line in done.stdout.splitlines()]
+    assert listed == list(catalogue.entries())
+
+
+@pytest.mark.parametrize("words", [(), (OBJECT,)])
+def test_two_files_are_needed(words: tuple[str, ...]) -> None:
+    argv = [sys.executable, "-m", "oolong.audit", *words]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "arguments are required: vmlinux.o, vmlinux" in done.stderr

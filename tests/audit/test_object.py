@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from oolong.audit import object
-from oolong.audit.check import FAIL, PASS, SKIP, Check
+from oolong.audit import object, object_checks
+from oolong.audit.check import Check, CheckStatus, skipped
+from oolong.audit.object_checks import OBJECT, Compiled
 from oolong.errors import BadInput
 from oolong.stubs import counting
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
@@ -13,17 +14,8 @@ from tests.support import TEST_DATA
 
 DATA = TEST_DATA
 AUDIT, OBJECTS = DATA / "audit", DATA / "objects"
-NAMES = (
-    "object.entries",
-    "object.relocation-types",
-    "object.offsets",
-    "object.targets",
-    "object.unique",
-    "object.nops",
-    "object.one-nop",
-    "object.sections",
-    "object.stub-source",
-)
+FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
+NAMES = tuple(entry.name for entry in OBJECT.entries)
 # where the entries for .text are in every object of tests/data/audit/object.S
 TABLE = "section 7"
 
@@ -60,7 +52,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_by_its_check_with_its_victim(fault: str, order: str) -> None:
     found = object.read(AUDIT / f"object-{fault}-{order}.o")
-    assert wrong(object.checks(found)) == FAULTS[fault]
+    assert wrong(object_checks.checks(found)) == FAULTS[fault]
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -78,13 +70,13 @@ def test_a_healthy_object_passes_every_check(name: str, text: int, init: int, or
     """Assembled, from gcc and from clang, which records global entry points; with init text and without."""
     found = object.read(AUDIT / f"{name}-{order}.o")
     assert found.plan == (text, init)
-    done = list(object.checks(found, source=source(text_end=text, inittext=init)))
+    done = list(object_checks.checks(found, source=source(text_end=text, inittext=init)))
     assert {check.name: check.status for check in done} == dict.fromkeys(NAMES, PASS)
 
 
 def test_a_32_bit_object_passes_every_check() -> None:
     found = object.read(OBJECTS / "be32.o")
-    assert (wrong(object.checks(found)), found.plan) == ({}, (4, 2))
+    assert (wrong(object_checks.checks(found)), found.plan) == ({}, (4, 2))
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -92,7 +84,9 @@ def test_a_32_bit_object_passes_every_check() -> None:
 def test_another_number_of_nops_is_noticed(option: str, order: str) -> None:
     """-fpatchable-function-entry=2, and =3,2 with the address before the function."""
     found = object.read(AUDIT / f"functions-{option}-{order}.o")
-    assert wrong(object.checks(found)) == {"object.one-nop": tuple(found.function(entry) for entry in found.entries)}
+    assert wrong(object_checks.checks(found)) == {
+        "object.one-nop": tuple(found.function(entry) for entry in found.entries)
+    }
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -111,7 +105,7 @@ def test_the_section_decides_not_the_name_that_is_printed(
     found = object.read(OBJECTS / f"{order}{name}.o")
     assert found.plan == (text, init)
     theirs = source(text_end=miscounted[0], inittext=miscounted[1])
-    assert wrong(object.checks(found, source=theirs))["object.stub-source"] == (TEXT_END, INITTEXT)
+    assert wrong(object_checks.checks(found, source=theirs))["object.stub-source"] == (TEXT_END, INITTEXT)
 
 
 @pytest.mark.parametrize(
@@ -131,23 +125,24 @@ def test_the_section_decides_not_the_name_that_is_printed(
     ],
 )
 def test_the_source_in_use_reserves_what_is_needed(counts: dict[str, int], victims: tuple[str, ...]) -> None:
-    done = wrong(object.checks(object.read(AUDIT / "object-healthy-le.o"), source=counts))
+    done = wrong(object_checks.checks(object.read(AUDIT / "object-healthy-le.o"), source=counts))
     assert done == ({"object.stub-source": victims} if victims else {})
 
 
 def test_no_init_text_needs_no_stub() -> None:
     found = object.read(AUDIT / "object-no-init-le.o")
     text = counting.render(StubPlan(text=4, inittext=0, exit=1, reserve=1), counting.TEMPLATE.read_text())
-    assert wrong(object.checks(found, source={**counting.counts_in(text), RESERVED: 1})) == {}
+    assert wrong(object_checks.checks(found, source={**counting.counts_in(text), RESERVED: 1})) == {}
 
 
 def test_without_the_source_its_check_is_skipped() -> None:
-    done = object.checks(object.read(AUDIT / "object-healthy-le.o"))
+    done = object_checks.checks(object.read(AUDIT / "object-healthy-le.o"))
     assert [check.name for check in done if check.status == SKIP] == ["object.stub-source"]
 
 
 def test_an_object_without_stubs_is_skipped_whole() -> None:
-    done = list(object.without_stubs(object.read(AUDIT / "object-no-table-le.o"), "off"))
+    subject = Compiled(object.read(AUDIT / "object-no-table-le.o"))
+    done = list(OBJECT.run(subject, without_stubs=skipped("off")))
     assert {check.name: (check.status, check.evidence) for check in done} == dict.fromkeys(NAMES, (SKIP, "off"))
 
 
@@ -181,7 +176,7 @@ def test_sections_that_the_linker_script_places(name: str, placed: bool) -> None
         code={0: [0x60000000]},
         functions={},
     )
-    assert (object.sections(found).status == PASS) == placed
+    assert (object_checks.sections(Compiled(found)).status is PASS) == placed
 
 
 def test_a_linked_file_is_no_object() -> None:

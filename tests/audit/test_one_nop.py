@@ -3,7 +3,8 @@
 import pytest
 
 from oolong.audit import object
-from oolong.audit.check import FAIL, PASS
+from oolong.audit.check import CheckStatus
+from oolong.audit.object_checks import Compiled, one_nop
 from oolong.binary import powerpc
 from tests.support import TEST_DATA
 
@@ -17,15 +18,15 @@ def test_one_nop_is_one_and_those_that_align_a_loop_are_none(compiled: str) -> N
     loop = next(entry for entry in found.entries if found.function(entry) == "begins_with_a_loop")
     words, number = found.site(loop) or ((), 0)
     assert words[number + 1] == powerpc.NOP
-    assert object.one_nop(found).status == PASS
+    assert one_nop(Compiled(found)).status is CheckStatus.PASS
 
 
 @pytest.mark.parametrize("compiled", COMPILED)
 def test_functions_with_two_nops_are_named(compiled: str) -> None:
     """Whatever lies after them: an aligned place too, as long as nothing jumps there; where a loop begins there, one
     nop and two look the same."""
-    check = object.one_nop(object.read(OBJECTS / f"nops-{compiled}-2.o"))
-    assert check.status == FAIL
+    check = one_nop(Compiled(object.read(OBJECTS / f"nops-{compiled}-2.o")))
+    assert check.status is CheckStatus.FAIL
     assert check.victims == ("uses_nothing", "uses_data")
 
 

@@ -16,6 +16,7 @@ import pytest
 from oolong.audit import image as vmlinux
 from tests import schema
 from tests.e2e.conftest import BE, LE, Smoke
+from tests.support import victims
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
 FTRACE, SCRIPT = "arch/powerpc/kernel/trace/ftrace.c", "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
@@ -105,7 +106,7 @@ class Built:
         """Whom a failed check names."""
         check = self.check(name)
         assert check["status"] == "fail", check["evidence"]
-        return set(check["victims"])
+        return set(victims(check))
 
     @property
     def verdict(self) -> tuple[str, str | None]:

@@ -17,7 +17,10 @@ def test_a_function_and_its_stub(checkout: Checkout, cell: str) -> None:
     done = checkout.doit("explain", "-c", cell, "-f", "two", f"kernel={kernel}", "format=json")
     assert done.code == 0, done.err
     (told,) = json.loads(done.out)
-    assert (told["cell"], told["missing"]) == (cell, ["offsets", "boot", "audit", "live", "verdict"])
+    assert (told["cell"], told["missing"]) == (
+        cell,
+        ["offsets", "boot", "audit-object", "audit-image", "live", "verdict"],
+    )
     (function,) = told["functions"]
     (site,) = function["sites"]
     assert (site["offset"], site["in_file"]["site"]["word"]) == (function["local_entry"], NOP)

@@ -46,7 +46,8 @@ def test_help_names_every_task_and_variable(checkout: Checkout) -> None:
         "initramfs",
         "boot",
         "offsets",
-        "audit",
+        "audit-object",
+        "audit-image",
         "live",
     }
     for task in listed - stages - {"verdict", "report"}:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from oolong.audit.check import Check
+from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, Finding
 from oolong.engine.stage import BLOCKED, FAIL, OK, Artifact, StageResult
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
-from oolong.stubs.counting import StubAreas
+from oolong.stubs.areas import StubAreas
 from oolong.verdict import judge as verdict
 from oolong.verdict.known_issues import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
 
@@ -41,7 +41,14 @@ def stage(
 def judge(
     stages: Sequence[StageResult], *, areas: Mapping[str, StubAreas], declared: verdict.Declared
 ) -> verdict.Verdict:
-    return verdict.judge(stages, areas=areas, declared=declared, facts=FACTS)
+    """The verdict on stages, where the kernels of some links have count words."""
+    made = {one.stage for one in stages}
+    others = [stage(name) for name in areas if name not in made]
+    linked = [
+        replace(one, data={**one.data, "areas": areas[one.stage].as_json()}) if one.stage in areas else one
+        for one in [*stages, *others]
+    ]
+    return verdict.judge(linked, declared=declared, facts=FACTS)
 
 
 def passing() -> list[StageResult]:
@@ -176,31 +183,33 @@ def knowing(*entries: KnownIssue) -> verdict.Declared:
     return verdict.Declared(expect=Expect(), known=entries)
 
 
-def audited(*checks: Check, stage_name: str = "audit") -> list[StageResult]:
+def audited(*checks: Check, stage_name: str = "audit-image") -> list[StageResult]:
     return [*passing(), stage(stage_name, checks=[check.as_json() for check in checks])]
 
 
-def windows(*victims: str, name: str = "image.windows") -> Check:
-    return Check(name=name, status="fail", evidence="too wide", victims=victims)
+def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
+    findings = tuple(Finding(who, "too wide") for who in victims)
+    return Check(name=name, status=CheckStatus.FAIL, evidence="too wide", findings=findings, count=len(victims))
 
 
-@pytest.mark.parametrize("stage_name", ["audit", "live"])
+@pytest.mark.parametrize("stage_name", ["audit-object", "audit-image", "live"])
 def test_checks_of_audits_are_judged_with_our_own(stage_name: str) -> None:
-    good = Check(name="image.total", status="pass", evidence="as counted")
+    good = Check(name="image.unique", status=CheckStatus.PASS, evidence="as counted")
     judged = judge(audited(good, stage_name=stage_name), areas={"link": AREAS}, declared=NOTHING)
     assert (judged.status, judged.checks[-1]) == ("pass", good)
     judged = judge(audited(good, windows("a"), stage_name=stage_name), areas={"link": AREAS}, declared=NOTHING)
     assert (judged.status, judged.kind) == ("fail", "stub-audit")
-    assert judged.lines == ("image.windows: too wide",)
+    assert judged.lines == ("image.kprobe-window: too wide",)
 
 
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("object.sites", "stub-audit"),
-        ("image.windows", "stub-audit"),
-        ("live.stubs", "stub-audit"),
-        ("guest.listed", "guest-test"),
+        ("object.unique", "stub-audit"),
+        ("image.kprobe-window", "stub-audit"),
+        ("live.sites", "stub-audit"),
+        ("guest.listed-once", "guest-test"),
+        ("config.out-of-line-probe", "config-drift"),
     ],
 )
 def test_the_name_of_a_check_tells_the_kind_of_its_failure(name: str, kind: str) -> None:
@@ -208,25 +217,25 @@ def test_the_name_of_a_check_tells_the_kind_of_its_failure(name: str, kind: str)
 
 
 def test_what_is_known_makes_no_cell_fail() -> None:
-    checks = (windows("a", "b"), windows(name="image.post-link"))
+    checks = (windows("a", "b"), windows(name="image.post-link-checks"))
     declared = knowing(
-        issue("two-wide", "image.windows", AtMost(victims=2)), issue("not-run", "image.post-link", Whole())
+        issue("two-wide", "image.kprobe-window", AtMost(victims=2)), issue("not-run", "image.post-link-checks", Whole())
     )
     judged = judge(audited(*checks), areas={"link": AREAS}, declared=declared)
     assert (judged.status, judged.kind, judged.lines) == ("known", None, ())
     assert judged.summary == ("booted 7.3.4, 15 startup and 8 guest tests passed, 2 known issues")
     assert judged.known_issues == ("two-wide", "not-run")
     assert [(check.name, check.status, check.known) for check in judged.checks[-2:]] == [
-        ("image.windows", "known", ("two-wide",)),
-        ("image.post-link", "known", ("not-run",)),
+        ("image.kprobe-window", "known", ("two-wide",)),
+        ("image.post-link-checks", "known", ("not-run",)),
     ]
 
 
 def test_what_is_not_known_fails_beside_what_is() -> None:
-    checks = (windows("a", "b"), windows(name="image.post-link"))
-    declared = knowing(issue("two-wide", "image.windows", AtMost(victims=2)))
+    checks = (windows("a", "b"), windows(name="image.post-link-checks"))
+    declared = knowing(issue("two-wide", "image.kprobe-window", AtMost(victims=2)))
     judged = judge(audited(*checks), areas={"link": AREAS}, declared=declared)
-    assert (judged.status, judged.lines) == ("fail", ("image.post-link: too wide",))
+    assert (judged.status, judged.lines) == ("fail", ("image.post-link-checks: too wide",))
 
 
 def test_our_own_checks_can_be_known_too() -> None:
@@ -255,7 +264,9 @@ def test_a_stage_that_fails_otherwise_than_known_fails() -> None:
 
 
 def test_a_stage_that_no_longer_fails_is_noted_and_no_check() -> None:
-    declared = knowing(issue("errors", "stage.compile", Names(globs=("*",))), issue("late", "stage.audit", Whole()))
+    declared = knowing(
+        issue("errors", "stage.compile", Names(globs=("*",))), issue("late", "stage.audit-image", Whole())
+    )
     judged = judge(passing(), areas={"link": AREAS}, declared=declared)
     assert judged.status == "pass"
     assert judged.notes == ("no longer occurs: errors (stage.compile): remove it from known-issues.yaml",)
@@ -264,12 +275,77 @@ def test_a_stage_that_no_longer_fails_is_noted_and_no_check() -> None:
 
 
 def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None:
-    """21 lines, of which 20 are known: the last one is not among the victims, and what stands for it is not covered."""
-    lines = (*(f"{number}: error" for number in range(20)), "something new")
+    """More lines than are kept, all of them known but the last."""
+    lines = (*(f"{number}: error" for number in range(MOST_FINDINGS)), "something new")
     stages = [stage("boot", FAIL, "oops", lines)]
     judged = judge(stages, areas={}, declared=knowing(issue("errors", "stage.boot", Names(globs=("*: error",)))))
-    assert (judged.status, len(judged.checks[0].victims)) == ("fail", 20)
-    assert judged.checks[0].victims[-1] == "and 2 more lines"
+    assert (judged.status, judged.kind) == ("fail", "oops")
+    assert (judged.checks[0].count, len(judged.checks[0].findings)) == (MOST_FINDINGS + 1, MOST_FINDINGS)
+    assert judged.checks[0].evidence.startswith("1 more than are kept, of which no name is known; ")
+
+
+CHAIN = {
+    "source": stage("source"),
+    "rootfs": stage("rootfs"),
+    "configure": stage("configure"),
+    "compile": stage("compile"),
+    "stubs": stage("stubs", **COUNTS),
+    "audit-object": stage("audit-object", checks=[]),
+    "link": stage("link", areas=AREAS.as_json(), post_link=[]),
+    "audit-image": stage("audit-image", checks=[]),
+    "crosslink": stage("crosslink", areas=AREAS.as_json()),
+    "boot": stage("boot", **BOOTED),
+    "live": stage("live", checks=[]),
+}
+CAME = {
+    "source": "nothing was built",
+    "configure": "configured, and not compiled",
+    "compile": "compiled 7.3.4",
+    "stubs": "compiled 7.3.4: 6 sites in text, 2 in init text",
+    "link": "linked 7.3.4: 6 sites in text, 2 in init text",
+    "boot": "booted 7.3.4, 15 startup and 8 guest tests passed",
+}
+
+
+@pytest.mark.parametrize("length", range(len(CHAIN) + 1))
+def test_a_cell_is_judged_however_far_it_came(length: int) -> None:
+    """Each beginning of the chain has a verdict, which says how far the cell came."""
+    stages = list(CHAIN.values())[:length]
+    judged = verdict.judge(stages, declared=knowing(issue("late", "live.sites", Whole())), facts=FACTS)
+    told = [CAME[one.stage] for one in stages if one.stage in CAME]
+    assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
+    assert judged.summary == (told[-1] if told else "nothing was built")
+    assert {check.status for check in judged.checks} <= {CheckStatus.PASS}
+
+
+@pytest.mark.parametrize("left", CHAIN)
+def test_a_cell_is_judged_whatever_stage_is_not_there(left: str) -> None:
+    stages = [one for name, one in CHAIN.items() if name != left]
+    assert verdict.judge(stages, declared=NOTHING, facts=FACTS).status is CheckStatus.PASS
+
+
+@pytest.mark.parametrize("length", range(1, len(CHAIN) + 1))
+def test_a_beginning_that_ends_in_a_failure_fails(length: int) -> None:
+    *before, last = list(CHAIN.values())[:length]
+    broken = replace(last, status=FAIL, kind="build", lines=("it broke",), data={})
+    judged = verdict.judge([*before, broken], declared=NOTHING, facts=FACTS)
+    assert (judged.status, judged.kind, judged.summary) == ("fail", "build", f"{last.stage}: it broke")
+
+
+def test_what_a_cell_expects_is_judged_of_a_part_too() -> None:
+    stages = [CHAIN["compile"], stage("stubs", out_of_line=False)]
+    judged = verdict.judge(stages, declared=verdict.Declared(expect=Expect(ool=True)), facts=FACTS)
+    assert (judged.status, judged.kind) == ("fail", "unexpected")
+
+
+def test_a_check_that_nobody_declared_is_a_defect() -> None:
+    with pytest.raises(LookupError, match=r"no check has the name 'image.windows'"):
+        judge(audited(windows("a", name="image.windows")), areas={"link": AREAS}, declared=NOTHING)
+    unknown = Check(name="image.windows", status=CheckStatus.PASS, evidence="all is well")
+    with pytest.raises(LookupError, match=r"no check has the name 'image.windows'"):
+        judge(audited(unknown), areas={"link": AREAS}, declared=NOTHING)
+    with pytest.raises(LookupError, match=r"did you mean 'stage.compile'"):
+        judge([stage("compil")], areas={}, declared=NOTHING)
 
 
 def test_a_script_that_disagrees_may_be_known_to() -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from oolong.audit.check import FAIL, KNOWN, PASS, SKIP, Check, skipped
+from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, Finding
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.verdict import known_issues_yaml
 from oolong.verdict.known_issues import Applied, AtMost, Bound, Facts, KnownIssue, Names, Whole, apply
 from tests.support import CHECKOUT, TEST_DATA
 
+FAIL, KNOWN, PASS, SKIP = CheckStatus.FAIL, CheckStatus.KNOWN, CheckStatus.PASS, CheckStatus.SKIP
 DATA = TEST_DATA / "known"
 ERRORS = yaml.safe_load((DATA / "errors.yaml").read_text())
 FACTS = Facts(
@@ -45,7 +46,8 @@ def entry(name: str = "one", **fields: Any) -> KnownIssue:
 
 
 def finding(*victims: str) -> Check:
-    return Check(name="image.windows", status=FAIL, evidence="seen", victims=victims)
+    findings = tuple(Finding(who, "too wide") for who in victims)
+    return Check(name="image.windows", status=FAIL, evidence="seen", findings=findings, count=len(set(victims)))
 
 
 def applied(check: Check, *entries: KnownIssue, facts: Facts = FACTS) -> tuple[Check, Applied]:
@@ -206,6 +208,24 @@ def test_many_new_victims_are_told_in_part() -> None:
     assert ", n19 and 5 more; 1 covered by one; seen" in check.evidence
 
 
+def test_victims_that_were_not_kept_are_not_covered_by_names() -> None:
+    """Nobody knows what they are called; a number counts them."""
+    many = replace(finding("a", "b"), count=MOST_FINDINGS + 7)
+    check, _ = applied(many, entry(covers=Names(globs=("*",))))
+    assert (check.status, check.known) == (FAIL, ("one",))
+    assert check.evidence == "7 more than are kept, of which no name is known; 2 covered by one; seen"
+    assert applied(many, entry(covers=AtMost(victims=MOST_FINDINGS + 7)))[0].status is KNOWN
+    assert applied(many, entry(covers=AtMost(victims=MOST_FINDINGS + 6)))[0].status is FAIL
+
+
+def test_a_number_counts_functions_and_a_name_covers_all_that_have_it() -> None:
+    findings = (Finding("level_show", "wide", 0x10), Finding("level_show", "wide", 0x20))
+    both = Check(name="image.windows", status=FAIL, evidence="seen", findings=findings, count=2)
+    assert applied(both, entry(covers=AtMost(victims=1)))[0].status is FAIL
+    check, done = applied(both, entry(covers=Names(globs=("level_show",))))
+    assert (check.status, done.notes) == (KNOWN, ())
+
+
 def test_entries_with_names_complete_each_other() -> None:
     entries = (
         entry("one", covers=Names(globs=("a",))),
@@ -248,7 +268,7 @@ def test_names_that_do_not_occur_any_more_are_noted_and_globs_are_not() -> None:
 
 
 def test_what_did_not_run_says_nothing_about_an_entry() -> None:
-    check, done = applied(skipped("image.windows", "off"), entry())
+    check, done = applied(Check(name="image.windows", status=SKIP, evidence="off"), entry())
     assert (check.status, done.notes, done.entries) == (SKIP, (), ())
     assert apply([], [entry()], FACTS) == Applied(checks=(), notes=(), entries=())
 

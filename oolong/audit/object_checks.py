@@ -1,0 +1,244 @@
+"""The checks of vmlinux.o: its entries of patch sites, a relocation each, and the stubs that they add up to (pure)."""
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from oolong.audit.check import Answer, Check, Finding, none_of, skipped
+from oolong.audit.object import Entry, Object
+from oolong.audit.registry import Checks, Needs
+from oolong.binary import powerpc
+from oolong.errors import Kind
+from oolong.stubs import counting
+from oolong.stubs.counting import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
+
+# to which compilers align loops, at least
+LOOP_ALIGNMENT = 16
+# what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
+TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An object, and the counts that the .S in use sets, by the symbol of the area; None where it is not there."""
+
+    object: Object
+    source: Mapping[str, int] | None = None
+
+    def at(self, entry: Entry, what: str) -> Finding:
+        """A finding about an entry, where it points at."""
+        section = None if entry.section is None else self.object.names[entry.section]
+        return Finding(self.object.function(entry), what, entry.place, section)
+
+
+OBJECT = Checks[Compiled](needs=Needs.OBJECT, kind=Kind.STUB_AUDIT, about_stubs=True)
+
+
+def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterator[Check]:
+    """All checks of an object, each once."""
+    return OBJECT.run(Compiled(found, source))
+
+
+@OBJECT.check(
+    "object.entries",
+    title="a relocation for each entry",
+    holds="each section of entries has as many relocations as entries",
+    failure="an entry points nowhere, or is counted twice",
+)
+def entries(compiled: Compiled) -> Answer:
+    """Each section of patch sites has as many relocations as it has room for entries."""
+    found = compiled.object
+    pointer = found.bits // 8
+    there = Counter(entry.table for entry in found.entries)
+    wrong = [
+        Finding(
+            f"section {table.number}",
+            f"room for {table.size / pointer:g} entries, {there[f'section {table.number}']} relocations",
+        )
+        for table in found.tables
+        if table.size != pointer * there[f"section {table.number}"]
+    ]
+    if not found.tables:
+        wrong = [Finding(ENTRIES, "there is no such section")]
+    held = f"{len(found.entries)} entries in {len(found.tables)} sections, a relocation each"
+    return none_of(wrong, held=held)
+
+
+@OBJECT.check(
+    "object.relocation-types",
+    title="relocations of one type",
+    holds="all relocations of entries are R_PPC64_ADDR64",
+    failure="the script's pattern does not count it; the linker may not fill it",
+)
+def relocation_types(compiled: Compiled) -> Answer:
+    """Every relocation puts a whole address there."""
+    found = compiled.object
+    name, number = ADDRESS[found.bits]
+    wrong = (compiled.at(entry, f"type {entry.type}") for entry in found.entries if entry.type != number)
+    return none_of(wrong, held=f"all {len(found.entries)} are {name}")
+
+
+@OBJECT.check(
+    "object.offsets",
+    title="relocations without a gap",
+    holds="the relocations of a section apply to +0, +8, +16, …",
+    failure="a slot of the table will be 0, which the kernel passes over",
+)
+def offsets(compiled: Compiled) -> Answer:
+    """The relocations of a section apply to its first entry, its second, and so on, each once."""
+    found = compiled.object
+    pointer = found.bits // 8
+    by_table: dict[str, list[int]] = {}
+    for entry in found.entries:
+        by_table.setdefault(entry.table, []).append(entry.offset)
+    wrong = [
+        Finding(table, f"relocation {number} applies to +{offset:#x}, not +{number * pointer:#x}", offset, ENTRIES)
+        for table, own in by_table.items()
+        for number, offset in enumerate(sorted(own))
+        if offset != number * pointer
+    ]
+    return none_of(wrong, held=f"0, {pointer}, … in each of {len(by_table)} sections")
+
+
+@OBJECT.check(
+    "object.targets",
+    title="entries point at code",
+    holds="each entry points at an instruction in code",
+    failure="the kernel would patch data",
+)
+def targets(compiled: Compiled) -> Answer:
+    """Every entry points at an instruction."""
+    found = compiled.object
+    wrong = (compiled.at(entry, "points at no code") for entry in found.entries if found.word(entry) is None)
+    return none_of(wrong, held=f"{len(found.entries)} places in code")
+
+
+@OBJECT.check(
+    "object.unique",
+    title="one entry for a place",
+    holds="no two entries point at one place",
+    failure="two records, two stubs for one site",
+)
+def unique(compiled: Compiled) -> Answer:
+    """No two entries for one place."""
+    found = compiled.object
+    places = Counter((entry.section, entry.place) for entry in found.entries)
+    wrong = []
+    for entry in found.entries:
+        if (count := places[entry.section, entry.place]) > 1:
+            places[entry.section, entry.place] = 1
+            wrong.append(compiled.at(entry, f"{count} entries"))
+    return none_of(wrong, held=f"{len(places)} places, all different")
+
+
+@OBJECT.check(
+    "object.nops",
+    title="a nop at each patch site",
+    holds="a nop is at each place (clang's entries point at the global entry point: at its local one)",
+    failure="the kernel refuses the site at boot, and ftrace is off",
+)
+def nops(compiled: Compiled) -> Answer:
+    """At each place stands the nop of -fpatchable-function-entry=1."""
+    found = compiled.object
+    wrong = (
+        compiled.at(entry, f"{word:08x}, which is no nop")
+        for entry in found.entries
+        if (word := found.word(entry)) is not None and word != powerpc.NOP
+    )
+    return none_of(wrong, held=f"a nop at each of {len(found.entries)} places")
+
+
+@OBJECT.check(
+    "object.one-nop",
+    title="one nop at each patch site",
+    holds="the function comes after the nop, not a second one; jump labels, CPU features and nops that align a loop "
+    "are told apart",
+    failure="`-fpatchable-function-entry=2`: a wasted instruction in each function, and a site that older layouts "
+    "expect",
+)
+def one_nop(compiled: Compiled) -> Answer:
+    """After the nop comes the function, not a second one: all that the kernel makes room for is one instruction.
+
+    A jump label or a feature of the CPU may begin a function with a nop of its own. And where a function begins with a
+    loop the compiler may align that with nops, so those that end at an aligned place to which the code after them jumps
+    back are not counted, whoever put them there.
+    """
+    found = compiled.object
+    places: dict[int | None, list[int]] = {}
+    for entry in sorted(found.entries, key=lambda entry: entry.place):
+        places.setdefault(entry.section, []).append(entry.place)
+    wrong = []
+    for entry in found.entries:
+        words, number = found.site(entry) or ((), 0)
+        second = number + 1
+        if words[number : second + 1].count(powerpc.NOP) < 2:
+            continue
+        if (entry.section, second * powerpc.INSTRUCTION) in found.patched:
+            continue
+        own = places[entry.section]
+        after = bisect_right(own, entry.place)
+        end = own[after] // powerpc.INSTRUCTION if after < len(own) else len(words)
+        if not _aligns_a_loop(words, number, end):
+            wrong.append(compiled.at(entry, "more than one nop"))
+    return none_of(wrong, held=f"no second nop at any of {len(found.entries)} places")
+
+
+def _aligns_a_loop(words: Sequence[int], number: int, end: int) -> bool:
+    """Whether the nops from a word on end at an aligned place that the words up to `end` jump to."""
+    loop = next((at for at in range(number, end) if words[at] not in powerpc.PADDING), end)
+    start = loop * powerpc.INSTRUCTION
+    return start % LOOP_ALIGNMENT == 0 and any(
+        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(loop, end)
+    )
+
+
+@OBJECT.check(
+    "object.sections",
+    title="sections that are placed",
+    holds="each target section is one that the linker script places: text, init or exit",
+    failure="it is not known which area must serve it",
+)
+def sections(compiled: Compiled) -> Answer:
+    """The section that an entry points into, not the name of one that a tool prints, says whose stub it needs: so
+    each must be one that the linker script is known to place."""
+    found = compiled.object
+    by_name = Counter(found.names[entry.section] for entry in found.entries if entry.section is not None)
+    wrong = [
+        Finding(name, f"{count} entries in a section that is neither text, init nor exit", section=name)
+        for name, count in by_name.items()
+        if not _is_placed(name)
+    ]
+    text, init = found.plan
+    leaving = sum(count for name, count in by_name.items() if counting.lies_in(name, EXIT))
+    return none_of(wrong, held=f"{text} in text, {leaving} of them in exit text, {init} in init text")
+
+
+def _is_placed(name: str) -> bool:
+    return counting.lies_in(name, (*INIT, *EXIT)) or TEXT.fullmatch(name) is not None
+
+
+@OBJECT.check(
+    "object.stub-source",
+    title="stubs of the .S",
+    holds="the .S that is linked reserves what the entries need",
+    failure="too few: `ftrace bug` at boot; too many: wasted memory",
+)
+def stub_source(compiled: Compiled) -> Answer:
+    """The .S that the kernel is linked with reserves what the entries need: in init text exactly as many stubs as
+    there are sites, since nothing else serves them."""
+    found = compiled.object
+    source = compiled.source
+    if source is None:
+        return skipped("the .S is not there")
+    text, init = found.plan
+    reserve = source.get(counting.RESERVED, 0)
+    needed = StubPlan(text=text, inittext=init, exit=0, reserve=reserve).areas
+    wrong = [
+        Finding(area, f"{source.get(area, 'no')} stubs, {count} needed")
+        for area, _, count in needed
+        if source.get(area) != count
+    ]
+    held = ", ".join(f"{area} {count}" for area, _, count in needed)
+    return none_of(wrong, held=held)
