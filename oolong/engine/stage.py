@@ -8,6 +8,7 @@ what the world did wrong is an exception.
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,13 @@ from oolong.host.layout import Layout
 from oolong.host.process import Scope
 from oolong.host.progress import Progress
 
-OK, FAIL, BLOCKED = "ok", "fail", "blocked"
+
+class StageStatus(StrEnum):
+    """`blocked`: a stage that was not run, since one that it needs failed."""
+
+    OK = "ok"
+    FAIL = "fail"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +78,7 @@ class Outcome:
     that does not block leaves artifacts that the stages after it can work with.
     """
 
-    status: str = OK
+    status: StageStatus = StageStatus.OK
     kind: str | None = None
     lines: tuple[str, ...] = ()
     artifacts: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +97,7 @@ class StageResult:
     stage: str
     digest: str
     folder: Path
-    status: str
+    status: StageStatus
     kind: str | None
     lines: tuple[str, ...]
     artifacts: Mapping[str, Artifact]
@@ -102,7 +109,7 @@ class StageResult:
 
     @property
     def ok(self) -> bool:
-        return self.status == OK
+        return self.status is StageStatus.OK
 
     def path(self, artifact: str) -> Path:
         """Where an artifact lies on this machine."""
@@ -182,4 +189,4 @@ def as_json(result: StageResult) -> dict[str, Any]:
 
 def failed(kind: str, lines: tuple[str, ...], **rest: Any) -> Outcome:
     """The outcome of a stage in which the kernel, not the world, was at fault."""
-    return Outcome(status=FAIL, kind=kind, lines=lines, **rest)
+    return Outcome(status=StageStatus.FAIL, kind=kind, lines=lines, **rest)

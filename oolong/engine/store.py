@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from oolong.engine.damage import TREES, damage
-from oolong.engine.stage import BLOCKED, FAIL, Artifact, Outcome, Stage, StageResult, Work, only
+from oolong.engine.stage import Artifact, Outcome, Stage, StageResult, StageStatus, Work, only
 from oolong.errors import BadOutput, Damaged, Infrastructure
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.filelock import held, held_if_free, shared
@@ -111,13 +111,13 @@ class Store:
         failed = [task for task, result in work.needs.items() if not result.ok and result.blocks]
         blockers = [] if stage.tolerant else failed
         if blockers:
-            return Outcome(status=BLOCKED, lines=(f"{blockers[0]} did not succeed",), keep=False)
+            return Outcome(status=StageStatus.BLOCKED, lines=(f"{blockers[0]} did not succeed",), keep=False)
         try:
             outcome = stage.work(work)
             for relative in outcome.artifacts.values():
                 plain_file(work.folder, relative)
         except BadOutput as error:
-            return Outcome(status=FAIL, kind="build", lines=(error.what,))
+            return Outcome(status=StageStatus.FAIL, kind="build", lines=(error.what,))
         return outcome
 
     def _outcomes(self, stage: Stage) -> str:
@@ -302,6 +302,7 @@ def _read_result(folder: Path) -> StageResult | None:
     """The result in a folder; None if there is none, or it is damaged or of another version of oolong."""
     try:
         read = json.loads((folder / RESULT).read_bytes())
+        read["status"] = StageStatus(read["status"])
         read["lines"] = tuple(read["lines"])
         read["artifacts"] = {name: Artifact(**fields) for name, fields in read["artifacts"].items()}
         return StageResult(folder=folder, **read)

@@ -6,7 +6,7 @@ from functools import partial
 
 from oolong.audit.check import CheckStatus
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work
+from oolong.engine.stage import Outcome, Recipe, Stage, StageStatus, Work
 from oolong.host.digest import digest_of
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Cell
@@ -37,9 +37,9 @@ def _work(cell: Cell, declared: Declared, work: Work) -> Outcome:
     results = list(work.needs.values())
     judged = judge(results, declared=declared, facts=facts_of(cell.axes, results))
     return Outcome(
-        status=FAIL if judged.status is CheckStatus.FAIL else OK,
+        status=StageStatus.FAIL if judged.status is CheckStatus.FAIL else StageStatus.OK,
         kind=judged.kind,
         lines=judged.lines,
         data=judged.as_json(),
-        keep=all(result.keep for result in results if result.status != BLOCKED),
+        keep=all(result.keep for result in results if result.status is not StageStatus.BLOCKED),
     )

@@ -12,8 +12,7 @@ from oolong.audit import outcomes
 from oolong.audit.catalogue import named
 from oolong.audit.check import Answer, Check, CheckStatus, Finding, from_json, judged, none_of, skipped
 from oolong.audit.outcomes import LINKS, STAGE
-from oolong.engine.stage import BLOCKED, StageResult
-from oolong.engine.stage import FAIL as STAGE_FAIL
+from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import Kind
 from oolong.kbuild.log import causes
 from oolong.spec.lock import Recorded
@@ -100,7 +99,7 @@ def _came_to(
 ) -> tuple[CheckStatus, Kind | None, str, tuple[str, ...]]:
     """The status, kind, summary and lines of a verdict."""
     wrong = [check for check in checks if check.status is CheckStatus.FAIL]
-    broken = [stage for stage in stages if stage.status == STAGE_FAIL]
+    broken = [stage for stage in stages if stage.status is StageStatus.FAIL]
     evidence = {check.name: check.evidence for check in wrong}
     for stage in broken:
         if why := evidence.get(f"{STAGE}{stage.stage}"):
@@ -123,9 +122,9 @@ def _stages(stages: Iterable[StageResult]) -> Iterator[Check]:
     """A check for every stage that ran: that it did not fail. Its victims are the lines that show how it did."""
     for stage in stages:
         entry = named(f"{STAGE}{stage.stage}")
-        if stage.status == STAGE_FAIL:
+        if stage.status is StageStatus.FAIL:
             yield entry.came(replace(_by_line(causes(stage.lines)), evidence=_first_line(stage)))
-        elif stage.status != BLOCKED:
+        elif stage.status is not StageStatus.BLOCKED:
             yield entry.came(judged(True, "it succeeded"))
 
 
@@ -162,7 +161,7 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
         return
     if "total" not in counts:
         return
-    if stages["stubs"].status != STAGE_FAIL:
+    if stages["stubs"].status is not StageStatus.FAIL:
         yield outcomes.TREE_SCRIPT.came(judged(True, "its counts are ours"))
     else:
         lines = stages["stubs"].lines

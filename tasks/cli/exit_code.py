@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from oolong.engine.stage import FAIL, StageResult
+from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, Damaged, Interrupted, Missing, OolongError
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -65,7 +65,7 @@ class Collected:
         if errors or self.crashes:
             return INFRASTRUCTURE
         if self.failures or any(
-            result.status == FAIL and not self._excused(task) for task, result in self.results.items()
+            result.status is StageStatus.FAIL and not self._excused(task) for task, result in self.results.items()
         ):
             return CELL_FAILED
         return ALL_PASS

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from oolong.engine.stage import FAIL
+from oolong.engine.stage import StageStatus
 from oolong.printable import printable, printable_lines
 from oolong.report import tables
 from tasks.session import Session
@@ -25,7 +25,7 @@ def show(session: Session) -> None:
         sys.stdout.write(f"results: {folder}/CELL/result.json\n")
     reported = {result["cell"] for result in results}
     for task, stage in session.collected.results.items():
-        if stage.status == FAIL and session.stages[task].subject not in reported:
+        if stage.status is StageStatus.FAIL and session.stages[task].subject not in reported:
             lines = [printable(line) for line in stage.lines]
             print(f"{task}: {stage.kind}", *lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
     for task, error in session.collected.errors.items():

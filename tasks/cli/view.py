@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from oolong.audit.check import CheckStatus
-from oolong.engine.stage import OK, Stage, StageResult
+from oolong.engine.stage import Stage, StageResult, StageStatus
 from oolong.host.progress import Progress
 from oolong.printable import printable_lines
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_EVERY_SECONDS = 20.0
-MARKS = {OK: "[green]✓[/]", "fail": "[red]✗[/]", "blocked": "[dim]–[/]", CheckStatus.KNOWN: "[magenta]✓[/]"}
+MARKS = {
+    StageStatus.OK: "[green]✓[/]",
+    StageStatus.FAIL: "[red]✗[/]",
+    StageStatus.BLOCKED: "[dim]–[/]",
+}
+KNOWN_MARK = "[magenta]✓[/]"
 
 
 class View:
@@ -119,7 +124,7 @@ class View:
 def _mark(result: StageResult) -> str:
     """A verdict that nothing but known issues was found has a colour of its own."""
     known = result.ok and result.data.get("status") == CheckStatus.KNOWN
-    return MARKS[CheckStatus.KNOWN if known else result.status]
+    return KNOWN_MARK if known else MARKS[result.status]
 
 
 def _share(done: int, total: int | None) -> str:

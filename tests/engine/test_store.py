@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oolong.engine.stage import BLOCKED, FAIL, OK, Outcome, Recipe, Stage, Work, failed
+from oolong.engine.stage import Outcome, Recipe, Stage, StageStatus, Work, failed
 from oolong.engine.store import Store
 from oolong.errors import Damaged, Infrastructure, Interrupted
 from oolong.host import process
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 def test_a_stage_is_published_with_its_digests_and_recipe(store: Store) -> None:
     stage = stage_of("one", write_file("a", "text"))
     result = store.make(stage, silent)
-    assert result.status == OK
+    assert result.status == StageStatus.OK
     assert result.path("a").read_text() == "text"
     assert result.artifacts["a"].size == 4
     assert json.loads((result.folder / "recipe.json").read_bytes()) == stage.recipe.as_json()
@@ -52,13 +52,13 @@ def test_a_kept_result_is_found_and_not_made_again(store: Store) -> None:
 
 def test_a_failure_is_a_result_and_is_kept(store: Store) -> None:
     result = store.make(stage_of("one", lambda work: failed("build", ("it broke",))), silent)
-    assert (result.status, result.kind, result.lines) == (FAIL, "build", ("it broke",))
+    assert (result.status, result.kind, result.lines) == (StageStatus.FAIL, "build", ("it broke",))
     assert store.find(stage_of("one", write_file("a", "never"))) == result
 
 
 def test_a_result_not_to_keep_is_made_again(store: Store) -> None:
     store.make(stage_of("one", lambda work: failed("hang", (), keep=False)), silent)
-    assert store.make(stage_of("one", write_file("a", "now")), silent).status == OK
+    assert store.make(stage_of("one", write_file("a", "now")), silent).status == StageStatus.OK
 
 
 def test_a_stage_after_a_failure_is_blocked_and_says_by_whom(store: Store) -> None:
@@ -66,7 +66,7 @@ def test_a_stage_after_a_failure_is_blocked_and_says_by_whom(store: Store) -> No
     second = stage_of("two", write_file("a", ""), first)
     store.make(first, silent)
     result = store.make(second, silent)
-    assert (result.status, result.lines, result.keep) == (BLOCKED, ("one:cell did not succeed",), False)
+    assert (result.status, result.lines, result.keep) == (StageStatus.BLOCKED, ("one:cell did not succeed",), False)
 
 
 def test_a_tolerant_stage_sees_the_failure(store: Store) -> None:
@@ -78,8 +78,8 @@ def test_a_tolerant_stage_sees_the_failure(store: Store) -> None:
         return Outcome()
 
     store.make(first, silent)
-    assert store.make(stage_of("two", look, first, tolerant=True), silent).status == OK
-    assert seen == [FAIL]
+    assert store.make(stage_of("two", look, first, tolerant=True), silent).status == StageStatus.OK
+    assert seen == [StageStatus.FAIL]
 
 
 def test_trouble_with_the_world_leaves_nothing(store: Store) -> None:
@@ -108,7 +108,7 @@ def test_the_work_of_a_stage_is_cancelled_with_its_run_and_done_by_the_next(tmp_
         Store(layout_in(tmp_path), say=print, scope=scope).make(stage, silent)
     again = Store(layout_in(tmp_path), say=print)
     assert again.find(stage) is None
-    assert again.make(stage, silent).status == OK
+    assert again.make(stage, silent).status is StageStatus.OK
 
 
 def test_equal_content_is_linked_instead_of_made_again(store: Store) -> None:
@@ -148,7 +148,7 @@ def test_what_a_killed_process_left_is_not_taken_and_is_removed(store: Store) ->
     assert store.find(stage) is None
     store.sweep()
     assert list(store.layout.scratch.iterdir()) == []
-    assert store.make(replace(stage, work=write_file("a", "whole")), silent).status == OK
+    assert store.make(replace(stage, work=write_file("a", "whole")), silent).status == StageStatus.OK
     assert list(store.layout.scratch.iterdir()) == []
 
 
@@ -264,6 +264,16 @@ def test_a_damaged_result_is_made_again(store: Store, damage: str) -> None:
     assert store.make(stage, silent).path("a").read_text() == "text"
 
 
+def test_a_result_with_an_unknown_status_is_made_again(store: Store) -> None:
+    stage = stage_of("one", write_file("a", "text"))
+    result = store.make(stage, silent).folder / "result.json"
+    found = store.find(stage)
+    assert found
+    assert found.status is StageStatus.OK
+    result.write_text(result.read_text().replace('"status": "ok"', '"status": "fine"'))
+    assert store.find(stage) is None
+
+
 def test_a_stage_that_judges_is_made_anew_when_what_it_judges_came_out_otherwise(store: Store) -> None:
     outcomes = [failed("stall", ("slow",)), Outcome()]
     first = stage_of("one", lambda work: outcomes[len(judged)])
@@ -279,7 +289,7 @@ def test_a_stage_that_judges_is_made_anew_when_what_it_judges_came_out_otherwise
         assert store.find(second) is None
         store.make(second, silent)
         store.make(second, silent)
-    assert judged == [FAIL, OK]
+    assert judged == [StageStatus.FAIL, StageStatus.OK]
 
 
 def test_other_checks_are_judged_anew_and_other_times_are_not(store: Store) -> None:
@@ -319,5 +329,5 @@ def test_what_is_no_plain_file_is_a_failure_of_the_build(store: Store, tmp_path:
         return Outcome(artifacts={"out": "out"})
 
     result = store.make(stage_of("one", link_out), silent)
-    assert (result.status, result.kind, result.artifacts) == (FAIL, "build", {})
+    assert (result.status, result.kind, result.artifacts) == (StageStatus.FAIL, "build", {})
     assert "no plain file out" in result.lines[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from oolong.engine.stage import OK, Artifact, Outcome, Stage, StageResult
+from oolong.engine.stage import Artifact, Outcome, Stage, StageResult, StageStatus
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of, file_sha256
 from oolong.kbuild.log import culprits
@@ -34,7 +34,7 @@ def finished(folder: Path, name: str, files: dict[str, str], **data: Any) -> tup
         stage=name,
         digest=stage.recipe.digest,
         folder=place,
-        status=OK,
+        status=StageStatus.OK,
         kind=None,
         lines=(),
         artifacts=artifacts,

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from oolong.engine.stage import BLOCKED, FAIL, OK, StageResult
+from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, Infrastructure, Interrupted, OolongError
 from tasks.cli.exit_code import Collected
 
 
-def result(status: str) -> StageResult:
+def result(status: StageStatus) -> StageResult:
     return StageResult(
         stage="boot",
         digest="0" * 64,
@@ -27,15 +27,15 @@ def result(status: str) -> StageResult:
     ("statuses", "errors", "code"),
     [
         ([], [], 0),
-        ([OK, OK], [], 0),
-        ([OK, FAIL], [], 1),
-        ([OK, BLOCKED], [], 0),
-        ([FAIL], [Infrastructure("mirror")], 3),
-        ([FAIL], [BadInput("tree"), Infrastructure("mirror")], 2),
-        ([OK], [Interrupted("interrupted"), BadInput("tree")], 130),
+        ([StageStatus.OK, StageStatus.OK], [], 0),
+        ([StageStatus.OK, StageStatus.FAIL], [], 1),
+        ([StageStatus.OK, StageStatus.BLOCKED], [], 0),
+        ([StageStatus.FAIL], [Infrastructure("mirror")], 3),
+        ([StageStatus.FAIL], [BadInput("tree"), Infrastructure("mirror")], 2),
+        ([StageStatus.OK], [Interrupted("interrupted"), BadInput("tree")], 130),
     ],
 )
-def test_exit_codes(statuses: list[str], errors: list[OolongError], code: int) -> None:
+def test_exit_codes(statuses: list[StageStatus], errors: list[OolongError], code: int) -> None:
     collected = Collected()
     for number, status in enumerate(statuses):
         collected.result(f"boot:{number}", result(status))
@@ -58,10 +58,17 @@ def test_a_failed_test_run_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "judged", "code"),
-    [("boot:le", OK, 1), ("verdict:le", OK, 0), ("verdict:le", FAIL, 1), ("verdict:be", OK, 1)],
+    [
+        ("boot:le", StageStatus.OK, 1),
+        ("verdict:le", StageStatus.OK, 0),
+        ("verdict:le", StageStatus.FAIL, 1),
+        ("verdict:be", StageStatus.OK, 1),
+    ],
 )
-def test_a_stage_that_failed_is_excused_by_the_verdict_on_its_cell_alone(verdict: str, judged: str, code: int) -> None:
+def test_a_stage_that_failed_is_excused_by_the_verdict_on_its_cell_alone(
+    verdict: str, judged: StageStatus, code: int
+) -> None:
     collected = Collected()
-    collected.result("compile:le", result(FAIL))
+    collected.result("compile:le", result(StageStatus.FAIL))
     collected.result(verdict, result(judged))
     assert collected.exit_code() == code

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, Finding
-from oolong.engine.stage import BLOCKED, FAIL, OK, Artifact, StageResult
+from oolong.engine.stage import Artifact, StageResult, StageStatus
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
@@ -21,7 +21,7 @@ AREAS = StubAreas(text=4, text_end=2, inittext=2)
 
 
 def stage(
-    name: str, status: str = OK, kind: str | None = None, lines: tuple[str, ...] = (), **data: Any
+    name: str, status: StageStatus = StageStatus.OK, kind: str | None = None, lines: tuple[str, ...] = (), **data: Any
 ) -> StageResult:
     return StageResult(
         stage=name,
@@ -70,9 +70,13 @@ def test_all_in_order_is_a_pass() -> None:
 
 
 def test_the_first_stage_that_failed_names_the_failure() -> None:
-    stages = [stage("compile", FAIL, "build", ("x.c: error",)), stage("stubs", BLOCKED), stage("boot", BLOCKED)]
+    stages = [
+        stage("compile", StageStatus.FAIL, "build", ("x.c: error",)),
+        stage("stubs", StageStatus.BLOCKED),
+        stage("boot", StageStatus.BLOCKED),
+    ]
     judged = judge(stages, areas={}, declared=NOTHING)
-    assert (judged.status, judged.kind, judged.lines) == (FAIL, "build", ("x.c: error",))
+    assert (judged.status, judged.kind, judged.lines) == (CheckStatus.FAIL, "build", ("x.c: error",))
     assert judged.summary == "compile: x.c: error"
 
 
@@ -89,7 +93,7 @@ def test_counts_that_disagree_are_a_stub_audit(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
     judged = judge(stages, areas=areas, declared=NOTHING)
-    assert (judged.status, judged.kind) == (FAIL, "stub-audit")
+    assert (judged.status, judged.kind) == (CheckStatus.FAIL, "stub-audit")
     assert any(line.startswith(f"{check}: ") for line in judged.lines)
 
 
@@ -105,12 +109,12 @@ def test_a_count_that_nobody_told_is_no_pass(
     check: str, stages: list[StageResult], areas: dict[str, StubAreas]
 ) -> None:
     judged = judge(stages, areas=areas, declared=NOTHING)
-    assert judged.status == FAIL
-    assert [one.name for one in judged.checks if one.status == FAIL] == [check]
+    assert judged.status == CheckStatus.FAIL
+    assert [one.name for one in judged.checks if one.status == CheckStatus.FAIL] == [check]
 
 
 def test_a_script_that_disagrees_fails_its_check() -> None:
-    stages = [stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
+    stages = [stage("stubs", StageStatus.FAIL, "stub-audit", ("they say 1",), **COUNTS), stage("boot", **BOOTED)]
     judged = judge(stages, areas={}, declared=NOTHING)
     assert judged.kind == "stub-audit"
     assert [check.status for check in judged.checks if check.name == "object.tree-script"] == ["fail"]
@@ -162,7 +166,11 @@ def test_what_was_recorded_is_compared(sha256: str, inputs: str, unlocked: bool,
     assert (judged.status, judged.kind) == (("fail", "digest") if status == "fail" else ("pass", None))
 
 
-BROKEN = [stage("compile", FAIL, "build", ("x.c: error", "y.c: error")), stage("link", BLOCKED), stage("boot", BLOCKED)]
+BROKEN = [
+    stage("compile", StageStatus.FAIL, "build", ("x.c: error", "y.c: error")),
+    stage("link", StageStatus.BLOCKED),
+    stage("boot", StageStatus.BLOCKED),
+]
 
 
 def issue(name: str, check: str, covers: Covers) -> KnownIssue:
@@ -277,7 +285,7 @@ def test_a_stage_that_no_longer_fails_is_noted_and_no_check() -> None:
 def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None:
     """More lines than are kept, all of them known but the last."""
     lines = (*(f"{number}: error" for number in range(MOST_FINDINGS)), "something new")
-    stages = [stage("boot", FAIL, "oops", lines)]
+    stages = [stage("boot", StageStatus.FAIL, "oops", lines)]
     judged = judge(stages, areas={}, declared=knowing(issue("errors", "stage.boot", Names(globs=("*: error",)))))
     assert (judged.status, judged.kind) == ("fail", "oops")
     assert (judged.checks[0].count, len(judged.checks[0].findings)) == (MOST_FINDINGS + 1, MOST_FINDINGS)
@@ -327,7 +335,7 @@ def test_a_cell_is_judged_whatever_stage_is_not_there(left: str) -> None:
 @pytest.mark.parametrize("length", range(1, len(CHAIN) + 1))
 def test_a_beginning_that_ends_in_a_failure_fails(length: int) -> None:
     *before, last = list(CHAIN.values())[:length]
-    broken = replace(last, status=FAIL, kind="build", lines=("it broke",), data={})
+    broken = replace(last, status=StageStatus.FAIL, kind="build", lines=("it broke",), data={})
     judged = verdict.judge([*before, broken], declared=NOTHING, facts=FACTS)
     assert (judged.status, judged.kind, judged.summary) == ("fail", "build", f"{last.stage}: it broke")
 
@@ -351,7 +359,7 @@ def test_a_check_that_nobody_declared_is_a_defect() -> None:
 def test_a_script_that_disagrees_may_be_known_to() -> None:
     stages = [
         stage("compile"),
-        stage("stubs", FAIL, "stub-audit", ("they say 1",), **COUNTS),
+        stage("stubs", StageStatus.FAIL, "stub-audit", ("they say 1",), **COUNTS),
         stage("link"),
         stage("boot", **BOOTED),
     ]
