@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 # that evidence shows, and that are kept
 SHOWN, MOST_FINDINGS = 5, 10_000
@@ -22,17 +25,18 @@ class CheckStatus(StrEnum):
     KNOWN = "known"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing for which a check does not hold: `who` names it (a function, a stub area, a line), `what` is wrong.
 
-    `address` is that of the patch site, slot, stub or function; where there is a `section`, of an object, it counts
-    from its start. `stop` is the point at which the guest stood still.
+    `address` is that of the patch site, slot, stub or function, in hexadecimal: not every reader of JSON has 64 bits
+    for a number. Where there is a `section`, of an object, it counts from its start. `stop` is the point at which the
+    guest stood still.
     """
 
     who: str
     what: str
-    address: int | None = None
+    address: Annotated[str, Meta(pattern="^0x[0-9a-f]+$")] | None = None
     section: str | None = None
     stop: str = ""
 
@@ -42,15 +46,10 @@ class Finding:
         what = f"at {self.stop}: {self.what}" if self.stop else self.what
         return f"{self.who}: {what}" if what else self.who
 
-    def as_json(self) -> dict[str, Any]:
-        """The address as hexadecimal text: not every reader of JSON has 64 bits for a number."""
-        address = None if self.address is None else hex(self.address)
-        return {"who": self.who, "what": self.what, "address": address, "section": self.section, "stop": self.stop}
 
-    @classmethod
-    def from_json(cls, read: Mapping[str, Any]) -> "Finding":
-        address = read["address"]
-        return cls(**{**read, "address": None if address is None else int(address, 16)})
+def finding(who: str, what: str, address: int | None = None, section: str | None = None, *, stop: str = "") -> Finding:
+    """A finding at an address."""
+    return Finding(who=who, what=what, address=None if address is None else hex(address), section=section, stop=stop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +81,8 @@ class Check(Answer):
         return self.count <= MOST_FINDINGS
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "status": self.status.value,
-            "evidence": self.evidence,
-            "findings": [finding.as_json() for finding in self.findings],
-            "count": self.count,
-            "known": list(self.known),
-        }
+        written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return written
 
 
 def judged(holds: bool, evidence: str) -> Answer:
@@ -105,7 +98,7 @@ def none_of(findings: Iterable[Finding], *, held: str) -> Answer:
     found = list(findings)
     if not found:
         return Answer(status=CheckStatus.PASS, evidence=held)
-    first: dict[tuple[str, int | None], Finding] = {}
+    first: dict[tuple[str, str | None], Finding] = {}
     for one in found:
         first.setdefault((one.who, one.address), one)
     shown = "; ".join(one.told for one in islice(first.values(), SHOWN))
@@ -133,6 +126,5 @@ def skipped(why: str) -> Answer:
 
 
 def from_json(read: Mapping[str, Any]) -> Check:
-    """A check as `as_json` wrote it."""
-    findings = tuple(Finding.from_json(finding) for finding in read["findings"])
-    return Check(**{**read, "status": CheckStatus(read["status"]), "findings": findings, "known": tuple(read["known"])})
+    """A check as `as_json` wrote it; ValueError for anything else."""
+    return msgspec.convert(read, Check)

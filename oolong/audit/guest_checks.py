@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from oolong.audit.check import Answer, Check, Finding, judged, none_of, skipped
+from oolong.audit.check import Answer, Check, finding, judged, none_of, skipped
 from oolong.audit.live_state import Live
 from oolong.audit.registry import Checks, Needs
 from oolong.audit.survey import Record, Survey
@@ -148,7 +148,7 @@ def total(heard: Heard) -> Answer:
         counted.append(survey.name)
         if number is None or int(number[0]) != len(survey.records):
             what = f"the guest counts {lines[:1]}, there are {len(survey.records)} records"
-            wrong.append(Finding(survey.name, what))
+            wrong.append(finding(survey.name, what))
     if not counted:
         return skipped("the guest reported no counts")
     return none_of(wrong, held=f"the guest's count is that of its records at {', '.join(counted)}")
@@ -194,7 +194,7 @@ def listed_once(heard: Heard) -> Answer:
         named = image.name_of(ip)
         owners.setdefault((listed, ip - named[1] if named else ip), []).append(ip)
     wrong = (
-        Finding(listed, f"listed for {', '.join(f'+{ip - start:#x}' for ip in ips)}", start)
+        finding(listed, f"listed for {', '.join(f'+{ip - start:#x}' for ip in ips)}", start)
         for (listed, start), ips in owners.items()
         if len(ips) > 1
     )
@@ -223,13 +223,13 @@ def enabled(heard: Heard) -> Answer:
         compared.append(f"{len(busy)} at {survey.name}")
         if counted is not None:
             if counted != len(busy):
-                wrong.append(Finding(survey.name, f"{counted} are listed, {len(busy)} are enabled in memory"))
+                wrong.append(finding(survey.name, f"{counted} are listed, {len(busy)} are enabled in memory"))
             busy = [record for record in busy if live.image.area_of(record.ip) is None]
         theirs = Counter((one.users, one.letters) for one in listed)
         ours = Counter((record.flags & live.flags.users, _letters(live, record)) for record in busy)
         if theirs != ours:
             what = f"(users, what is done) listed {dict(theirs)}, in memory {dict(ours)}"
-            wrong.append(Finding(survey.name, what))
+            wrong.append(finding(survey.name, what))
     if not compared:
         return skipped(f"the guest reported no {ENABLED}")
     return none_of(wrong, held=f"functions listed as traced, as in memory: {', '.join(compared)}")
@@ -255,7 +255,7 @@ def touched(heard: Heard) -> Answer:
     there = {match["name"] for line in lines if (match := TRACED.match(line))}
     # a module's functions are forgotten with it
     seen = {one.name for survey in live.surveys for one in said.enabled(survey.name) or () if one.module is None}
-    wrong = (Finding(function, "was traced, and is not listed") for function in sorted(seen - there))
+    wrong = (finding(function, "was traced, and is not listed") for function in sorted(seen - there))
     return none_of(wrong, held=f"{len(seen)} functions were seen traced, {len(there)} are listed as touched")
 
 
@@ -278,7 +278,7 @@ def kprobe_location(heard: Heard) -> Answer:
     }
     own = {site.function.name: site.ip for site in live.image.sites if site.function}
     wrong = [
-        Finding(function, f"its kprobe landed on {where}", own.get(function))
+        finding(function, f"its kprobe landed on {where}", own.get(function))
         for function, where in said.landed.items()
         if own.get(function) not in used
     ]

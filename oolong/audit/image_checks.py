@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from oolong.audit.allocation import Allocation, allocate, out_of_reach
-from oolong.audit.check import Answer, Check, Finding, judged, none_of, skipped
+from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Area, Function, Image
 from oolong.audit.registry import Checks, Needs
 from oolong.binary import powerpc
@@ -119,14 +119,14 @@ def _wrong_slots(image: Image) -> Iterator[Finding]:
         at = image.table.start + number * POINTER
         found = image.relocations.get(at, ())
         if len(found) != 1:
-            yield Finding(f"slot {number}", f"has {len(found)} relocations at {at:#x}", at)
+            yield finding(f"slot {number}", f"has {len(found)} relocations at {at:#x}", at)
         elif found[0][0] != RELATIVE:
-            yield Finding(f"slot {number}", f"has a relocation of type {found[0][0]}", at)
+            yield finding(f"slot {number}", f"has a relocation of type {found[0][0]}", at)
         elif stored not in (0, found[0][1]):
-            yield Finding(f"slot {number}", f"holds {stored:#x}, its relocation says {found[0][1]:#x}", at)
+            yield finding(f"slot {number}", f"holds {stored:#x}, its relocation says {found[0][1]:#x}", at)
     inside = {image.table.start + number * POINTER for number in range(len(image.stored))}
     for at in sorted(set(image.relocations) - inside):
-        yield Finding(f"{at:#x}", "a relocation between two slots", at)
+        yield finding(f"{at:#x}", "a relocation between two slots", at)
 
 
 @IMAGE.check(
@@ -140,7 +140,7 @@ def in_text(linked: Linked) -> Answer:
     over any other."""
     image = linked.image
     wrong = (
-        Finding(image.told(slot), f"{slot:#x} is in neither text nor init text", slot)
+        finding(image.told(slot), f"{slot:#x} is in neither text nor init text", slot)
         for slot in image.slots
         if image.area_of(slot) is None and not image.exittext.holds(slot)
     )
@@ -161,7 +161,7 @@ def unique(linked: Linked) -> Answer:
     """No two records for one patch site."""
     image = linked.image
     often = ((ip, count) for ip, count in Counter(site.ip for site in image.sites).items() if count > 1)
-    wrong = (Finding(image.told(ip), f"{count} entries for {ip:#x}", ip) for ip, count in often)
+    wrong = (finding(image.told(ip), f"{count} entries for {ip:#x}", ip) for ip, count in often)
     return none_of(wrong, held=f"{len(image.sites)} patch sites, all different")
 
 
@@ -190,7 +190,7 @@ def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[Finding]:
             at = (site.recorded if image.two_nops else site.ip) + offset
             word = image.code.word(at)
             if word != powerpc.NOP:
-                yield Finding(image.owner(at), f"{_hex(word)} at {image.told(at)}, which is no nop", site.ip)
+                yield finding(image.owner(at), f"{_hex(word)} at {image.told(at)}, which is no nop", site.ip)
 
 
 def _no_call(image: Image) -> Iterator[Finding]:
@@ -200,9 +200,9 @@ def _no_call(image: Image) -> Iterator[Finding]:
         word = image.code.word(site.ip)
         target = None if word is None else powerpc.branch_target(word, site.ip)
         if word is None or target is None or not powerpc.links(word):
-            yield Finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call", site.ip)
+            yield finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call", site.ip)
         elif target != mcount and powerpc.reaches(site.ip, mcount):
-            yield Finding(image.owner(site.ip), f"it calls {image.told(target)}, not _mcount", site.ip)
+            yield finding(image.owner(site.ip), f"it calls {image.told(target)}, not _mcount", site.ip)
 
 
 @IMAGE.check(
@@ -232,11 +232,11 @@ def _off_entry(image: Image) -> Iterator[Finding]:
         one = site.function
         if one is None:
             if (later := _after_nops(image, site.ip)) is not None:
-                yield Finding(later.name, f"its site is {later.address - site.ip} bytes before it", site.ip)
+                yield finding(later.name, f"its site is {later.address - site.ip} bytes before it", site.ip)
         else:
             at = (site.recorded if image.two_nops else site.ip) - one.address
             if at != one.local_entry:
-                yield Finding(one.name, f"its site is at +{at:#x}, its local entry at +{one.local_entry:#x}", site.ip)
+                yield finding(one.name, f"its site is at +{at:#x}, its local entry at +{one.local_entry:#x}", site.ip)
 
 
 def _after_nops(image: Image, ip: int) -> Function | None:
@@ -258,10 +258,10 @@ def _off_prologue(image: Image, strict: bool) -> Iterator[Finding]:
         before = image.code.words(one.address + one.local_entry, (site.ip - one.address - one.local_entry) // 4)
         if before is None or powerpc.MFLR_R0 not in before:
             what = f"no mflr r0 between its local entry and the call at +{site.ip - one.address:#x}"
-            yield Finding(one.name, what, site.ip)
+            yield finding(one.name, what, site.ip)
         elif strict and tuple(before) not in PROLOGUES:
             what = f"not just mflr r0, or that and std, before the call at +{site.ip - one.address:#x}"
-            yield Finding(one.name, what, site.ip)
+            yield finding(one.name, what, site.ip)
 
 
 @IMAGE.check(
@@ -276,7 +276,7 @@ def stub_size(linked: Linked) -> Answer:
     image = linked.image
     sizes = {name: area.size / area.stubs for name, area in image.areas.items() if area.stubs}
     wrong = [
-        Finding(name, f"{size:g} bytes a stub", image.areas[name].address)
+        finding(name, f"{size:g} bytes a stub", image.areas[name].address)
         for name, size in sizes.items()
         if size != image.stub_size or image.stub_size not in STUB_SIZES
     ]
@@ -298,13 +298,13 @@ def stub_areas(linked: Linked) -> Answer:
 
 
 def _wrong_areas(image: Image) -> Iterator[Finding]:
-    yield from (Finding(name, "is missing") for name in (RESERVED, TEXT_END, INITTEXT) if name not in image.areas)
+    yield from (finding(name, "is missing") for name in (RESERVED, TEXT_END, INITTEXT) if name not in image.areas)
     areas = sorted(image.areas.values(), key=lambda area: (area.address, area.size))
     for area in areas:
-        yield from (Finding(area.name, what, area.address) for what in _wrong_area(image, area))
+        yield from (finding(area.name, what, area.address) for what in _wrong_area(image, area))
     for one, other in pairwise(area for area in areas if area.size):
         if one.address + one.size > other.address:
-            yield Finding(one.name, f"reaches into {other.name}", one.address)
+            yield finding(one.name, f"reaches into {other.name}", one.address)
 
 
 def _wrong_area(image: Image, area: Area) -> Iterator[str]:
@@ -339,7 +339,7 @@ def stub_counts(linked: Linked) -> Answer:
     reserve = counts.get(RESERVED, 0)
     needed = {TEXT_END: max(0, known.plan.text - reserve), INITTEXT: known.plan.inittext}
     wrong = (
-        Finding(area, f"{counts.get(area, 'no')} stubs, vmlinux.o needs {count}")
+        finding(area, f"{counts.get(area, 'no')} stubs, vmlinux.o needs {count}")
         for area, count in needed.items()
         if counts.get(area) != count
     )
@@ -356,7 +356,7 @@ def stub_counts(linked: Linked) -> Answer:
 def stub_allocation(linked: Linked) -> Answer:
     """The kernel's own allocation, done on paper, has a stub for every site."""
     image, allocation = linked.image, linked.allocation
-    wrong = (Finding(image.owner(ip), f"{area} is full", ip) for ip, area in allocation.overflowed)
+    wrong = (finding(image.owner(ip), f"{area} is full", ip) for ip, area in allocation.overflowed)
     used = Counter(stub.area for stub in allocation.stubs.values())
     held = ", ".join(f"{used[name]} of {area.stubs} in {name}" for name, area in image.areas.items())
     return none_of(wrong, held=held)
@@ -372,7 +372,7 @@ def stub_allocation(linked: Linked) -> Answer:
 def branch_range(linked: Linked) -> Answer:
     """Site to stub, stub to ftrace, and stub back to the function: each branch reaches, 32 MB at most."""
     image, allocation = linked.image, linked.allocation
-    found = (Finding(image.owner(ip), what, ip) for ip, what in out_of_reach(image, allocation.stubs.values()))
+    found = (finding(image.owner(ip), what, ip) for ip, what in out_of_reach(image, allocation.stubs.values()))
     furthest = max((abs(stub.code - stub.ip) for stub in allocation.stubs.values()), default=0)
     held = f"the furthest stub is {furthest} bytes away, {powerpc.FURTHEST_AHEAD - furthest} are left"
     return none_of(found, held=held)
@@ -419,9 +419,9 @@ def _shared_windows(image: Image) -> Iterator[Finding]:
         own = last - first - len(foreign)
         if foreign:
             what = f"the site of {image.told(foreign[0])} is at +{foreign[0] - function.address:#x}"
-            yield Finding(function.name, what, function.address)
+            yield finding(function.name, what, function.address)
         elif own > 1:
-            yield Finding(function.name, f"it has {own} sites within {KPROBE_WINDOW} bytes", function.address)
+            yield finding(function.name, f"it has {own} sites within {KPROBE_WINDOW} bytes", function.address)
 
 
 @IMAGE.check(
@@ -436,7 +436,7 @@ def dead_record_window(linked: Linked) -> Answer:
     image, known = linked.image, linked.known
     limit = MAX_OFFSET if known.max_offset is None else known.max_offset
     wrong = (
-        Finding(named[0], f"dead weak code at +{named[1]:#x} passes for it", site.ip)
+        finding(named[0], f"dead weak code at +{named[1]:#x} passes for it", site.ip)
         for site in image.sites
         if site.function is None and (named := image.name_of(site.ip)) is not None and named[1] <= limit
     )

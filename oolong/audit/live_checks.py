@@ -6,7 +6,7 @@ the flags of its records and its registered ops.
 
 from collections.abc import Iterator
 
-from oolong.audit.check import Answer, Check, Finding, none_of, skipped
+from oolong.audit.check import Answer, Check, finding, none_of, skipped
 from oolong.audit.image_checks import OFF
 from oolong.audit.live_state import Live
 from oolong.audit.module_checks import MODULES
@@ -50,5 +50,5 @@ def stops(live: Live) -> Answer:
     there = [survey.name for survey in live.surveys]
     if live.due is None:
         return skipped(f"the guest failed; it had stopped at {', '.join(there)}")
-    wrong = [Finding(name, "the guest did not stop there") for name in live.due if name not in there]
+    wrong = [finding(name, "the guest did not stop there") for name in live.due if name not in there]
     return none_of(wrong, held=", ".join(there))

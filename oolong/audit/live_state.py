@@ -7,7 +7,7 @@ from functools import cached_property, reduce
 from operator import or_
 
 from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
-from oolong.audit.check import Finding
+from oolong.audit.check import Finding, finding
 from oolong.audit.image import CALLERS, Image
 from oolong.audit.survey import Record, Survey
 from oolong.binary.structs import Offsets
@@ -118,7 +118,7 @@ class Live:
 
     def at(self, survey: Survey, ip: int, what: str) -> Finding:
         """A finding about a patch site."""
-        return Finding(self.told(survey, ip), what, ip)
+        return finding(self.told(survey, ip), what, ip)
 
     def stub_of(self, survey: Survey, record: Record) -> Stub | None:
         """The stub that a record must have."""
@@ -131,8 +131,8 @@ class Live:
 def over(live: Live, look: Look) -> Iterator[Finding]:
     """What a look finds at all stops."""
     for survey in live.surveys:
-        for finding in look(live, survey):
-            yield replace(finding, stop=survey.name)
+        for found in look(live, survey):
+            yield replace(found, stop=survey.name)
 
 
 def told_of_all(live: Live, what: str) -> str:

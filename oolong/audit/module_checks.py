@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from itertools import pairwise
 
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence
-from oolong.audit.check import Answer, Finding, none_of, skipped
+from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import CALLERS
 from oolong.audit.live_state import NOP_OPS, Live, over
 from oolong.audit.registry import Checks, Needs
@@ -42,9 +42,9 @@ def _wrong_modules(live: Live, survey: Survey) -> Iterator[Finding]:
             continue
         if not (module.stubs_used == module.stub_count >= len(own)):
             what = f"{module.stub_count} stubs, {module.stubs_used} of them used, for {len(own)} records"
-            yield Finding(module.name, what)
+            yield finding(module.name, what)
         if own != sorted(own):
-            yield Finding(module.name, "its records are not sorted")
+            yield finding(module.name, "its records are not sorted")
         # they are given out one after the other; those of code that is gone lie between
         for before, after in pairwise(own):
             if after.stub <= before.stub:
@@ -57,7 +57,7 @@ def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]
     """A module's stubs that no record has."""
     size, before = live.image.stub_size, live.image.stub_code
     if not module.text.holds(module.stubs, module.stub_count * size):
-        yield Finding(module.name, f"its {module.stub_count} stubs from {module.stubs:#x} on are not all in its code")
+        yield finding(module.name, f"its {module.stub_count} stubs from {module.stubs:#x} on are not all in its code")
         return
     for number in range(module.stub_count):
         code = module.stubs + number * size + before
@@ -66,14 +66,14 @@ def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]
         who, found = f"{module.name}[{number}]", survey.code.words(code, STUB_WORDS)
         back = powerpc.branch_target(found[-1], code + 3 * powerpc.INSTRUCTION) if found else None
         if back is None or module.text.holds(back):
-            yield Finding(who, "no record has it, and it does not go back to code that is gone", code)
+            yield finding(who, "no record has it, and it does not go back to code that is gone", code)
             continue
         stub = Stub(back - powerpc.INSTRUCTION, module.name, number, code)
         wanted = sequence(stub, way(live, module, stub.call, CALLERS[0]))
         if found is None or wanted is None or tuple(found) != wanted:
-            yield Finding(who, unlike(found, wanted), code)
+            yield finding(who, unlike(found, wanted), code)
         elif before and ops_of(live, survey, code) != live.image.addresses.get(NOP_OPS):
-            yield Finding(who, "no record has it, and it does not point at the ops of those who trace nothing", code)
+            yield finding(who, "no record has it, and it does not point at the ops of those who trace nothing", code)
 
 
 def _outside(live: Live, module: Module, record: Record) -> str | None:

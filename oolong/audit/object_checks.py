@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from oolong.audit.check import Answer, Check, Finding, none_of, skipped
+from oolong.audit.check import Answer, Check, Finding, finding, none_of, skipped
 from oolong.audit.object import Entry, Object
 from oolong.audit.registry import Checks, Needs
 from oolong.binary import powerpc
@@ -30,7 +30,7 @@ class Compiled:
     def at(self, entry: Entry, what: str) -> Finding:
         """A finding about an entry, where it points at."""
         section = None if entry.section is None else self.object.names[entry.section]
-        return Finding(self.object.function(entry), what, entry.place, section)
+        return finding(self.object.function(entry), what, entry.place, section)
 
 
 OBJECT = Checks[Compiled](needs=Needs.OBJECT, kind=Kind.STUB_AUDIT, about_stubs=True)
@@ -53,7 +53,7 @@ def entries(compiled: Compiled) -> Answer:
     pointer = found.bits // 8
     there = Counter(entry.table for entry in found.entries)
     wrong = [
-        Finding(
+        finding(
             f"section {table.number}",
             f"room for {table.size / pointer:g} entries, {there[f'section {table.number}']} relocations",
         )
@@ -61,7 +61,7 @@ def entries(compiled: Compiled) -> Answer:
         if table.size != pointer * there[f"section {table.number}"]
     ]
     if not found.tables:
-        wrong = [Finding(ENTRIES, "there is no such section")]
+        wrong = [finding(ENTRIES, "there is no such section")]
     held = f"{len(found.entries)} entries in {len(found.tables)} sections, a relocation each"
     return none_of(wrong, held=held)
 
@@ -94,7 +94,7 @@ def offsets(compiled: Compiled) -> Answer:
     for entry in found.entries:
         by_table.setdefault(entry.table, []).append(entry.offset)
     wrong = [
-        Finding(table, f"relocation {number} applies to +{offset:#x}, not +{number * pointer:#x}", offset, ENTRIES)
+        finding(table, f"relocation {number} applies to +{offset:#x}, not +{number * pointer:#x}", offset, ENTRIES)
         for table, own in by_table.items()
         for number, offset in enumerate(sorted(own))
         if offset != number * pointer
@@ -206,7 +206,7 @@ def sections(compiled: Compiled) -> Answer:
     found = compiled.object
     by_name = Counter(found.names[entry.section] for entry in found.entries if entry.section is not None)
     wrong = [
-        Finding(name, f"{count} entries in a section that is neither text, init nor exit", section=name)
+        finding(name, f"{count} entries in a section that is neither text, init nor exit", section=name)
         for name, count in by_name.items()
         if not _is_placed(name)
     ]
@@ -236,7 +236,7 @@ def stub_source(compiled: Compiled) -> Answer:
     reserve = source.get(counting.RESERVED, 0)
     needed = StubPlan(text=text, inittext=init, exit=0, reserve=reserve).areas
     wrong = [
-        Finding(area, f"{source.get(area, 'no')} stubs, {count} needed")
+        finding(area, f"{source.get(area, 'no')} stubs, {count} needed")
         for area, _, count in needed
         if source.get(area) != count
     ]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from oolong.audit.check import Answer, Finding, none_of, skipped
+from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.live_state import MAX_OFFSET, Live, over, told_of_all
 from oolong.audit.registry import Checks, Needs
 from oolong.audit.survey import Survey
@@ -122,7 +122,7 @@ def _wrong_records(live: Live, survey: Survey) -> Iterator[Finding]:
         yield live.at(survey, there[0], "the records are not sorted")
     for ip in outside:
         if survey.module_at(ip) is None:
-            yield Finding(f"{ip:#x}", "a record in neither the kernel nor a module", ip)
+            yield finding(f"{ip:#x}", "a record in neither the kernel nor a module", ip)
 
 
 def _wrong_counts(live: Live, survey: Survey) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from oolong.audit.allocation import STUB_WORDS, sequence, trampoline
-from oolong.audit.check import Answer, Finding, none_of, skipped
+from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import CALLERS
 from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, over, told_of_all
 from oolong.audit.registry import Checks, Needs
@@ -208,7 +208,7 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[Finding]:
             place = next((at for at, word in enumerate(there or ()) if word), 0)
             number = used[name] + place // size
             at = area.address + number * live.image.stub_size
-            yield Finding(f"{name}[{number}]", "is not zero, and no record has it", at)
+            yield finding(f"{name}[{number}]", "is not zero, and no record has it", at)
 
 
 def _word(word: int | None) -> str:

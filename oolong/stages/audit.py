@@ -10,7 +10,7 @@ from typing import Any
 
 from oolong.audit import image as vmlinux
 from oolong.audit import object, outcomes, static_checks
-from oolong.audit.check import Check, Finding, judged, none_of, skipped
+from oolong.audit.check import Check, finding, judged, none_of, skipped
 from oolong.audit.image_checks import IMAGE, Known
 from oolong.audit.object_checks import OBJECT
 from oolong.binary import structs
@@ -145,7 +145,7 @@ def _scripts(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
         ran.append(name)
         done = run(work, _sandbox(work, kernel), argv)
         if not done.ok or done.lines:
-            wrong.append(Finding(name, " / ".join(done.lines[-SAID_LINES:]) or f"ended with {done.returncode}"))
+            wrong.append(finding(name, " / ".join(done.lines[-SAID_LINES:]) or f"ended with {done.returncode}"))
     held = f"run by the audit: {', '.join(ran) or 'none, for there is none'}"
     return outcomes.POST_LINK_SCRIPTS.came(none_of(wrong, held=held))
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from oolong.audit import guest_checks, live_checks
 from oolong.audit import image as vmlinux
-from oolong.audit.check import Check, Finding
+from oolong.audit.check import Check, Finding, finding
 from oolong.audit.image import Image
 from oolong.audit.live_state import Live
 from oolong.audit.survey import Survey, survey
@@ -95,7 +95,7 @@ def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> 
         try:
             found.append(survey(snapshot.name, snapshot, image, laid_out))
         except (Unreadable, BadOutput) as error:
-            wrong.append(Finding(snapshot.name, str(error)))
+            wrong.append(finding(snapshot.name, str(error)))
     return found, wrong
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from oolong.audit import outcomes
 from oolong.audit.catalogue import named
-from oolong.audit.check import Answer, Check, CheckStatus, Finding, from_json, judged, none_of, skipped
+from oolong.audit.check import Answer, Check, CheckStatus, finding, from_json, judged, none_of, skipped
 from oolong.audit.outcomes import LINKS, STAGE
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import Kind
@@ -130,7 +130,7 @@ def _stages(stages: Iterable[StageResult]) -> Iterator[Check]:
 
 def _by_line(lines: Iterable[str]) -> Answer:
     """A finding for each line; one about the whole if there is none."""
-    return replace(none_of((Finding(line, "") for line in lines), held=""), status=CheckStatus.FAIL)
+    return replace(none_of((finding(line, "") for line in lines), held=""), status=CheckStatus.FAIL)
 
 
 def _first_line(stage: StageResult) -> str:

@@ -11,7 +11,7 @@ from oolong.audit.check import (
     Answer,
     Check,
     CheckStatus,
-    Finding,
+    finding,
     from_json,
     judged,
     none_of,
@@ -37,43 +37,43 @@ def test_a_check_about_a_whole_has_no_victims() -> None:
 
 def test_a_function_is_counted_once_however_many_stops_found_it() -> None:
     stops = ("off", "one", "all")
-    found = [Finding(who, "busy", at, stop=stop) for stop in stops for who, at in (("a", 4), ("b", 8))]
+    found = [finding(who, "busy", at, stop=stop) for stop in stops for who, at in (("a", 4), ("b", 8))]
     check = named(none_of(found, held=""))
     assert (check.count, check.victims, check.findings) == (2, ("a", "b"), tuple(found))
     assert check.evidence == "2: a: at off: busy; b: at off: busy"
 
 
 def test_functions_of_one_name_at_two_addresses_are_two() -> None:
-    check = named(none_of((Finding("level_show", "wide", 4), Finding("level_show", "wide", 8)), held=""))
+    check = named(none_of((finding("level_show", "wide", 4), finding("level_show", "wide", 8)), held=""))
     assert (check.count, check.victims) == (2, ("level_show",))
 
 
 def test_evidence_shows_the_first_and_counts_the_others() -> None:
-    found = [Finding(f"f{number}", "wrong", number) for number in range(SHOWN + 3) for _ in range(2)]
+    found = [finding(f"f{number}", "wrong", number) for number in range(SHOWN + 3) for _ in range(2)]
     evidence = none_of(found, held="").evidence
     assert evidence == "8: f0: wrong; f1: wrong; f2: wrong; f3: wrong; f4: wrong; and 3 more"
 
 
 def test_a_line_without_more_is_told_alone() -> None:
-    assert none_of([Finding("x.c: error", "")], held="").evidence == "1: x.c: error"
+    assert none_of([finding("x.c: error", "")], held="").evidence == "1: x.c: error"
 
 
 def test_as_many_findings_as_are_kept_are_all_kept() -> None:
-    found = [Finding(f"f{number}", "wrong") for number in range(MOST_FINDINGS)]
+    found = [finding(f"f{number}", "wrong") for number in range(MOST_FINDINGS)]
     check = named(none_of(found, held=""))
     assert (check.findings, check.count, check.is_whole) == (tuple(found), MOST_FINDINGS, True)
 
 
 def test_of_too_many_findings_every_function_keeps_one() -> None:
     """3,000 functions at five stops: the last stop is cut off, no function is."""
-    found = [Finding(f"f{number}", "busy", number, stop=str(stop)) for number in range(3000) for stop in range(5)]
+    found = [finding(f"f{number}", "busy", number, stop=str(stop)) for number in range(3000) for stop in range(5)]
     check = named(none_of(found, held=""))
     assert (len(check.findings), check.count, len(check.victims), check.is_whole) == (MOST_FINDINGS, 3000, 3000, True)
     assert [one.stop for one in check.findings[:3000]] == ["0"] * 3000
 
 
 def test_the_count_is_told_where_not_even_every_function_is_kept() -> None:
-    found = [Finding(f"f{number}", "wrong", number) for number in range(MOST_FINDINGS + 5)]
+    found = [finding(f"f{number}", "wrong", number) for number in range(MOST_FINDINGS + 5)]
     check = named(none_of(found, held=""))
     assert (len(check.findings), check.count, check.is_whole) == (MOST_FINDINGS, MOST_FINDINGS + 5, False)
     assert check.evidence.startswith(f"{MOST_FINDINGS + 5}: ")
@@ -81,12 +81,12 @@ def test_the_count_is_told_where_not_even_every_function_is_kept() -> None:
 
 
 FINDINGS = st.builds(
-    Finding,
+    finding,
     st.text(),
     st.text(),
     st.none() | st.integers(0, (1 << 64) - 1),
     st.none() | st.text(),
-    st.text(),
+    stop=st.text(),
 )
 CHECKS = st.builds(
     Check,
@@ -107,7 +107,7 @@ def test_a_check_comes_back_from_json_as_it_was(check: Check) -> None:
 
 
 def test_json_says_nothing_twice() -> None:
-    check = named(none_of([Finding("leaf", "no nop", 0xC000000000000010, ".text", "off")], held=""))
+    check = named(none_of([finding("leaf", "no nop", 0xC000000000000010, ".text", stop="off")], held=""))
     assert check.as_json() == {
         "name": "image.unique",
         "status": "fail",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from oolong.audit.check import Check, CheckStatus, Finding
+from oolong.audit.check import Check, CheckStatus, finding
 from oolong.audit.image import Area, Code, Function, Image, Range
 from oolong.audit.survey import Ops, Record, Survey
 from oolong.binary import powerpc
@@ -219,12 +219,12 @@ def test_another_name_of_a_function_is_told_with_the_one_that_the_kernel_uses() 
     assert one.notes[0] == "the kernel calls it plain"
 
 
-def finding(name: str, *victims: str, known: str = "") -> Check:
+def failing(name: str, *victims: str, known: str = "") -> Check:
     return Check(
         name=name,
         status=CheckStatus.KNOWN if known else CheckStatus.FAIL,
         evidence="",
-        findings=tuple(Finding(who, "wrong") for who in victims),
+        findings=tuple(finding(who, "wrong") for who in victims),
         count=len(victims),
         known=(known,) if known else (),
     )
@@ -232,9 +232,9 @@ def finding(name: str, *victims: str, known: str = "") -> Check:
 
 def test_findings_are_those_in_which_the_function_is_a_victim() -> None:
     checks = [
-        finding("image.one", "toc", "leaf"),
-        finding("image.two", "toc+0x8", known="an-issue"),
-        finding("image.three", "toc_of_another"),
+        failing("image.one", "toc", "leaf"),
+        failing("image.two", "toc+0x8", known="an-issue"),
+        failing("image.three", "toc_of_another"),
         Check(name="image.four", status=CheckStatus.PASS, evidence=""),
     ]
     kernel = Kernel(image=image(), checks=checks)
@@ -245,7 +245,7 @@ def test_findings_are_those_in_which_the_function_is_a_victim() -> None:
 
 
 def test_a_person_reads_it_line_by_line() -> None:
-    checks = [finding("image.two", "leaf", known="an-issue")]
+    checks = [failing("image.two", "leaf", known="an-issue")]
     surveys = [stop("off"), stop("all", [TOC + 8]), stop("off-again", absent=[TOC + 8])]
     data = {TRACER: "global_ops", NOTHING: "ftrace_nop_ops"}
     kernel = Kernel(image=image(), data=data, offsets=LAID_OUT, surveys=surveys, checks=checks)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, Finding
+from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, finding
 from oolong.engine.stage import Artifact, StageResult, StageStatus
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
@@ -196,7 +196,7 @@ def audited(*checks: Check, stage_name: str = "audit-image") -> list[StageResult
 
 
 def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
-    findings = tuple(Finding(who, "too wide") for who in victims)
+    findings = tuple(finding(who, "too wide") for who in victims)
     return Check(name=name, status=CheckStatus.FAIL, evidence="too wide", findings=findings, count=len(victims))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, Finding
+from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, finding
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.verdict import known_issues_yaml
@@ -45,8 +45,8 @@ def entry(name: str = "one", **fields: Any) -> KnownIssue:
     return KnownIssue(name=name, **{**usual, **fields})
 
 
-def finding(*victims: str) -> Check:
-    findings = tuple(Finding(who, "too wide") for who in victims)
+def failing(*victims: str) -> Check:
+    findings = tuple(finding(who, "too wide") for who in victims)
     return Check(name="image.windows", status=FAIL, evidence="seen", findings=findings, count=len(set(victims)))
 
 
@@ -113,14 +113,14 @@ def test_own_file_is_valid() -> None:
 )
 def test_a_range_of_versions(sign: str, version: tuple[int, ...], release: str | None, holds: bool) -> None:
     bounded = entry(kernels=(Bound(sign=sign, version=version),))
-    check, _ = applied(finding(), bounded, facts=replace(FACTS, release=release))
+    check, _ = applied(failing(), bounded, facts=replace(FACTS, release=release))
     assert (check.status == KNOWN) == holds
 
 
 def test_every_bound_must_hold() -> None:
     bounds = (Bound(sign=">=", version=(6, 18)), Bound(sign="<", version=(7, 3)))
-    assert applied(finding(), entry(kernels=bounds))[0].status == FAIL
-    assert applied(finding(), entry(kernels=bounds), facts=replace(FACTS, release="7.2.1"))[0].status == KNOWN
+    assert applied(failing(), entry(kernels=bounds))[0].status == FAIL
+    assert applied(failing(), entry(kernels=bounds), facts=replace(FACTS, release="7.2.1"))[0].status == KNOWN
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_every_bound_must_hold() -> None:
     ],
 )
 def test_conditions(conditions: dict[str, Any], holds: bool) -> None:
-    check, done = applied(finding(), entry(**conditions))
+    check, done = applied(failing(), entry(**conditions))
     assert (check.status == KNOWN, done.entries == ("one",)) == (holds, holds)
     passed = Check(name="image.windows", status=PASS, evidence="none")
     assert bool(applied(passed, entry(**conditions))[1].notes) == holds
@@ -146,71 +146,71 @@ def test_conditions(conditions: dict[str, Any], holds: bool) -> None:
 
 def test_without_a_configuration_no_condition_on_it_holds() -> None:
     facts = replace(FACTS, config=None)
-    assert applied(finding(), entry(config=(("ABSENT", "n"),)), facts=facts)[0].status == FAIL
-    assert applied(finding(), entry(), facts=facts)[0].status == KNOWN
+    assert applied(failing(), entry(config=(("ABSENT", "n"),)), facts=facts)[0].status == FAIL
+    assert applied(failing(), entry(), facts=facts)[0].status == KNOWN
 
 
 def test_a_finding_about_the_whole_is_covered_as_a_whole() -> None:
-    check, done = applied(finding(), entry())
+    check, done = applied(failing(), entry())
     assert (check.status, check.known, check.evidence) == (KNOWN, ("one",), "seen")
     assert done.notes == ()
 
 
 def test_whole_covers_no_victims_and_victims_no_whole() -> None:
-    check, _ = applied(finding("a"), entry())
+    check, _ = applied(failing("a"), entry())
     assert (check.status, check.known) == (FAIL, ())
     assert check.evidence == "one covers a finding without victims, this one has 1; seen"
     for covers in (AtMost(victims=9), Names(globs=("*",))):
-        check, _ = applied(finding(), entry(covers=covers))
+        check, _ = applied(failing(), entry(covers=covers))
         assert (check.status, check.evidence) == (FAIL, "one covers victims, this finding has none; seen")
 
 
 def test_as_many_as_known_are_covered_and_one_more_is_not() -> None:
     three = entry(covers=AtMost(victims=3))
-    check, done = applied(finding("a", "b", "c"), three)
+    check, done = applied(failing("a", "b", "c"), three)
     assert (check.status, check.known, check.evidence, done.notes) == (KNOWN, ("one",), "seen", ())
-    check, done = applied(finding("a", "b", "c", "d"), three)
+    check, done = applied(failing("a", "b", "c", "d"), three)
     assert (check.status, check.known) == (FAIL, ())
     assert check.evidence == "one covers at most 3, 4 were found; seen"
     assert len(check.victims) == 4
 
 
 def test_fewer_than_known_are_covered_and_noted() -> None:
-    check, done = applied(finding("a", "b"), entry(covers=AtMost(victims=3)))
+    check, done = applied(failing("a", "b"), entry(covers=AtMost(victims=3)))
     assert check.status == KNOWN
     assert done.notes == ("one (image.windows): covers 3, 2 were found",)
 
 
 def test_names_and_globs_cover_what_they_match() -> None:
-    check, done = applied(finding("a", "sys_x", "sys_y"), entry(covers=Names(globs=("a", "sys_*"))))
+    check, done = applied(failing("a", "sys_x", "sys_y"), entry(covers=Names(globs=("a", "sys_*"))))
     assert (check.status, check.known, done.notes) == (KNOWN, ("one",), ())
 
 
 def test_one_victim_more_is_told_beside_those_that_are_covered() -> None:
-    check, _ = applied(finding("a", "sys_x", "new"), entry(covers=Names(globs=("a", "sys_*"))))
+    check, _ = applied(failing("a", "sys_x", "new"), entry(covers=Names(globs=("a", "sys_*"))))
     assert (check.status, check.known, check.victims) == (FAIL, ("one",), ("a", "sys_x", "new"))
     assert check.evidence == "1 not covered: new; 2 covered by one; seen"
 
 
 def test_a_name_is_no_part_of_another() -> None:
-    check, _ = applied(finding("sys_x_more"), entry(covers=Names(globs=("sys_x",))))
+    check, _ = applied(failing("sys_x_more"), entry(covers=Names(globs=("sys_x",))))
     assert (check.status, check.evidence) == (FAIL, "seen")
 
 
 def test_a_name_with_brackets_is_itself() -> None:
-    assert applied(finding("a[0]"), entry(covers=Names(globs=("a[0]",))))[0].status == KNOWN
+    assert applied(failing("a[0]"), entry(covers=Names(globs=("a[0]",))))[0].status == KNOWN
 
 
 def test_many_new_victims_are_told_in_part() -> None:
     names = [f"n{number}" for number in range(25)]
-    check, _ = applied(finding("a", *names), entry(covers=Names(globs=("a",))))
+    check, _ = applied(failing("a", *names), entry(covers=Names(globs=("a",))))
     assert check.evidence.startswith("25 not covered: n0, n1, ")
     assert ", n19 and 5 more; 1 covered by one; seen" in check.evidence
 
 
 def test_victims_that_were_not_kept_are_not_covered_by_names() -> None:
     """Nobody knows what they are called; a number counts them."""
-    many = replace(finding("a", "b"), count=MOST_FINDINGS + 7)
+    many = replace(failing("a", "b"), count=MOST_FINDINGS + 7)
     check, _ = applied(many, entry(covers=Names(globs=("*",))))
     assert (check.status, check.known) == (FAIL, ("one",))
     assert check.evidence == "7 more than are kept, of which no name is known; 2 covered by one; seen"
@@ -219,7 +219,7 @@ def test_victims_that_were_not_kept_are_not_covered_by_names() -> None:
 
 
 def test_a_number_counts_functions_and_a_name_covers_all_that_have_it() -> None:
-    findings = (Finding("level_show", "wide", 0x10), Finding("level_show", "wide", 0x20))
+    findings = (finding("level_show", "wide", 0x10), finding("level_show", "wide", 0x20))
     both = Check(name="image.windows", status=FAIL, evidence="seen", findings=findings, count=2)
     assert applied(both, entry(covers=AtMost(victims=1)))[0].status is FAIL
     check, done = applied(both, entry(covers=Names(globs=("level_show",))))
@@ -232,16 +232,16 @@ def test_entries_with_names_complete_each_other() -> None:
         entry("idle", covers=Names(globs=("z*",))),
         entry("two", covers=Names(globs=("b*",))),
     )
-    check, _ = applied(finding("a", "b1", "b2"), *entries)
+    check, _ = applied(failing("a", "b1", "b2"), *entries)
     assert (check.status, check.known) == (KNOWN, ("one", "two"))
-    check, _ = applied(finding("a", "b1", "c"), *entries)
+    check, _ = applied(failing("a", "b1", "c"), *entries)
     assert (check.status, check.evidence) == (FAIL, "1 not covered: c; 2 covered by one, two; seen")
 
 
 def test_names_and_a_number_do_not_add_up() -> None:
     """Who counts, counts all victims: otherwise a new one could take the place of a known one unseen."""
     entries = (entry("names", covers=Names(globs=("a", "b"))), entry("number", covers=AtMost(victims=1)))
-    check, _ = applied(finding("a", "b", "c"), *entries)
+    check, _ = applied(failing("a", "b", "c"), *entries)
     assert check.status == FAIL
     told = "1 not covered: c; 2 covered by names; number covers at most 1, 3 were found; seen"
     assert check.evidence == told
@@ -249,7 +249,7 @@ def test_names_and_a_number_do_not_add_up() -> None:
 
 def test_the_first_entry_that_covers_does() -> None:
     few, more, most = (entry(name, covers=AtMost(victims=n)) for name, n in (("few", 1), ("more", 2), ("most", 9)))
-    check, done = applied(finding("a", "b"), few, more, most)
+    check, done = applied(failing("a", "b"), few, more, most)
     assert (check.known, done.notes) == (("more",), ())
     assert done.entries == ("few", "more", "most")
 
@@ -263,7 +263,7 @@ def test_what_does_not_occur_any_more_is_noted() -> None:
 def test_names_that_do_not_occur_any_more_are_noted_and_globs_are_not() -> None:
     names = entry(covers=Names(globs=("a", "b", "c", "x*")))
     for victims, status in ((("a",), KNOWN), (("a", "new"), FAIL)):
-        check, done = applied(finding(*victims), names)
+        check, done = applied(failing(*victims), names)
         assert (check.status, done.notes) == (status, ("no longer occurs for b, c: one (image.windows)",))
 
 
