@@ -4,6 +4,7 @@ import json
 import sys
 
 from oolong.report import tables
+from oolong.report.model import CellSettings
 from tasks.declare import Task, collecting
 from tasks.session import current
 
@@ -16,8 +17,8 @@ def task_cells() -> Task:
 def show_cells() -> None:
     session = current()
     cells = session.selected if {"set", "cell"} & session.variables.keys() else session.cells
-    documents = [tables.cell_document(cell) for cell in cells]
+    settings = [CellSettings.of(cell) for cell in cells]
     if session.variables.get("format") == "json":
-        sys.stdout.write(json.dumps(documents, indent=2) + "\n")
+        sys.stdout.write(json.dumps([one.as_json() for one in settings], indent=2) + "\n")
     else:
-        sys.stdout.write(tables.cells(documents))
+        sys.stdout.write(tables.cells(settings))

@@ -1,12 +1,12 @@
 """The tasks `report:CELL`: results of a cell where a person looks for them, in build/results/CELL/."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
 
 from oolong.errors import SYSTEM_ERRORS, OolongError
-from oolong.report.results import Account, document, publish
+from oolong.report.results import RESULT, CellResults, publish, read
 from oolong.spec.model import Cell
+from oolong.verdict.judge import Verdict
 from tasks.declare import Task, collecting, group
 from tasks.session import current
 
@@ -23,7 +23,7 @@ def task_report() -> Iterator[Task]:
             "actions": [(collecting, [f"report:{cell.name}", partial(write_results, cell)])],
             "file_dep": stamps,
             "uptodate": [(is_told, [cell])],
-            "targets": [str(session.layout.cell_results(cell.name) / "result.json")],
+            "targets": [str(session.layout.cell_results(cell.name) / RESULT)],
             "clean": True,
             "io": {"capture": False},
         }
@@ -33,9 +33,9 @@ def write_results(cell: Cell) -> None:
     session = current()
     # nobody publishes anew what is told of and copied here
     with session.store.reading(session.pipeline.of_cell(cell.name)):
-        account = _account(cell)
-        session.store.check_artifacts(result for _, result in account.stages)
-        publish(account, session.layout.cell_results(cell.name))
+        results = _results(cell)
+        session.store.check_artifacts(result for _, result in results.stages)
+        publish(results, session.layout.cell_results(cell.name))
     session.collected.told(cell.name)
 
 
@@ -43,20 +43,22 @@ def is_told(cell: Cell) -> bool:
     """Whether result.json says what it would say now; more than the stamps goes into it."""
     session = current()
     try:
-        there = json.loads((session.layout.cell_results(cell.name) / "result.json").read_bytes())
-        same = there == json.loads(json.dumps(document(_account(cell))))
+        same = read(session.layout.cell_results(cell.name)) == _results(cell).report()
     except (OolongError, *SYSTEM_ERRORS, ValueError):
         return False
     if same:
         session.collected.told(cell.name)
-    return bool(same)
+    return same
 
 
-def _account(cell: Cell) -> Account:
+def _results(cell: Cell) -> CellResults:
     session = current()
-    return Account(
+    stages = [(stage, session.store.result(stage)) for stage in session.pipeline.of_cell(cell.name)]
+    (judged,) = (result for stage, result in stages if stage.name == "verdict")
+    return CellResults(
         cell=cell,
-        stages=[(stage, session.store.result(stage)) for stage in session.pipeline.of_cell(cell.name)],
+        stages=stages,
+        verdict=Verdict.from_json(judged.data),
         unlocked=session.layout.temporary_locks is not None,
         repeat=session.repeat(cell.name),
     )

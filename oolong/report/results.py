@@ -1,17 +1,19 @@
 """build/results/CELL/: the verdict of a cell, its kernel and its logs, where a person looks for them."""
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from oolong.engine.stage import Stage, StageResult, as_json
+from oolong.engine.stage import Stage, StageResult
+from oolong.errors import BadInput
 from oolong.host.files import remove_tree, write_json
-from oolong.report.tables import cell_document
+from oolong.report.model import ArtifactReport, CellReport, StageReport
 from oolong.spec.model import Cell
+from oolong.verdict.judge import Verdict
 
-SCHEMA = 1
+RESULT = "result.json"
 # result file -> (stage, artifact); what a stage did not come to make is left out
 FILES: Mapping[str, tuple[str, str]] = {
     "vmlinux": ("link", "vmlinux"),
@@ -25,12 +27,13 @@ FILES: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """All that is to be told of a cell: its stages with their results, in the order of the work; `unlocked` says that
-    temporary locks stood in for the checkout's own; `repeat` is what to type to make just this cell anew."""
+class CellResults:
+    """A cell with its verdict and its stages, in the order of the work. `unlocked`: temporary locks stood in for the
+    checkout's own. `repeat` is what to type to make just this cell again."""
 
     cell: Cell
     stages: Sequence[tuple[Stage, StageResult]]
+    verdict: Verdict
     unlocked: bool
     repeat: str
 
@@ -45,34 +48,58 @@ class Account:
             if result and artifact in result.artifacts:
                 yield file, result, artifact
 
-
-def document(account: Account) -> dict[str, Any]:
-    """result.json (docs/result.schema.json): the verdict, every stage with its recipe and digests."""
-    verdict = account.result("verdict")
-    assert verdict
-    return {
-        "schema": SCHEMA,
-        **cell_document(account.cell),
-        "unlocked": account.unlocked,
-        "verdict": dict(verdict.data),
-        "stages": [
-            {"task": stage.task, **as_json(result), "recipe": stage.recipe.as_json()}
-            for stage, result in account.stages
-        ],
-        "files": {file: result.artifacts[artifact].sha256 for file, result, artifact in account.files()},
-        "repeat": account.repeat,
-    }
+    def report(self) -> CellReport:
+        """What result.json holds."""
+        return CellReport.of(
+            self.cell,
+            unlocked=self.unlocked,
+            verdict=self.verdict,
+            stages=tuple(_stage_report(stage, result) for stage, result in self.stages),
+            files={file: result.artifacts[artifact].sha256 for file, result, artifact in self.files()},
+            repeat=self.repeat,
+        )
 
 
-def publish(account: Account, folder: Path) -> None:
+def _stage_report(stage: Stage, result: StageResult) -> StageReport:
+    """A stage without its folder, since host paths stay out of documents."""
+    return StageReport(
+        task=stage.task,
+        stage=result.stage,
+        digest=result.digest,
+        status=result.status,
+        kind=result.kind,
+        lines=result.lines,
+        artifacts={
+            name: ArtifactReport(path=made.path, sha256=made.sha256, size=made.size)
+            for name, made in result.artifacts.items()
+        },
+        data=result.data,
+        keep=result.keep,
+        blocks=result.blocks,
+        seconds=result.seconds,
+        recipe=stage.recipe,
+    )
+
+
+def publish(results: CellResults, folder: Path) -> None:
     """Fill a cell's folder of results; result.json comes last, so that where it is, the rest is."""
     remove_tree(folder)
     logs = folder / "logs"
     logs.mkdir(parents=True)
-    for file, result, artifact in account.files():
+    for file, result, artifact in results.files():
         shutil.copyfile(result.path(artifact), folder / file)
-    for stage, result in account.stages:
+    for stage, result in results.stages:
         if (log := result.folder / "log").exists():
-            own = stage.subject == account.cell.name
+            own = stage.subject == results.cell.name
             shutil.copyfile(log, logs / f"{stage.name if own else f'{stage.name}-{stage.subject}'}.log")
-    write_json(folder / "result.json", document(account))
+    write_json(folder / RESULT, results.report().as_json())
+
+
+def read(folder: Path) -> CellReport:
+    """The report in a cell's folder of results; BadInput if its result.json is no report of this version."""
+    path = folder / RESULT
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"no JSON: {error}", where=str(path)) from error
+    return CellReport.from_json(document, where=str(path))

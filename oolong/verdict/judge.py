@@ -6,7 +6,9 @@ known-issues.yaml covers is known, not wrong.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from oolong.audit import outcomes
 from oolong.audit.catalogue import named
@@ -49,6 +51,11 @@ class Verdict:
             "notes": list(self.notes),
             "known_issues": list(self.known_issues),
         }
+
+    @classmethod
+    def from_json(cls, read: Mapping[str, Any]) -> Self:
+        """A verdict as `as_json` wrote it; ValueError for anything else."""
+        return msgspec.convert(read, cls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

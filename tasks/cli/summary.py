@@ -1,29 +1,28 @@
 """The end of a run on the screen: verdicts to stdout, what went wrong besides to stderr."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from oolong.engine.stage import StageStatus
 from oolong.printable import printable, printable_lines
-from oolong.report import tables
+from oolong.report import results, tables
+from oolong.report.model import CellReport
 from tasks.session import Session
 
 
 def show(session: Session) -> None:
     """Tell what the run came to."""
-    results = _reported(session)
-    if results:
+    reports = _reported(session)
+    if reports:
         folder = _shown(session.layout.results)
-        sys.stdout.write(tables.verdicts(results))
-        sys.stdout.write(tables.failures(results, folder))
-        sys.stdout.write(tables.known(results))
-        sys.stdout.write(tables.notes(results))
+        sys.stdout.write(tables.verdicts(reports))
+        sys.stdout.write(tables.failures(reports, folder))
+        sys.stdout.write(tables.known(reports))
+        sys.stdout.write(tables.notes(reports))
         known_issues = [entry.name for entry in session.pipeline.known_issues]
-        sys.stdout.write(tables.unmatched(results, known_issues))
-        sys.stdout.write(f"results: {folder}/CELL/result.json\n")
-    reported = {result["cell"] for result in results}
+        sys.stdout.write(tables.unmatched(reports, known_issues))
+        sys.stdout.write(f"results: {folder}/CELL/{results.RESULT}\n")
+    reported = {report.cell for report in reports}
     for task, stage in session.collected.results.items():
         if stage.status is StageStatus.FAIL and session.stages[task].subject not in reported:
             lines = [printable(line) for line in stage.lines]
@@ -34,13 +33,14 @@ def show(session: Session) -> None:
         print(f"oolong: {task}: a defect of oolong:\n{printable_lines(message)}", file=sys.stderr)
 
 
-def _reported(session: Session) -> list[dict[str, Any]]:
-    """result.json of every cell that this run reported, in the order of the matrix."""
-    places = [
-        session.layout.cell_results(cell.name) / "result.json"
-        for cell in (session.cells if session.collected.reported else ())
+def _reported(session: Session) -> list[CellReport]:
+    """The report of every cell that this run reported, in the order of the matrix."""
+    cells = session.cells if session.collected.reported else ()
+    return [
+        results.read(session.layout.cell_results(cell.name))
+        for cell in cells
+        if cell.name in session.collected.reported
     ]
-    return [json.loads(place.read_bytes()) for place in places if place.parent.name in session.collected.reported]
 
 
 def _shown(path: Path) -> str:

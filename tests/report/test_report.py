@@ -1,18 +1,22 @@
 """Documents and tables from results."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oolong.audit.check import Check, CheckStatus
 from oolong.engine.stage import Artifact, Outcome, Stage, StageResult, StageStatus
-from oolong.errors import BadInput
+from oolong.errors import BadInput, Kind
 from oolong.host.digest import digest_of, file_sha256
 from oolong.kbuild.log import culprits
 from oolong.report import tables
-from oolong.report.results import Account, document, publish
-from oolong.spec.model import Endian
+from oolong.report.model import CellReport, CellSettings
+from oolong.report.results import CellResults, publish, read
+from oolong.spec.model import Endian, Expect
+from oolong.verdict.judge import Verdict
 from tests import schema
 from tests.kbuild.test_make import cell
 from tests.support import stage_of
@@ -46,43 +50,42 @@ def finished(folder: Path, name: str, files: dict[str, str], **data: Any) -> tup
     return stage, result
 
 
+VERDICT = Verdict(status=CheckStatus.PASS, kind=None, summary="booted", lines=(), checks=(), notes=(), known_issues=())
+
+
 @pytest.fixture
-def account(tmp_path: Path) -> Account:
-    verdict: dict[str, Any] = {
-        "status": "pass",
-        "kind": None,
-        "summary": "booted",
-        "lines": [],
-        "checks": [],
-        "notes": [],
-        "known_issues": [],
-    }
-    return Account(
+def results(tmp_path: Path) -> CellResults:
+    return CellResults(
         cell=CELL,
         stages=[
             finished(tmp_path, "compile", {"vmlinux.o": "object"}),
             finished(tmp_path, "stubs", {"stubs.json": "{}"}, text=5, inittext=2),
             finished(tmp_path, "link", {"vmlinux": "kernel", "System.map": "map"}),
-            finished(tmp_path, "verdict", {}, **verdict),
         ],
+        verdict=VERDICT,
         unlocked=False,
         repeat="./doit again=1 cell:x",
     )
 
 
-def test_a_document_fits_its_schema_and_names_all_that_decided(account: Account) -> None:
-    written = json.loads(json.dumps(document(account)))
+def judged(results: CellResults, **changes: Any) -> CellReport:
+    """The report of a cell with another verdict."""
+    return replace(results, verdict=replace(VERDICT, **changes)).report()
+
+
+def test_a_document_fits_its_schema_and_names_all_that_decided(results: CellResults) -> None:
+    written = results.report().as_json()
     schema.check(written)
     assert set(written["files"]) == {"vmlinux.o", "stubs.json", "vmlinux", "System.map"}
     for stage in written["stages"]:
         assert digest_of(stage["recipe"]) == stage["digest"]
-    assert "nowhere" not in json.dumps(written)
+    assert str(results.stages[0][1].folder) not in json.dumps(written)
 
 
-def test_results_lie_where_a_person_looks(account: Account, tmp_path: Path) -> None:
+def test_results_lie_where_a_person_looks(results: CellResults, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     (folder / "old").mkdir(parents=True)
-    publish(account, folder)
+    publish(results, folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         "System.map",
         "logs",
@@ -93,46 +96,81 @@ def test_results_lie_where_a_person_looks(account: Account, tmp_path: Path) -> N
     ]
     assert (folder / "vmlinux").read_text() == "kernel"
     assert (folder / "logs" / "link.log").read_text() == "$ link\n"
+    assert read(folder) == results.report()
 
 
-def test_the_table_says_what_was_counted_and_seen(account: Account) -> None:
-    header, row = tables.verdicts([document(account)]).splitlines()
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("", "result.json", "no JSON: "),
+        ('{"cell": "a"', "result.json", "no JSON: "),
+        ("[]", "result.json:$", "Expected `object`, got `array`"),
+        ("{}", "result.json:$", "Object missing required field `cell`"),
+    ],
+)
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str, where: str, what: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(BadInput) as refused:
+        read(tmp_path)
+    assert refused.value.where == f"{tmp_path}/{where}"
+    assert refused.value.what.startswith(what)
+
+
+def test_the_table_says_what_was_counted_and_seen(results: CellResults) -> None:
+    header, row = tables.verdicts([results.report()]).splitlines()
     assert header.split()[:2] == ["cell", "verdict"]
-    assert row.split() == [CELL.name, "pass", "5+2", "8", "s", "booted"]
-    assert tables.failures([document(account)], "build/results") == ""
+    assert row.split() == [CELL.name, "pass", "5+2", "6", "s", "booted"]
+    assert tables.failures([results.report()], "build/results") == ""
 
 
-def test_a_failure_is_told_with_its_lines_logs_and_what_to_type(account: Account) -> None:
-    written = document(account)
-    written["verdict"] |= {"status": "fail", "kind": "panic", "lines": ["line one", "line two"]}
-    told = tables.failures([written], "build/results")
+def test_a_cell_whose_sites_nobody_counted_has_a_row_too(results: CellResults) -> None:
+    _, row = tables.verdicts([replace(results, stages=results.stages[:1]).report()]).splitlines()
+    assert row.split() == [CELL.name, "pass", "-", "2", "s", "booted"]
+
+
+def test_a_failure_is_told_with_its_lines_logs_and_what_to_type(results: CellResults) -> None:
+    report = judged(results, status=CheckStatus.FAIL, kind=Kind.PANIC, lines=("line one", "line two"))
+    told = tables.failures([report], "build/results")
     assert "panic" in told
     assert "    line one\n    line two\n" in told
     assert f"build/results/{CELL.name}/logs/" in told
     assert "repeat: ./doit again=1 cell:x" in told
 
 
-def test_notes_are_told_once_with_the_cells_that_they_are_about(account: Account) -> None:
-    one, other = document(account), document(account)
-    one["verdict"] |= {"status": "known", "notes": ["no longer occurs: a", "no longer occurs: b"]}
-    other |= {"cell": "other", "verdict": {**other["verdict"], "notes": ["no longer occurs: b"]}}
+def test_known_issues_that_were_found_are_told_once_for_all_their_cells(results: CellResults) -> None:
+    checks = tuple(
+        Check(name=name, status=CheckStatus(status), evidence="seen", known=known)
+        for name, status, known in [("a", "known", ("x", "y")), ("b", "known", ("y",)), ("c", "fail", ("z",))]
+    )
+    one = judged(results, checks=checks)
+    assert tables.known([one, replace(one, cell="other")]) == f"known: x, y [{CELL.name}, other]\n"
+    assert tables.known([results.report()]) == ""
+
+
+def test_notes_are_told_once_with_the_cells_that_they_are_about(results: CellResults) -> None:
+    one = judged(results, status=CheckStatus.KNOWN, notes=("no longer occurs: a", "no longer occurs: b"))
+    other = replace(judged(results, notes=("no longer occurs: b",)), cell="other")
     assert tables.notes([one, other]) == (
         f"note: no longer occurs: a [{CELL.name}]\nnote: no longer occurs: b [{CELL.name}, other]\n"
     )
     assert tables.failures([one, other], "build/results") == ""
-    assert tables.notes([document(account)]) == ""
+    assert tables.notes([results.report()]) == ""
 
 
-def test_entries_that_match_nothing_are_told_in_one_line(account: Account) -> None:
-    one, other = document(account), document(account)
-    one["verdict"] |= {"known_issues": ["a"]}
-    other["verdict"] |= {"known_issues": ["b"]}
-    results = [one, other]
-    assert tables.unmatched(results, ["a", "b"]) == ""
-    assert tables.unmatched(results, ["a", "b", "c"]) == "known-issues.yaml: c matches nothing in this run\n"
-    many = tables.unmatched(results, ["d", "e", "f", "g", "h"])
+def test_entries_that_match_nothing_are_told_in_one_line(results: CellResults) -> None:
+    reports = [judged(results, known_issues=("a",)), judged(results, known_issues=("b",))]
+    assert tables.unmatched(reports, ["a", "b"]) == ""
+    assert tables.unmatched(reports, ["a", "b", "c"]) == "known-issues.yaml: c matches nothing in this run\n"
+    many = tables.unmatched(reports, ["d", "e", "f", "g", "h"])
     assert many == "known-issues.yaml: d, e, f and 2 more match nothing in this run\n"
-    assert tables.unmatched(results, ["d", "b", "c"]) == "known-issues.yaml: d, c match nothing in this run\n"
+    assert tables.unmatched(reports, ["d", "b", "c"]) == "known-issues.yaml: d, c match nothing in this run\n"
+
+
+def test_the_table_of_cells_names_their_axes_and_what_they_expect() -> None:
+    expecting = replace(CELL, expect=Expect(ool=False))
+    header, row = tables.cells([CellSettings.of(expecting)]).splitlines()
+    assert header.split() == ["cell", "endian", "config", "toolchain", "kernel", "machine", "stub_pass", "expect"]
+    assert row.split() == [CELL.name, "le", "minimal", "gcc-14", "v7.3.4", "pseries", "oolong", "ool=off"]
 
 
 def test_the_lines_of_a_build_that_matter() -> None:

@@ -60,7 +60,9 @@ class Disturbed(Store):
 def test_results_made_anew_while_they_are_reported_are_neither_mixed_nor_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged: dict[str, Any] = {"status": "pass", "kind": None, "summary": "", "lines": [], "checks": [], "notes": []}
+    words: list[str] = []
+    judged: dict[str, Any] = {"status": "pass", "kind": None, "summary": ""}
+    judged |= {"lines": words, "checks": words, "notes": words, "known_issues": words}
     compiled = replace(stage_of("compile", write_file("vmlinux.o", "old")), subject=CELL.name)
     verdict = replace(stage_of("verdict", lambda work: Outcome(data=judged), compiled), subject=CELL.name)
     layout = layout_in(tmp_path)

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -368,3 +369,17 @@ def test_a_script_that_disagrees_may_be_known_to() -> None:
     )
     judged = judge(stages, areas={"link": AREAS}, declared=knowing(both))
     assert (judged.status, judged.summary) == ("known", "stubs failed: they say 1, 1 known issue")
+
+
+def test_a_verdict_comes_back_from_its_json() -> None:
+    stages = [stage("compile"), stage("stubs", **COUNTS), stage("boot", **{**BOOTED, "total": 5})]
+    judged = judge(stages, areas={}, declared=NOTHING)
+    assert judged.checks
+    assert verdict.Verdict.from_json(json.loads(json.dumps(judged.as_json()))) == judged
+
+
+@pytest.mark.parametrize("change", [{"lines": "text"}, {"summary": None}, {"checks": [{"name": "a"}]}])
+def test_what_is_no_verdict_is_refused(change: dict[str, Any]) -> None:
+    document = judge(passing(), areas={"link": AREAS}, declared=NOTHING).as_json()
+    with pytest.raises(ValueError, match=r"Expected|missing"):
+        verdict.Verdict.from_json({**document, **change})
