@@ -36,6 +36,19 @@ class Sandbox:
     chdir: str = "/"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command inside ended, and the last lines that it wrote."""
+
+    returncode: int
+    timed_out: bool
+    lines: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return self.returncode == 0 and not self.timed_out
+
+
 def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
     """The host's command line that runs `argv` inside."""
     command = [

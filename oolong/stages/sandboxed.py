@@ -5,7 +5,6 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from oolong.engine.stage import StageResult, Work
@@ -13,7 +12,7 @@ from oolong.errors import Infrastructure
 from oolong.host import process
 from oolong.host.jobserver import makeflags
 from oolong.host.process import Scope
-from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
+from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Ran, Sandbox, bwrap_argv
 from oolong.kbuild.make import ccache_env
 
 KEPT_LINES = 400
@@ -25,19 +24,6 @@ WORLD_AT_FAULT = re.compile(
     # what make, collect2 and the shell say of a program that the kernel killed for want of memory
     r"|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """How a command inside ended, and the last lines that it wrote."""
-
-    returncode: int
-    timed_out: bool
-    lines: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        return self.returncode == 0 and not self.timed_out
 
 
 def run(

@@ -432,8 +432,8 @@ def test_an_emulator_that_dies_is_infrastructure_and_never_kept(checkout: Checko
 def test_whatever_a_kernel_says_gets_a_verdict(checkout: Checkout, console: str, kind: str) -> None:
     pipeline = checkout.folder / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("timeout: 180", "timeout: 2"))
-    boot = checkout.folder / "oolong" / "stages" / "boot.py"
-    boot.write_text(boot.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 0.5"))
+    watch = checkout.folder / "oolong" / "machine" / "watch.py"
+    watch.write_text(watch.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 0.5"))
     kernel = kernel_of(checkout)
     (checkout.folder.parent / "fakelinux" / CONSOLE).write_bytes(console.encode("latin-1"))
     done = checkout.doit(f"cell:{CELL}", kernel)
@@ -443,8 +443,8 @@ def test_whatever_a_kernel_says_gets_a_verdict(checkout: Checkout, console: str,
 
 
 def test_a_console_without_end_is_cut_off(checkout: Checkout) -> None:
-    boot = checkout.folder / "oolong" / "stages" / "boot.py"
-    boot.write_text(boot.read_text().replace("LARGEST_CONSOLE = 16 << 20", "LARGEST_CONSOLE = 1 << 17"))
+    watch = checkout.folder / "oolong" / "machine" / "watch.py"
+    watch.write_text(watch.read_text().replace("LARGEST_CONSOLE = 16 << 20", "LARGEST_CONSOLE = 1 << 17"))
     done = checkout.doit(f"cell:{CELL}", kernel_of(checkout, (CONSOLE, POWER_OFF, "\x04")))
     assert done.code == 1, done.err
     assert checkout.result(CELL)["verdict"]["kind"] == "flood"

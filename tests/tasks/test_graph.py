@@ -207,9 +207,9 @@ def impatient(checkout: Checkout) -> None:
     """Let the machine have little time."""
     pipeline = checkout.folder / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("timeout: 180", "timeout: 3"))
-    boot = checkout.folder / "oolong" / "stages" / "boot.py"
-    text = boot.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 1.0")
-    boot.write_text(text.replace("IDLE_SECONDS = 60.0", "IDLE_SECONDS = 2.0"))
+    watch = checkout.folder / "oolong" / "machine" / "watch.py"
+    text = watch.read_text().replace("SILENCE_SECONDS = 20.0", "SILENCE_SECONDS = 1.0")
+    watch.write_text(text.replace("IDLE_SECONDS = 60.0", "IDLE_SECONDS = 2.0"))
 
 
 @pytest.mark.parametrize(

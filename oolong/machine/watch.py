@@ -1,0 +1,94 @@
+"""Knows when a machine that runs need not be waited for any longer: its time is up, or it said enough.
+
+All times but the last one are QEMU's CPU time, so that a loaded machine makes no hangs.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from oolong.errors import Kind
+from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
+from oolong.host.progress import Progress
+
+# a machine that was silent for so long when its time was up hangs, one that still spoke was too slow
+SILENCE_SECONDS = 20.0
+# a machine in which nothing has run for so long waits for something that will not come
+IDLE_SECONDS = 60.0
+READ_SECONDS = 0.4
+# a healthy boot says a thousandth of it
+LARGEST_CONSOLE = 16 << 20
+LARGEST_REPORT = 64 << 20
+# what a panic prints after its first line, in seconds of the clock
+LAST_WORDS_SECONDS = 5.0
+
+
+class Watch:
+    """Writes what the machine says, and knows when nothing more is to be waited for."""
+
+    def __init__(
+        self,
+        sink: Callable[[bytes], object],
+        *,
+        progress: Progress,
+        timeout: float,
+        report: Path,
+        stood: Callable[[], float],
+    ) -> None:
+        """`timeout`: seconds of CPU time; `report`: the file that the guest fills; `stood`: for how many seconds the
+        machine has been made to stand still until now."""
+        self._sink = sink
+        self._progress = progress
+        self._timeout = timeout
+        self._report = report
+        self._reported = 0
+        self._stood, self._stood_before = stood, 0.0
+        self._started = self._read = time.monotonic()
+        self._time = Stopwatch()
+        self._spoke = 0.0
+        self._said = 0
+        self._panicked: float | None = None
+        self._recent = b""
+
+    def hear(self, chunk: bytes) -> None:
+        """Take what the machine said on its console."""
+        self._sink(chunk)
+        self._said += len(chunk)
+        self._spoke = self._time.ran
+        self._recent = (self._recent + chunk)[-4096:]
+        if self._panicked is None and b"Kernel panic - not syncing" in self._recent:
+            self._panicked = time.monotonic()
+        self._progress(chunk.decode(errors="replace").strip().rpartition("\n")[2])
+
+    def is_over(self, pid: int) -> bool:
+        """Whether the time of the machine with this process id is up, or what it says shows the end."""
+        now = time.monotonic()
+        if now - self._read >= READ_SECONDS:
+            share = share_of(pid) if is_counted() else Share(ran=now - self._started)
+            stood = self._stood()
+            if stood == self._stood_before:
+                self._time.read(share, now - self._read)
+            else:
+                self._time.skip(share)
+            self._read, self._stood_before = now, stood
+            self._reported = self._report.lstat().st_size if self._report.exists() else 0
+        panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
+        return panicked or self.why() is not None
+
+    def why(self) -> tuple[Kind, str] | None:
+        """The kind of failure and its reason, if the machine had to be stopped."""
+        ran, silence = self._time.ran, self._time.ran - self._spoke
+        if self._said > LARGEST_CONSOLE:
+            return Kind.FLOOD, f"flood: more than {LARGEST_CONSOLE >> 20} MiB on the console"
+        if self._reported > LARGEST_REPORT:
+            return Kind.FLOOD, f"flood: more than {LARGEST_REPORT >> 20} MiB in the guest's report"
+        if self._time.idle > IDLE_SECONDS:
+            return Kind.HANG, f"hang: idle for {self._time.idle:.0f} s: nothing runs, nothing is said"
+        if ran > self._timeout:
+            kind = Kind.HANG if silence > SILENCE_SECONDS else Kind.TIMEOUT
+            return kind, f"{kind}: not over after {ran:.0f} s of CPU time, silent for the last {silence:.0f} s of it"
+        return None
+
+    @property
+    def cpu_seconds(self) -> float:
+        return round(self._time.ran, 1)
