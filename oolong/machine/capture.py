@@ -16,13 +16,12 @@ from types import TracebackType
 
 from oolong.binary.elf import ElfFile, Symbol
 from oolong.host.files import plain_file
+from oolong.machine.family import LinearMap
 from oolong.machine.gdbremote import Debugger, Gone, Stop
 from oolong.machine.memory import Memory, Recording, Snapshot, Unreadable
 from oolong.machine.qmp import Monitor, Refused
 from oolong.machine.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
 
-# arch/powerpc/include/asm/book3s/64/radix.h, page.h: the map of all memory, and what of its addresses is physical
-LINEAR_START, LINEAR_END, PHYSICAL = 0xC000000000000000, 0xC008000000000000, 0x0FFFFFFFFFFFFFFF
 # where struct pt_regs has gpr[3] (arch/powerpc/include/uapi/asm/ptrace.h): the first argument of a syscall
 ARGUMENT, FIRST_ARGUMENT_OFFSET = 3, 3 * 8
 PAGES_FILE = "pages"
@@ -52,15 +51,16 @@ def entry_of(function: Symbol) -> int:
     return function.value + function.local_entry
 
 
-def request(address: int, size: int, *, ram: int, cpu: int, filename: str) -> tuple[str, Mapping[str, object]]:
+def request(
+    address: int, size: int, *, ram: int, linear: LinearMap | None, cpu: int, filename: str
+) -> tuple[str, Mapping[str, object]]:
     """The monitor's command that writes memory to a file; `ram` is the guest's memory in bytes, `cpu` an index.
 
     By its physical address, QEMU itself would read anything, devices too: so only what is memory is asked for so, all
     else as the CPU sees it. Raises Unreadable where nothing can be.
     """
-    physical = address & PHYSICAL
-    if LINEAR_START <= address < LINEAR_END and physical + size <= ram:
-        return "pmemsave", {"val": physical, "size": size, "filename": filename}
+    if linear and linear.start <= address < linear.end and (address & linear.physical) + size <= ram:
+        return "pmemsave", {"val": address & linear.physical, "size": size, "filename": filename}
     if size > ram or not 0 <= address < 1 << 64:
         raise Unreadable(address)
     # QMP's integers are signed
@@ -81,12 +81,21 @@ class Capture:
     the context ends the thread, and raises what went wrong in it.
     """
 
-    def __init__(self, folder: Path, *, seen_as: str, ram: int, points: Points | None, visit: Visit) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seen_as: str,
+        ram: int,
+        linear: LinearMap | None,
+        points: Points | None,
+        visit: Visit,
+    ) -> None:
         """`ram` in bytes; without `points` the machine just runs."""
         self.snapshots: list[Snapshot] = []
         self._folder = folder
         self._seen_as = seen_as
-        self._ram = ram
+        self._ram, self._linear = ram, linear
         self._points = points
         self._visit = visit
         self._error: Exception | None = None
@@ -182,7 +191,9 @@ class Capture:
         def fetch(address: int, size: int) -> bytes:
             filename = f"{self._seen_as}/{PAGES_FILE}"
             # QEMU numbers threads from 1
-            command, arguments = request(address, size, ram=self._ram, cpu=at.thread - 1, filename=filename)
+            command, arguments = request(
+                address, size, ram=self._ram, linear=self._linear, cpu=at.thread - 1, filename=filename
+            )
             try:
                 monitor.do(command, arguments)
                 data = plain_file(self._folder, PAGES_FILE).read_bytes()

@@ -9,23 +9,14 @@ from pathlib import PurePosixPath
 
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild.make import clang_target, is_clang, make, tool
-from oolong.spec.model import Cell
+from oolong.machine.family import FAMILIES
+from oolong.spec.model import Cell, MachineFamily
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
 INIT_SOURCE = "init.c"
 # the modules that init loads and unloads by itself, those of the kernel's samples besides, and the folder of the source
 # of our own
 OWN_MODULES, SAMPLES, OWN_MODULES_SOURCE = ("oolong_guest.ko", "oolong_data.ko"), "samples", "module"
-NODES = (
-    "dir /dev 0755 0 0",
-    "dir /proc 0555 0 0",
-    "dir /sys 0555 0 0",
-    "dir /tracing 0755 0 0",
-    "nod /dev/console 0600 0 0 c 5 1",
-    "nod /dev/hvc1 0600 0 0 c 229 1",
-    "nod /dev/kmsg 0600 0 0 c 1 11",
-    f"file /init {OUT}/init 0755 0 0",
-)
 
 
 def commands(cell: Cell) -> tuple[tuple[str, ...], ...]:
@@ -59,9 +50,19 @@ def pack() -> tuple[str, ...]:
     return (f"{OUT}/gen_init_cpio", "-t", "0", f"{OUT}/contents")
 
 
-def contents(modules: Sequence[str]) -> str:
+def contents(modules: Sequence[str], family: MachineFamily) -> str:
     """The list that gen_init_cpio reads; `modules` are paths below MODULES."""
-    lines = list(NODES)
+    report = FAMILIES[family].report
+    lines = [
+        "dir /dev 0755 0 0",
+        "dir /proc 0555 0 0",
+        "dir /sys 0555 0 0",
+        "dir /tracing 0755 0 0",
+        "nod /dev/console 0600 0 0 c 5 1",
+        *([f"nod {report.node} 0600 0 0 c {report.major} {report.minor}"] if report else []),
+        "nod /dev/kmsg 0600 0 0 c 1 11",
+        f"file /init {OUT}/init 0755 0 0",
+    ]
     if modules:
         lines += ["dir /lib 0755 0 0", f"file /modules.list {OUT}/modules.list 0644 0 0"]
         lines += [f"file {_inside(name)} {MODULES}/{name} 0644 0 0" for name in modules]

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from oolong.machine.family import FAMILIES, Family
 from oolong.spec.model import Machine
 
 KERNEL, INITRAMFS = "/boot/vmlinux", "/boot/initramfs"
-PROGRAM = "qemu-system-ppc64"
 # a folder that can be written: what the guest says on its second terminal, and what the monitor saves
 MEMORY, REPORT = "/memory", "report"
 
@@ -17,34 +17,19 @@ class Lines:
     monitor: str
     debugger: str
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Nothing runs before the debugger says so; the guest's second terminal is the file REPORT of MEMORY.
-
-        QEMU chooses that terminal's `reg`: the lowest of all is the guest's first.
-        """
-        return (
-            "-S",
-            "-chardev", f"socket,id=monitor,fd={self.monitor}",
-            "-mon", "chardev=monitor,mode=control",
-            "-chardev", f"socket,id=debugger,fd={self.debugger}",
-            "-gdb", "chardev:debugger",
-            "-chardev", f"file,id=report,path={MEMORY}/{REPORT}",
-            "-device", "spapr-vty,chardev=report",
-        )  # fmt: skip
-
 
 def argv(machine: Machine, *, append: str, lines: Lines | None = None) -> tuple[str, ...]:
     """Boot KERNEL with INITRAMFS; the console is QEMU's stdout, and a reset or power-off ends QEMU.
 
-    With `lines` the machine can be stopped and looked at.
+    With `lines` the machine can be stopped and looked at, and the guest has its second terminal.
     """
+    family = FAMILIES[machine.family]
     return (
-        PROGRAM,
+        family.program,
         "-nodefaults",
         "-no-user-config",
         "-display", "none",
-        "-serial", "stdio",
+        *family.console.words,
         "-no-reboot",
         "-machine", machine.machine,
         "-cpu", machine.cpu,
@@ -53,5 +38,21 @@ def argv(machine: Machine, *, append: str, lines: Lines | None = None) -> tuple[
         "-kernel", KERNEL,
         "-initrd", INITRAMFS,
         "-append", append,
-        *(lines.words if lines else ()),
+        *(_watched(lines, family) if lines else ()),
+    )  # fmt: skip
+
+
+def _watched(lines: Lines, family: Family) -> tuple[str, ...]:
+    """Nothing runs before the debugger says so; the guest's second terminal is the file REPORT of MEMORY."""
+    return (
+        "-S",
+        "-chardev", f"socket,id=monitor,fd={lines.monitor}",
+        "-mon", "chardev=monitor,mode=control",
+        "-chardev", f"socket,id=debugger,fd={lines.debugger}",
+        "-gdb", "chardev:debugger",
+        *(
+            ("-chardev", f"file,id=report,path={MEMORY}/{REPORT}", "-device", f"{family.report.device},chardev=report")
+            if family.report
+            else ()
+        ),
     )  # fmt: skip

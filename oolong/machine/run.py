@@ -16,6 +16,7 @@ from oolong.host.progress import Progress
 from oolong.host.sandbox import Mount, Ran, Sandbox, bwrap_argv
 from oolong.machine import qemu
 from oolong.machine.capture import Capture, Points, Visit
+from oolong.machine.family import FAMILIES
 from oolong.machine.memory import Snapshot
 from oolong.machine.watch import Watch
 from oolong.spec.model import Machine
@@ -130,7 +131,14 @@ def run(
 
 
 def _capture(machine: Machine, shared: Path, look: Look) -> Capture:
-    return Capture(shared, seen_as=qemu.MEMORY, ram=machine.memory << 20, points=look.points, visit=look.visit)
+    return Capture(
+        shared,
+        seen_as=qemu.MEMORY,
+        ram=machine.memory << 20,
+        linear=FAMILIES[machine.family].linear_map,
+        points=look.points,
+        visit=look.visit,
+    )
 
 
 def _lines(capture: Capture | None) -> qemu.Lines | None:

@@ -15,6 +15,13 @@ class Endian(StrEnum):
     BE = "be"
 
 
+class MachineFamily(StrEnum):
+    """What a QEMU machine is a model of: it decides the guest's terminals and its map of memory."""
+
+    PSERIES = "pseries"
+    POWERNV = "powernv"
+
+
 class StubPass(StrEnum):
     """Who counts the stubs before the final link: oolong, or the kernel tree's own script."""
 
@@ -154,8 +161,8 @@ class KernelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A QEMU machine. `emulator` is the name of a toolchain of that family; `cpus` are virtual CPUs, `memory` is in
-    MiB, `timeout` in seconds of QEMU's CPU time."""
+    """A QEMU machine. `emulator` is the name of a toolchain of the family `emulator`; `cpus` are virtual CPUs, `memory`
+    is in MiB, `timeout` in seconds of QEMU's CPU time."""
 
     name: str
     emulator: str
@@ -165,6 +172,7 @@ class Machine:
     memory: int
     cmdline: str
     timeout: int
+    family: MachineFamily = MachineFamily.PSERIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from oolong.spec.model import (
     KernelConfig,
     KernelSource,
     Machine,
+    MachineFamily,
     Matrix,
     PatchedSource,
     Signature,
@@ -228,7 +229,9 @@ def symbol(key: Value, value: Value) -> tuple[str, str]:
 
 
 def _machine(name: str, value: Value, emulators: Iterable[str]) -> Machine:
-    fields = value.fields(required=("emulator", "machine", "cpu", "cpus", "memory", "cmdline", "timeout"))
+    fields = value.fields(
+        required=("emulator", "machine", "cpu", "cpus", "memory", "cmdline", "timeout"), optional=("family",)
+    )
     return Machine(
         name=name,
         emulator=fields["emulator"].choice(emulators, "emulator"),
@@ -238,6 +241,9 @@ def _machine(name: str, value: Value, emulators: Iterable[str]) -> Machine:
         memory=fields["memory"].number(least=64, most=1 << 20),
         cmdline=fields["cmdline"].text(),
         timeout=fields["timeout"].number(least=1, most=24 * 3600),
+        family=MachineFamily(fields["family"].choice(MachineFamily, "machine family"))
+        if "family" in fields
+        else MachineFamily.PSERIES,
     )
 
 

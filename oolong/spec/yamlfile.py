@@ -120,7 +120,8 @@ class Value:
 
     def choice(self, candidates: Iterable[str], kind: str) -> str:
         """One of the candidates' names; `kind` is what they are, for the error."""
-        names = list(candidates)
+        # a member of an enum shows as itself, not as its text
+        names = [str(candidate) for candidate in candidates]
         if (name := self.text()) not in names:
             self.fail(f"unknown {kind} {name!r}", did_you_mean(name, names))
         return name

@@ -11,7 +11,7 @@ from oolong.host.sandbox import Mount
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import culprits
 from oolong.machine import guest
-from oolong.spec.model import Cell
+from oolong.spec.model import Cell, MachineFamily
 from oolong.stages.modules import CONTENT
 from oolong.stages.sandboxed import build_sandbox, run
 
@@ -31,6 +31,8 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
             "source": guest_digest,
             "init": hashlib.sha256(init).hexdigest(),
             **({"modules": modules.recipe.digest} if modules else {}),
+            # only a family with other device nodes is an input of its own
+            **({} if cell.machine.family is MachineFamily.PSERIES else {"family": cell.machine.family.value}),
         },
         code=code_digest(__name__),
     )
@@ -38,7 +40,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
         subject=cell.name,
         recipe=recipe,
         needs=(rootfs, source, *([modules] if modules else [])),
-        work=partial(_work, recipe, init),
+        work=partial(_work, recipe, init, cell.machine.family),
         by_content={
             "rootfs": ("rootfs", "manifest"),
             **({"modules": ("modules", CONTENT)} if modules else {}),
@@ -46,7 +48,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
     )
 
 
-def _work(recipe: Recipe, init: bytes, work: Work) -> Outcome:
+def _work(recipe: Recipe, init: bytes, family: MachineFamily, work: Work) -> Outcome:
     build = work.folder / "build"
     out = build / "out"
     out.mkdir(parents=True)
@@ -59,7 +61,7 @@ def _work(recipe: Recipe, init: bytes, work: Work) -> Outcome:
         built = work.need("modules")
         modules = list(built.data["order"])
         mounts.append(Mount(host=built.folder, inside=guest.MODULES))
-    (out / "contents").write_text(guest.contents(modules))
+    (out / "contents").write_text(guest.contents(modules, family))
     (out / "modules.list").write_text(guest.modules_list(modules))
     sandbox = build_sandbox(
         work,

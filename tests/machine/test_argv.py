@@ -2,9 +2,13 @@
 
 import itertools
 import re
+from dataclasses import replace
 
+from oolong.host.layout import Layout
 from oolong.machine import guest, qemu, stops
-from oolong.spec.model import Endian, Machine
+from oolong.machine.family import FAMILIES
+from oolong.spec import pipeline_yaml
+from oolong.spec.model import Endian, Machine, MachineFamily
 from oolong.stages.modules import depends
 from tests.kbuild.test_make import cell
 from tests.support import CHECKOUT
@@ -43,6 +47,48 @@ def test_a_machine_that_is_looked_at_stands_until_it_is_told_and_has_a_second_te
     pairs = dict(itertools.pairwise(added))
     assert (pairs["-mon"], pairs["-gdb"]) == ("chardev=monitor,mode=control", "chardev:debugger")
     assert pairs["-device"] == "spapr-vty,chardev=report"
+
+
+PSERIES_ARGV = (
+    "qemu-system-ppc64 -nodefaults -no-user-config -display none -serial stdio -no-reboot -machine pseries,x-vof=on "
+    "-cpu POWER9 -smp 2 -m 1024 -kernel /boot/vmlinux -initrd /boot/initramfs -append x -S "
+    "-chardev socket,id=monitor,fd=7 -mon chardev=monitor,mode=control -chardev socket,id=debugger,fd=9 "
+    "-gdb chardev:debugger -chardev file,id=report,path=/memory/report -device spapr-vty,chardev=report"
+)
+
+
+def test_the_argv_of_pseries_word_for_word() -> None:
+    argv = qemu.argv(MACHINE, append="x", lines=qemu.Lines(monitor="7", debugger="9"))
+    assert argv == tuple(PSERIES_ARGV.split())
+
+
+def test_every_family_has_a_row() -> None:
+    assert set(FAMILIES) == set(MachineFamily)
+
+
+def test_a_family_without_a_report_channel_gives_its_guest_no_second_terminal() -> None:
+    assert FAMILIES[MachineFamily.POWERNV].report is None
+    machine = replace(MACHINE, family=MachineFamily.POWERNV)
+    argv = qemu.argv(machine, append="x", lines=qemu.Lines(monitor="7", debugger="9"))
+    assert "-S" in argv
+    assert not any("report" in word or "spapr" in word for word in argv)
+    assert "hvc1" not in guest.contents([], MachineFamily.POWERNV)
+
+
+def test_the_guest_opens_the_node_that_its_family_has() -> None:
+    init = (CHECKOUT / "guest" / guest.INIT_SOURCE).read_text()
+    named = re.search(r'^#define REPORT "(.+)"$', init, re.MULTILINE)
+    assert named
+    for name, family in FAMILIES.items():
+        nodes = [line for line in guest.contents([], name).splitlines() if line.startswith(f"nod {named[1]} ")]
+        assert len(nodes) == (1 if family.report else 0)
+    assert f"nod {named[1]} 0600 0 0 c 229 1\n" in guest.contents([], MachineFamily.PSERIES)
+
+
+def test_the_machines_of_the_project_put_their_console_where_their_family_has_it() -> None:
+    layout = Layout(checkout=CHECKOUT, cache=CHECKOUT / "no-cache")
+    for machine in pipeline_yaml.load(layout).machines:
+        assert f"console={FAMILIES[machine.family].console.kernel_name}" in machine.cmdline.split()
 
 
 def test_the_guest_is_told_what_to_expect_after_the_double_dash() -> None:
@@ -84,10 +130,10 @@ def test_a_module_says_what_it_needs() -> None:
 
 def test_modules_are_packed_and_loaded_in_order() -> None:
     paths = ["modules/drivers/b.ko", "modules/lib/a.ko"]
-    contents = guest.contents(paths)
+    contents = guest.contents(paths, MachineFamily.PSERIES)
     assert "file /lib/b.ko /modules/modules/drivers/b.ko 0644 0 0" in contents
     assert guest.modules_list(paths) == "/lib/b.ko\n/lib/a.ko\n"
-    assert "/lib" not in guest.contents([])
+    assert "/lib" not in guest.contents([], MachineFamily.PSERIES)
 
 
 def test_modules_that_a_test_of_the_guest_loads_are_packed_and_not_loaded_before() -> None:
@@ -95,7 +141,7 @@ def test_modules_that_a_test_of_the_guest_loads_are_packed_and_not_loaded_before
     samples = ["modules/samples/ftrace/ftrace-direct.ko", "modules/samples/livepatch/livepatch-sample.ko"]
     paths = [*own, *samples, "modules/lib/a.ko"]
     assert guest.modules_list(paths) == "/lib/a.ko\n"
-    assert all(f" /modules/{path} " in guest.contents(paths) for path in paths)
+    assert all(f" /modules/{path} " in guest.contents(paths, MachineFamily.PSERIES) for path in paths)
 
 
 def test_what_init_loads_by_itself_is_what_is_packed_for_it() -> None:

@@ -14,6 +14,7 @@ import pytest
 from oolong.binary.elf import Symbol
 from oolong.errors import Infrastructure
 from oolong.machine.capture import Capture, Points, entry_of, name_of, request
+from oolong.machine.family import BOOK3S64
 from oolong.machine.memory import PAGE, Memory, Unreadable
 from oolong.machine.stops import INIT_MEMORY, NAMES, NUMBER, OFF, ONE
 
@@ -26,12 +27,12 @@ REGISTERS, SAVED = 0xC000000000005E80, 0xE80 + 24
 
 
 def test_the_linear_map_is_read_by_physical_address() -> None:
-    command, arguments = request(LINEAR, 2 * PAGE, ram=RAM, cpu=3, filename="/memory/pages")
+    command, arguments = request(LINEAR, 2 * PAGE, ram=RAM, linear=BOOK3S64, cpu=3, filename="/memory/pages")
     assert (command, arguments) == ("pmemsave", {"val": 0x4000, "size": 2 * PAGE, "filename": "/memory/pages"})
 
 
 def test_all_else_is_read_as_a_cpu_sees_it_by_a_signed_address() -> None:
-    command, arguments = request(MODULE, PAGE, ram=RAM, cpu=3, filename="/memory/pages")
+    command, arguments = request(MODULE, PAGE, ram=RAM, linear=BOOK3S64, cpu=3, filename="/memory/pages")
     assert command == "memsave"
     assert (arguments["val"], arguments["cpu-index"]) == (MODULE - (1 << 64), 3)
 
@@ -46,13 +47,17 @@ def test_all_else_is_read_as_a_cpu_sees_it_by_a_signed_address() -> None:
 )
 def test_nothing_is_read_where_no_memory_is(address: int, size: int) -> None:
     with pytest.raises(Unreadable):
-        request(address, size, ram=RAM, cpu=0, filename="x")
+        request(address, size, ram=RAM, linear=BOOK3S64, cpu=0, filename="x")
 
 
 @pytest.mark.parametrize("address", [0xC000000000000000 + RAM, 0xC000000000000000 + RAM - PAGE, 0xC0003D0000000000])
 def test_what_is_no_memory_is_read_as_the_cpu_sees_it(address: int) -> None:
     """With the hash MMU and pages of 4 KiB, modules lie where the map of all memory is otherwise."""
-    assert request(address, 2 * PAGE, ram=RAM, cpu=2, filename="x")[0] == "memsave"
+    assert request(address, 2 * PAGE, ram=RAM, linear=BOOK3S64, cpu=2, filename="x")[0] == "memsave"
+
+
+def test_without_a_linear_map_all_is_read_as_the_cpu_sees_it() -> None:
+    assert request(LINEAR, PAGE, ram=RAM, linear=None, cpu=0, filename="x")[0] == "memsave"
 
 
 def test_only_numbers_of_stops_have_names() -> None:
@@ -140,7 +145,7 @@ def touch(name: str, memory: Memory) -> None:
 
 def captured(machine: Machine, visit: Callable[[str, Memory], None] = touch) -> Capture:
     """What became of a machine that ran to its end."""
-    with Capture(machine.folder, seen_as="/memory", ram=RAM, points=POINTS, visit=visit) as capture:
+    with Capture(machine.folder, seen_as="/memory", ram=RAM, linear=BOOK3S64, points=POINTS, visit=visit) as capture:
         run(capture, machine.monitor, machine.debugger)
     return capture
 
@@ -163,7 +168,7 @@ def test_a_machine_that_ends_at_once_leaves_nothing(tmp_path: Path) -> None:
     # what earlier tests left to the garbage collector must not be closed in between
     gc.collect()
     before = len(os.listdir("/proc/self/fd"))
-    capture = Capture(tmp_path, seen_as="/memory", ram=RAM, points=POINTS, visit=touch)
+    capture = Capture(tmp_path, seen_as="/memory", ram=RAM, linear=BOOK3S64, points=POINTS, visit=touch)
     with capture:
         pass
     assert capture.snapshots == []

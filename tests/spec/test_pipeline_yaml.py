@@ -9,7 +9,7 @@ import yaml
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.spec import matrix, pipeline_yaml
-from oolong.spec.model import DebianSource, DirSource, Endian, Machine, PatchedSource, Toolchain
+from oolong.spec.model import DebianSource, DirSource, Endian, Machine, MachineFamily, PatchedSource, Toolchain
 from tests.support import CHECKOUT, TEST_DATA
 
 DATA = TEST_DATA / "spec"
@@ -124,6 +124,16 @@ def test_machines(layout: Layout) -> None:
             timeout=180,
         ),
     )
+
+
+def test_a_machine_is_of_the_family_pseries_unless_it_says_otherwise(layout: Layout) -> None:
+    (machine,) = pipeline_yaml.load(layout).machines
+    assert machine.family is MachineFamily.PSERIES
+    layout.pipeline.write_text(
+        layout.pipeline.read_text().replace("    cpus: 2\n", "    cpus: 2\n    family: powernv\n")
+    )
+    (machine,) = pipeline_yaml.load(layout).machines
+    assert machine.family is MachineFamily.POWERNV
 
 
 def test_toolchains(layout: Layout) -> None:
