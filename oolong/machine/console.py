@@ -1,7 +1,7 @@
 """What a kernel said on its console → what went wrong, with the lines that show it (pure).
 
 Sources: kernel/panic.c (`__warn`, both its formats: up to 6.18, and since 6.19), arch/powerpc/kernel/traps.c,
-kernel/trace/ftrace.c (`ftrace_bug`), kernel/trace/trace_selftest.c, Documentation/dev-tools/ktap.rst.
+kernel/trace/ftrace.c (`ftrace_bug`), kernel/trace/trace_selftest.c.
 """
 
 import re
@@ -11,6 +11,8 @@ from itertools import accumulate
 from typing import Any
 
 from oolong.errors import Kind
+from oolong.machine import ktap
+from oolong.machine.ktap import Status
 
 PREFIX = re.compile(r"^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?)?")
 # in order of gravity: the first kind that is found names the failure
@@ -26,8 +28,6 @@ ALLOCATING = re.compile(r"^ftrace: allocating (\d+) entries in \d+ pages$")
 TEST = re.compile(r"^Testing (?P<title>[^:]+): ?(?P<rest>.*)$")
 OUTCOME = re.compile(r"(?:^|[\s.])(PASSED|OK|FAILED!?)$")
 GUEST = re.compile(r"^oolong: (?P<text>.*)$")
-RESULT = re.compile(r"^(?P<not>not )?ok (?P<number>\d+) (?P<what>.*)$")
-SKIP = " # SKIP "
 TOTAL = re.compile(r"^# dyn_ftrace_total_info (\d+)$")
 POWER_OFF = re.compile(r"^reboot: Power down$")
 BEFORE, AFTER = 2, 18
@@ -63,6 +63,9 @@ NAMED_BY: dict[Kind, tuple[re.Pattern[str], ...]] = {
 }
 # how a title goes on with the function; a stall may have caught the CPU anywhere
 PLACED = {Kind.FTRACE_BUG: "on", Kind.WARN: "in", Kind.OOPS: "in", Kind.PANIC: "in"}
+FAIL, SKIP = Status.FAIL, Status.SKIP
+# digits of a count; a longer one is none
+LONGEST_NUMBER = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +95,8 @@ class Trouble:
 class Console:
     """A console, understood. `startup` are (title, passed) of FTRACE_STARTUP_TEST, passed None where the outcome is
     missing; `planned` the number of the guest's tests, None if it never spoke, `results` (what, ok) of those that
-    ended, `skipped` what did not apply and why, `notes` what it said besides; `allocated` and `total` are the kernel's
-    two counts of its patch sites."""
+    ended, `skipped` what did not apply and why, `problems` why these are not all that was planned, `notes` what it said
+    besides; `allocated` and `total` are the kernel's two counts of its patch sites."""
 
     release: str | None
     troubles: tuple[Trouble, ...]
@@ -101,6 +104,7 @@ class Console:
     planned: int | None
     results: tuple[tuple[str, bool], ...]
     skipped: tuple[str, ...]
+    problems: tuple[str, ...]
     notes: tuple[str, ...]
     allocated: int | None
     total: int | None
@@ -121,14 +125,16 @@ def parse(text: str) -> Console:
     numbers = list(accumulate((line.count("\n") for line in said), initial=1))
     lines = [PREFIX.sub("", line.rstrip()) for line in said]
     guest = [match["text"] for line in lines if (match := GUEST.match(line))]
-    ended = [match for line in guest if (match := RESULT.match(line))]
+    tests = ktap.parse(guest)
+    skipped = [case for case in tests.tests if case.status is SKIP]
     return Console(
         release=_first(RELEASE, lines),
         troubles=tuple(_troubles(lines, numbers)),
         startup=tuple(_startup(lines)),
-        planned=_number(re.compile(r"^1\.\.(\d+)$"), guest),
-        results=tuple((match["what"], not match["not"]) for match in ended if SKIP not in match["what"]),
-        skipped=tuple(match["what"].replace(SKIP, ": ") for match in ended if SKIP in match["what"]),
+        planned=tests.planned,
+        results=tuple((case.name, case.status is not FAIL) for case in tests.tests if case.status is not SKIP),
+        skipped=tuple(f"{case.name}: {case.reason}" for case in skipped),
+        problems=tests.problems,
         notes=tuple(line for line in guest if line.startswith("#")),
         allocated=_number(ALLOCATING, lines),
         total=_number(TOTAL, guest),
@@ -143,7 +149,7 @@ def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:
 
 def _number(pattern: re.Pattern[str], lines: Sequence[str]) -> int | None:
     found = _first(pattern, lines)
-    return None if found is None else int(found)
+    return None if found is None or len(found) > LONGEST_NUMBER else int(found)
 
 
 def _troubles(lines: Sequence[str], numbers: Sequence[int]) -> list[Trouble]:

@@ -160,7 +160,5 @@ def _startup(cell: Cell, heard: Console) -> tuple[str, ...]:
 def _tests(heard: Console) -> tuple[str, ...]:
     """The guest's own tests that failed or never ran."""
     lines = [f"guest test failed: {what}" for what, ok in heard.results if not ok]
-    ended = len(heard.results) + len(heard.skipped)
-    if heard.planned != ended:
-        lines.append(f"the guest planned {heard.planned} tests and ended {ended}")
+    lines += [f"the guest {problem}" for problem in heard.problems]
     return (*lines, *(heard.notes if lines else ()))

@@ -230,3 +230,16 @@ def test_garbage_is_understood_as_nothing(text: str) -> None:
 def test_nothing_was_said() -> None:
     heard = console.parse("")
     assert (heard.release, heard.planned, heard.powered_off, heard.gravest) == (None, None, False, None)
+
+
+def test_a_guest_that_ends_a_test_twice_has_not_ended_all() -> None:
+    heard = console.parse("oolong: KTAP version 1\noolong: 1..2\noolong: ok 1 a\noolong: ok 1 a\n")
+    assert (heard.planned, len(heard.results)) == (2, 2)
+    assert heard.problems == ("ended test 1 where 2 was next",)
+
+
+def test_a_count_of_thousands_of_digits_is_none() -> None:
+    digits = "9" * 5000
+    counts = f"ftrace: allocating {digits} entries in 1 pages\noolong: # dyn_ftrace_total_info {digits}\n"
+    heard = console.parse(f"{counts}oolong: 1..{digits}\n")
+    assert (heard.allocated, heard.planned, heard.total) == (None, None, None)
