@@ -19,7 +19,8 @@ from benchmarks.common import CHECKOUT, Bench, open_bench
 from oolong.engine.stage import Stage
 from oolong.engine.store import Store
 from oolong.host.files import remove_tree
-from oolong.host.jobserver import makeflags, serving
+from oolong.host.jobserver import Jobserver, makeflags, serving
+from oolong.host.process import Scope
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Sandbox, bwrap_argv
 from oolong.kbuild import make as kbuild
 
@@ -32,11 +33,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(argv)
     bench = open_bench(options.cell)
-    with tempfile.TemporaryDirectory(dir=bench.store.layout.cache) as scratch, serving(options.jobs) as fifo:
-        bare = _bare_make(bench, Path(scratch) / "bare", fifo, options.jobs)
-        cold = _stages(bench, Path(scratch) / "ours", fifo, options.jobs)
+    with tempfile.TemporaryDirectory(dir=bench.store.layout.cache) as scratch, serving(options.jobs) as jobserver:
+        bare = _bare_make(bench, Path(scratch) / "bare", jobserver)
+        cold = _stages(bench, Path(scratch) / "ours", jobserver)
         remove_tree(Path(scratch) / "ours" / "stages" / "compile")
-        warm = _stages(bench, Path(scratch) / "ours", fifo, options.jobs)
+        warm = _stages(bench, Path(scratch) / "ours", jobserver)
     nothing = min(_doit() for _ in range(3))
     print(f"{bench.cell.name}, {options.jobs} jobs")
     print(f"bare make, configure to link     {bare:6.1f} s")
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _bare_make(bench: Bench, scratch: Path, fifo: Path, jobs: int) -> float:
+def _bare_make(bench: Bench, scratch: Path, jobserver: Jobserver) -> float:
     build, ccache = scratch / "build", scratch / "ccache"
     build.mkdir(parents=True)
     ccache.mkdir()
@@ -55,19 +56,20 @@ def _bare_make(bench: Bench, scratch: Path, fifo: Path, jobs: int) -> float:
         Mount(host=bench.folder("source") / "tree", inside=SRC),
         Mount(host=build, inside=BUILD, writable=True),
         Mount(host=ccache, inside=CCACHE, writable=True),
-        Mount(host=fifo, inside=JOBSERVER, writable=True),
+        Mount(host=jobserver.fifo, inside=JOBSERVER, writable=True),
         Mount(host=bench.folder("configure"), inside=kbuild.REQUEST),
     )
     tools = bench.store.result(requested.needs[0]).artifacts["manifest"].sha256
-    environment = {**requested.recipe.env, **kbuild.ccache_env(tools), "MAKEFLAGS": makeflags(jobs)}
+    environment = {**requested.recipe.env, **kbuild.ccache_env(tools), "MAKEFLAGS": makeflags(jobserver.jobs)}
     sandbox = Sandbox(rootfs=bench.folder("rootfs") / "root", mounts=mounts, env=environment, chdir=SRC)
     started = time.perf_counter()
     for argv in (*kbuild.configure(bench.cell), kbuild.make(bench.cell, "vmlinux")):
-        subprocess.run(bwrap_argv(sandbox, argv), check=True, capture_output=True)
+        with jobserver.slot(Scope().check):
+            subprocess.run(bwrap_argv(sandbox, argv), check=True, capture_output=True)
     return time.perf_counter() - started
 
 
-def _stages(bench: Bench, cache: Path, fifo: Path, jobs: int) -> float:
+def _stages(bench: Bench, cache: Path, jobserver: Jobserver) -> float:
     """Make the stages of the build in a cache that has only what comes before them."""
     layout = replace(bench.store.layout, cache=cache)
     for name in ("rootfs", "source"):
@@ -78,7 +80,7 @@ def _stages(bench: Bench, cache: Path, fifo: Path, jobs: int) -> float:
     shutil.rmtree(cache / "twins", ignore_errors=True)
     for name in ("configure", "stubs", "link"):
         remove_tree(cache / "stages" / name)
-    store = Store(layout, say=print, jobserver=fifo, jobs=jobs)
+    store = Store(layout, say=print, jobserver=jobserver, jobs=jobserver.jobs)
     wanted = [stage for stage in bench.stages if stage.name in STAGES]
     started = time.perf_counter()
     for stage in wanted:

@@ -71,8 +71,8 @@ def _run_alone(session: Session) -> int:
     def waiting(holder: str) -> None:
         session.view.say(f"{build.name}/ is in use: waiting for {holder}")
 
-    with held(build / ".lock", waiting=waiting), serving(session.jobs) as fifo:
-        session.jobserver = fifo
+    with held(build / ".lock", waiting=waiting), serving(session.jobs) as jobserver:
+        session.jobserver = jobserver
         try:
             session.store.sweep()
             doit_code = Main().run(list(session.request.words))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oolong.engine.stage import Stage
 from oolong.engine.store import Store
+from oolong.host.jobserver import Jobserver
 from oolong.host.layout import Layout, default_cache
 from oolong.host.process import Scope
 from oolong.spec import matrix, overrides, pipeline_yaml
@@ -37,7 +38,7 @@ class Session:
     view: View
     collected: Collected
     scope: Scope = field(default_factory=Scope)
-    jobserver: Path | None = None
+    jobserver: Jobserver | None = None
 
     @property
     def variables(self) -> Mapping[str, str]:

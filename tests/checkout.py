@@ -107,6 +107,12 @@ def cache_with_tools(folder: Path) -> Path:
     return folder
 
 
+def root_with(*files: str) -> Path:
+    """The usr/ of a root file system of the usual cache that has some files; it exists once the toolchains are made."""
+    roots = (default_cache() / "stages" / "rootfs").glob("*/root/usr")
+    return next(root for root in roots if all((root / file).exists() for file in files))
+
+
 def made_own(folder: Path) -> None:
     """Put a copy of its own, by hard links, in the place of a folder that a cache shares with the usual one."""
     shared = folder.resolve()

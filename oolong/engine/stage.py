@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from oolong.host.digest import digest_of
+from oolong.host.jobserver import Jobserver
 from oolong.host.layout import Layout
 from oolong.host.process import Scope
 from oolong.host.progress import Progress
@@ -128,8 +129,8 @@ class Supply(Protocol):
 class Work:
     """What the work of a stage is given: an empty `folder` to fill, the results of the stages it needs by task
     name, the `log` to write to, somebody to tell the progress, and, if somebody wants them, a `listener` for the lines
-    that programs write. Programs and other long work run in `scope`, to be cancelled with the run. `jobserver` is the
-    FIFO that all makes of a run share and `jobs` the number of jobs it was filled for."""
+    that programs write. Programs and other long work run in `scope`, to be cancelled with the run. All makes of a run
+    share the `jobserver`, for `jobs` jobs together."""
 
     folder: Path
     needs: Mapping[str, StageResult]
@@ -138,7 +139,7 @@ class Work:
     listener: Callable[[str], None] | None
     layout: Layout
     scope: Scope
-    jobserver: Path | None
+    jobserver: Jobserver | None
     jobs: int
 
     def need(self, stage: str) -> StageResult:

@@ -22,6 +22,7 @@ from oolong.errors import BadOutput, Damaged, Infrastructure
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.filelock import held, held_if_free, shared
 from oolong.host.files import plain_file, remove_tree, write_atomically, write_json
+from oolong.host.jobserver import Jobserver
 from oolong.host.layout import Layout
 from oolong.host.process import Scope
 from oolong.host.progress import Progress
@@ -38,7 +39,7 @@ class Store:
         *,
         say: Callable[[str], None],
         scope: Scope | None = None,
-        jobserver: Path | None = None,
+        jobserver: Jobserver | None = None,
         jobs: int = 1,
     ) -> None:
         """`say` takes a line for the person who waits; `scope`, `jobserver` and `jobs` are handed to the work of

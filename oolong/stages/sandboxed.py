@@ -5,6 +5,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from oolong.engine.stage import StageResult, Work
@@ -15,6 +16,7 @@ from oolong.host.process import Scope
 from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Ran, Sandbox, bwrap_argv
 from oolong.kbuild.make import ccache_env
 
+MAKEFLAGS = "MAKEFLAGS"
 KEPT_LINES = 400
 # a whole kernel's build says a few hundred KiB
 LARGEST_LOG = 64 << 20
@@ -61,18 +63,19 @@ def run(
     command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
     try:
-        done = process.run(
-            [command[0], "--json-status-fd", str(writer), *command[1:]],
-            scope=work.scope,
-            env=process.path_alone(),
-            log=work.log,
-            log_as=log_as or command,
-            log_output=on_output is None,
-            timeout=timeout,
-            on_output=hear,
-            until=is_over,
-            pass_fds=(writer, *pass_fds),
-        )
+        with _slot(work, sandbox):
+            done = process.run(
+                [command[0], "--json-status-fd", str(writer), *command[1:]],
+                scope=work.scope,
+                env=process.path_alone(),
+                log=work.log,
+                log_as=log_as or command,
+                log_output=on_output is None,
+                timeout=timeout,
+                on_output=hear,
+                until=is_over,
+                pass_fds=(writer, *pass_fds),
+            )
     finally:
         os.close(writer)
         with os.fdopen(reader, "rb") as stream:
@@ -90,6 +93,13 @@ def run(
             if WORLD_AT_FAULT.search(line):
                 raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
     return Ran(returncode=done.returncode, timed_out=done.timed_out, lines=tuple(tail.lines))
+
+
+def _slot(work: Work, sandbox: Sandbox) -> AbstractContextManager[None]:
+    """The job that every make has by itself; other commands need none."""
+    if work.jobserver and MAKEFLAGS in sandbox.env:
+        return work.jobserver.slot(work.scope.check)
+    return nullcontext()
 
 
 def build_sandbox(
@@ -110,8 +120,8 @@ def build_sandbox(
     )
     env = {**env, **ccache_env(rootfs.artifacts["manifest"].sha256)}
     if work.jobserver:
-        shared += (Mount(host=work.jobserver, inside=JOBSERVER, writable=True),)
-        env = {**env, "MAKEFLAGS": makeflags(work.jobs)}
+        shared += (Mount(host=work.jobserver.fifo, inside=JOBSERVER, writable=True),)
+        env = {**env, MAKEFLAGS: makeflags(work.jobserver.jobs)}
     return Sandbox(rootfs=rootfs.folder / "root", mounts=shared + mounts, env=env, chdir=SRC)
 
 
