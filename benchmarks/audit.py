@@ -20,6 +20,7 @@ from oolong.audit.live_state import Live
 from oolong.binary import structs
 from oolong.kbuild import config as kconfig
 from oolong.machine import memory
+from oolong.stages.outputs import CONFIG, MEMORY, OFFSETS, REPORT, VMLINUX, VMLINUX_O
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,17 +32,17 @@ def main(argv: Sequence[str]) -> int:
         _static(Path(options.what[0]), Path(options.what[1]), options.repeat)
         return 0
     bench = open_bench(options.what[0])
-    _static(bench.folder("compile") / "tree" / "vmlinux.o", bench.folder("link") / "vmlinux", options.repeat)
-    kernel = bench.folder("link") / "vmlinux"
-    config = kconfig.parse((bench.folder("compile") / "tree" / ".config").read_text(), where=".config")
-    booted = bench.folder("boot")
+    compiled, kernel = bench.result("compile"), bench.result("link").path(VMLINUX)
+    booted, offsets = bench.result("boot"), bench.result("offsets").path(OFFSETS)
+    _static(compiled.path(VMLINUX_O), kernel, options.repeat)
+    config = kconfig.read(compiled.path(CONFIG))
 
     def examine() -> None:
         image = vmlinux.read(kernel)
-        laid_out = structs.load(bench.folder("offsets") / "offsets.json")
-        stops = [survey.survey(one.name, one, image, laid_out) for one in memory.load(booted / "memory")]
+        laid_out = structs.load(offsets)
+        stops = [survey.survey(one.name, one, image, laid_out) for one in memory.load(booted.path(MEMORY))]
         seen = Live(image, laid_out, stops)
-        said = guest_checks.told((booted / "guest-report").read_text(errors="replace"), {}, config)
+        said = guest_checks.told(booted.path(REPORT).read_text(errors="replace"), booted.data, config)
         list(live_checks.checks(seen))
         list(guest_checks.checks(seen, said))
 

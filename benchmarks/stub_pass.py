@@ -15,8 +15,10 @@ from pathlib import Path
 
 from benchmarks.common import Bench, open_bench
 from oolong.host.files import write_atomically, write_json
-from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox, bwrap_argv
+from oolong.host.sandbox import SRC, Sandbox, bwrap_argv, sandbox_of
 from oolong.kbuild import make as kbuild
+from oolong.stages import stubs
+from oolong.stages.outputs import ROOT, TREE, VMLINUX_O
 from oolong.stubs import counting
 
 
@@ -28,40 +30,38 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--repeat", type=int, default=9)
     options = parser.parse_args(argv)
     bench = open_bench(options.cell, config=options.config)
-    tree = options.object.absolute().parent if options.object else bench.folder("compile") / "tree"
+    vmlinux_o = options.object.absolute() if options.object else bench.result("compile").path(VMLINUX_O)
     reserve = "32768"
     with tempfile.TemporaryDirectory() as scratch:
+        sandbox = _sandbox(bench, vmlinux_o, Path(scratch))
         ways: dict[str, Callable[[], None]] = {
-            "script": lambda: _quietly(_script(bench, tree, Path(scratch), reserve)),
-            "sandbox": lambda: _quietly(_empty(bench, tree, Path(scratch))),
-            "in process": lambda: _in_process(tree / "vmlinux.o", Path(scratch), int(reserve)),
-            "program": lambda: _quietly(_program(tree / "vmlinux.o", Path(scratch), reserve)),
+            "script": lambda: _quietly(_script(bench, sandbox, reserve)),
+            "sandbox": lambda: _quietly(_empty(sandbox)),
+            "in process": lambda: _in_process(vmlinux_o, Path(scratch), int(reserve)),
+            "program": lambda: _quietly(_program(vmlinux_o, Path(scratch), reserve)),
         }
         best = {name: min(_seconds(way) for _ in range(options.repeat)) for name, way in ways.items()}
-    sites = counting.plan(counting.read_sites(tree / "vmlinux.o"), int(reserve)).total
+    sites = counting.plan(counting.read_sites(vmlinux_o), int(reserve)).total
     script = best["script"] - best["sandbox"]
-    print(f"{bench.cell.name}: {sites} sites, {(tree / 'vmlinux.o').stat().st_size / 1e6:.0f} MB")
+    print(f"{bench.cell.name}: {sites} sites, {vmlinux_o.stat().st_size / 1e6:.0f} MB")
     print(f"the tree's script   {script * 1e3:7.1f} ms")
     for name in ("in process", "program"):
         print(f"ours, {name:11}   {best[name] * 1e3:7.1f} ms   {best[name] / script:.3f} x")
     return 0
 
 
-def _script(bench: Bench, tree: Path, scratch: Path, reserve: str) -> list[str]:
-    return bwrap_argv(_sandbox(bench, tree, scratch), kbuild.tree_script(bench.cell, reserve=reserve))
+def _script(bench: Bench, sandbox: Sandbox, reserve: str) -> list[str]:
+    return bwrap_argv(sandbox, kbuild.tree_script(bench.cell, reserve=reserve))
 
 
-def _empty(bench: Bench, tree: Path, scratch: Path) -> list[str]:
-    return bwrap_argv(_sandbox(bench, tree, scratch), ["/bin/sh", "-c", ":"])
+def _empty(sandbox: Sandbox) -> list[str]:
+    return bwrap_argv(sandbox, ["/bin/sh", "-c", ":"])
 
 
-def _sandbox(bench: Bench, tree: Path, scratch: Path) -> Sandbox:
-    mounts = (
-        Mount(host=bench.folder("source") / "tree", inside=SRC),
-        Mount(host=tree, inside=BUILD),
-        Mount(host=scratch, inside="/out", writable=True),
-    )
-    return Sandbox(rootfs=bench.folder("rootfs") / "root", mounts=mounts)
+def _sandbox(bench: Bench, vmlinux_o: Path, scratch: Path) -> Sandbox:
+    """That of the stage stubs."""
+    tools, source = bench.input("stubs", "rootfs").path(ROOT), bench.input("stubs", "source").path(TREE)
+    return sandbox_of(stubs.VIEW, rootfs=tools, hosts={SRC: source, stubs.OBJECT: vmlinux_o, stubs.OUT: scratch})
 
 
 def _in_process(vmlinux_o: Path, scratch: Path, reserve: int) -> None:

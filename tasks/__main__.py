@@ -74,7 +74,7 @@ def _run_alone(session: Session) -> int:
     with held(build / ".lock", waiting=waiting), serving(session.jobs) as jobserver:
         session.jobserver = jobserver
         try:
-            session.store.sweep()
+            session.project.store.sweep()
             doit_code = Main().run(list(session.request.words))
         finally:
             session.view.close()
@@ -97,7 +97,8 @@ def _resolve_anew(session: Session) -> bool:
     for error in session.collected.errors.values():
         session.view.say(error.what)
     session.view.say("THE LOCKS ARE OUTDATED: resolving anew, for this checkout only; every result says `unlocked`")
-    resolved = relock_temporarily(session.layout, session.spec, absent, say=session.view.say, scope=session.scope)
+    say = session.view.say
+    resolved = relock_temporarily(session.layout, session.project.spec, absent, say=say, scope=session.scope)
     before = frozenset(os.environ.get(RESOLVED, "").split())
     os.environ[RESOLVED] = " ".join(sorted(before | resolved))
     # what was resolved a moment ago and is absent already will not be there the next time either

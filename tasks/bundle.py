@@ -14,7 +14,13 @@ def write_bundle() -> None:
 
     session = current()
     target = session.bundle_to_write
-    stages = [stage for cell in session.selected for stage in session.pipeline.of_cell(cell.name)]
-    telling = session.view.telling("bundle")
-    files = gather(stages, target, layout=session.layout, progress=telling, scope=session.scope)
+    stages = [stage for cell in session.project.selected for stage in session.project.chain(cell)]
+    supplies = {supply.member: supply for stage in stages for supply in stage.supplies}
+    files = gather(
+        supplies.values(),
+        target,
+        layout=session.layout,
+        progress=session.view.telling("bundle"),
+        scope=session.scope,
+    )
     session.view.say(f"{target}: {files} files, {target.stat().st_size / 1e6:.0f} MB; ./doit bundle=FILE runs from it")

@@ -16,7 +16,7 @@ def task_cells() -> Task:
 
 def show_cells() -> None:
     session = current()
-    cells = session.selected if {"set", "cell"} & session.variables.keys() else session.cells
+    cells = session.project.selected if {"set", "cell"} & session.variables.keys() else session.project.cells
     settings = [CellSettings.of(cell) for cell in cells]
     if session.variables.get("format") == "json":
         sys.stdout.write(json.dumps([one.as_json() for one in settings], indent=2) + "\n")

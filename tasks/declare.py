@@ -1,10 +1,10 @@
 """A stage as a doit task: the recipe decides whether it is up to date, stamps give the edges.
 
-A stamp is a small file in the checkout that says which finished stage of the cache a task stands for. doit hashes
+A stamp is a small file in the checkout that names the finished stage of the cache that a task stands for. doit hashes
 stamps, never kernels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from doit.exceptions import TaskFailed
@@ -23,14 +23,6 @@ def group(stage: str, doc: str) -> Task:
     return {"basename": stage, "name": None, "doc": doc}
 
 
-def stage_tasks(name: str, doc: str) -> Iterator[Task]:
-    """The tasks of one stage, one for every subject."""
-    yield group(name, doc)
-    for stage in current().stages.values():
-        if stage.name == name:
-            yield stage_task(stage)
-
-
 def stage_task(stage: Stage) -> Task:
     layout = current().layout
     stamp = layout.stamp(stage.name, stage.subject)
@@ -41,31 +33,25 @@ def stage_task(stage: Stage) -> Task:
         "actions": [(run_stage, [stage])],
         "file_dep": [str(layout.stamp(need.name, need.subject)) for need in stage.needs],
         "targets": [str(stamp)],
-        "uptodate": [config_changed(stage.recipe.digest), (is_finished, [stage])],
+        "uptodate": [config_changed(stage.digest), (is_finished, [stage])],
         "clean": [(stamp.unlink, [], {"missing_ok": True})],
         "io": {"capture": False},
     }
 
 
 def is_finished(stage: Stage) -> bool:
-    """Whether the cache still holds the stage, as a result to keep, and nobody wants it made anew."""
+    """True if a reusable result is cached and `again=1` was not given."""
     session = current()
-    found = session.store.find(stage)
-    return found is not None and found.keep and not session.anew(stage)
+    return session.runner.find(stage) is not None and not session.rebuilds(stage)
 
 
 def run_stage(stage: Stage) -> TaskFailed | None:
-    """Make the stage or find it, and stamp it. What goes wrong with the world is collected for the exit code."""
+    """Make the stage or find it, and stamp it. Trouble with the world is collected for the exit code."""
     session = current()
     session.view.started(stage)
     found = is_finished(stage)
     try:
-        result = session.store.make(
-            stage,
-            session.view.progress(stage),
-            listener=session.view.listener(stage),
-            again=session.anew(stage),
-        )
+        result = session.runner.make(stage, session.view, again=session.rebuilds(stage))
         write_json(session.layout.stamp(stage.name, stage.subject), stamp_of(result))
     except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)
@@ -81,7 +67,7 @@ def run_stage(stage: Stage) -> TaskFailed | None:
 
 
 def collecting(task: str, work: Callable[[], None]) -> TaskFailed | None:
-    """Do the work of a task that is no stage; what goes wrong with it is collected for the exit code."""
+    """Do the work of a task that is no stage; its errors are collected for the exit code."""
     try:
         work()
     except (OolongError, *SYSTEM_ERRORS) as caught:
@@ -92,7 +78,7 @@ def collecting(task: str, work: Callable[[], None]) -> TaskFailed | None:
 
 
 def stamp_of(result: StageResult) -> dict[str, Any]:
-    """What the stamp says: the stage, its digest and its artifacts; no times, so that equal work gives equal
+    """The content of a stamp: the stage, its digest and its outputs; no times, so that equal work gives equal
     stamps."""
     fields = as_json(result)
-    return {key: fields[key] for key in ("stage", "digest", "status", "artifacts")}
+    return {key: fields[key] for key in ("stage", "digest", "status", "artifacts", "trees")}

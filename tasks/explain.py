@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from oolong.audit.check import Check
 from oolong.engine.stage import StageResult
 from oolong.errors import BadInput, BadOutput
 from oolong.explain import listing, read, text
@@ -16,14 +17,15 @@ from tasks.declare import Task, collecting
 from tasks.session import current
 
 # what is told of, if it was made
-LOOKED_AT = ("offsets", "boot", "audit-object", "audit-image", "live", "verdict")
+LOOKED_AT = ("offsets", "boot", "audit-image", "live")
+WANTED = ("link", *LOOKED_AT)
 
 
 def task_explain() -> Task:
     """a function's patch site and its stub, in the file and live: ./doit explain -c CELL -f FUNCTION [format=json]"""
     session = current()
     asked = "explain" in session.request.words and session.stages
-    linked = [f"link:{cell.name}" for cell in session.selected] if asked else []
+    linked = [f"link:{cell.build}" for cell in session.project.selected] if asked else []
     if asked and not _function() and not _as_json():
         hint = "./doit explain -c CELL -f FUNCTION; with format=json alone, all functions of the image"
         raise BadInput("explain needs a function", where="function=", hint=hint)
@@ -36,7 +38,7 @@ def task_explain() -> Task:
 
 
 def show() -> None:
-    cells = current().selected
+    cells = current().project.selected
     if not _function():
         _show_all(cells)
     elif _as_json():
@@ -50,7 +52,7 @@ def _show_all(cells: tuple[Cell, ...]) -> None:
     """One array, an entry a line: a kernel has tens of thousands."""
     start = "[\n"
     for cell in cells:
-        for entry in listing.entries(read.kernel(_results(cell))):
+        for entry in listing.entries(read.kernel(*_results(cell))):
             sys.stdout.write(start + json.dumps({"cell": cell.name, **entry}))
             start = ",\n"
     sys.stdout.write("\n]\n")
@@ -87,9 +89,9 @@ class Explained:
 
 
 def _explained(cell: Cell) -> Explained:
-    results = _results(cell)
+    results, checks = _results(cell)
     symbols = read.functions(results["link"].path("vmlinux"), _function())
-    kernel = read.kernel(results)
+    kernel = read.kernel(results, checks)
     return Explained(
         cell=cell.name,
         release=kernel.image.release,
@@ -99,14 +101,17 @@ def _explained(cell: Cell) -> Explained:
     )
 
 
-def _results(cell: Cell) -> dict[str, StageResult]:
-    """The result of the link, and of the later stages those that there are."""
+def _results(cell: Cell) -> tuple[dict[str, StageResult], tuple[Check, ...]]:
+    """By name the result of the link, and of the later stages those that there are; the checks of the audits, as a
+    verdict on what there is judges them."""
     session = current()
-    linked = session.store.result(session.stages[f"link:{cell.name}"])
+    chain = session.project.chain(cell)
+    results = {stage.task: result for stage in chain if (result := session.runner.latest(stage))}
+    found = {stage.name: results[stage.task] for stage in chain if stage.task in results and stage.name in WANTED}
+    linked = found["link"]
     if not linked.ok:
         raise BadOutput(f"{cell.name} did not link: {linked.lines[0] if linked.lines else linked.kind}")
-    found = {stage: session.store.find(session.stages[f"{stage}:{cell.name}"]) for stage in LOOKED_AT}
-    return {"link": linked, **{stage: result for stage, result in found.items() if result}}
+    return found, session.project.verdict(cell, results).checks
 
 
 def _function() -> str:

@@ -14,4 +14,4 @@ def write_locks() -> None:
 
     session = current()
     only = [name for name in session.variables.get("only", "").split(",") if name]
-    relock(session.layout, session.spec, only=only, say=session.view.say, scope=session.scope)
+    relock(session.layout, session.project.spec, only=only, say=session.view.say, scope=session.scope)

@@ -1,28 +1,29 @@
-"""The tasks `report:CELL`: results of a cell where a person looks for them, in build/results/CELL/."""
+"""The tasks `report:CELL`: the verdict on a cell, and its results in build/results/CELL/."""
 
 from collections.abc import Iterator
 from functools import partial
 
 from oolong.errors import SYSTEM_ERRORS, OolongError
-from oolong.report.results import RESULT, CellResults, publish, read
+from oolong.report.model import CellReport
+from oolong.report.results import FILES, RESULT, CellResults, publish, read
+from oolong.run.project import subjects
 from oolong.spec.model import Cell
-from oolong.verdict.judge import Verdict
 from tasks.declare import Task, collecting, group
 from tasks.session import current
 
 
 def task_report() -> Iterator[Task]:
-    yield group("report", "put a cell's verdict, kernel and logs into build/results/")
+    yield group("report", "judge a cell and put its verdict, kernel and logs into build/results/")
     session = current()
-    for cell in session.cells if session.stages else ():
-        stamps = [str(session.layout.stamp(stage.name, stage.subject)) for stage in session.pipeline.of_cell(cell.name)]
+    for cell in session.project.cells if session.stages else ():
+        chain = session.project.chain(cell)
         yield {
             "basename": "report",
             "name": cell.name,
-            "doc": f"the results of {cell.name}",
+            "doc": f"the verdict and results of {cell.name}",
             "actions": [(collecting, [f"report:{cell.name}", partial(write_results, cell)])],
-            "file_dep": stamps,
-            "uptodate": [(is_told, [cell])],
+            "file_dep": [str(session.layout.stamp(stage.name, stage.subject)) for stage in chain],
+            "uptodate": [(is_reported, [cell])],
             "targets": [str(session.layout.cell_results(cell.name) / RESULT)],
             "clean": True,
             "io": {"capture": False},
@@ -31,34 +32,42 @@ def task_report() -> Iterator[Task]:
 
 def write_results(cell: Cell) -> None:
     session = current()
-    # nobody publishes anew what is told of and copied here
-    with session.store.reading(session.pipeline.of_cell(cell.name)):
+    chain = session.project.chain(cell)
+    # what is read and copied here is neither discarded nor made by another run meanwhile
+    with session.runner.reading(chain):
         results = _results(cell)
-        session.store.check_artifacts(result for _, result in results.stages)
+        for stage in chain:
+            session.runner.verify(stage, [output for name, output in FILES.values() if name == stage.name])
         publish(results, session.layout.cell_results(cell.name))
-    session.collected.told(cell.name)
+    _collect(cell, results.report())
 
 
-def is_told(cell: Cell) -> bool:
-    """Whether result.json says what it would say now; more than the stamps goes into it."""
+def is_reported(cell: Cell) -> bool:
+    """Whether result.json is what it would be now: more than the stamps goes into it."""
     session = current()
     try:
-        same = read(session.layout.cell_results(cell.name)) == _results(cell).report()
-    except (OolongError, *SYSTEM_ERRORS, ValueError):
+        report = _results(cell).report()
+        same = read(session.layout.cell_results(cell.name)) == report
+    except (OolongError, *SYSTEM_ERRORS):
         return False
     if same:
-        session.collected.told(cell.name)
+        _collect(cell, report)
     return same
+
+
+def _collect(cell: Cell, report: CellReport) -> None:
+    session = current()
+    session.collected.reported(cell.name, report.verdict, subjects([cell]))
+    session.view.judged(cell, report.verdict)
 
 
 def _results(cell: Cell) -> CellResults:
     session = current()
-    stages = [(stage, session.store.result(stage)) for stage in session.pipeline.of_cell(cell.name)]
-    (judged,) = (result for stage, result in stages if stage.name == "verdict")
+    made = {stage.task: session.runner.result(stage) for stage in session.project.chain(cell)}
     return CellResults(
         cell=cell,
-        stages=stages,
-        verdict=Verdict.from_json(judged.data),
-        unlocked=session.layout.temporary_locks is not None,
+        stages=[(stage, made[stage.task]) for stage in session.project.chain(cell)],
+        verdict=session.project.verdict(cell, made),
+        unlocked=session.project.unlocked,
         repeat=session.repeat(cell.name),
     )

@@ -1,19 +1,25 @@
 """A copy of this checkout in which tests run ./doit as a person would, with a cache and settings of its own."""
 
+import atexit
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from oolong.host import process
-from oolong.host.layout import default_cache
+from oolong.host.layout import FORMAT, Layout, default_cache
 from tests.support import CHECKOUT
 
+STAGES = f"v{FORMAT}/stages"
 FAKELINUX = CHECKOUT / "tests" / "fakelinux"
 PROJECT = (
     "configs",
@@ -47,6 +53,16 @@ class Checkout:
     folder: Path
     cache: Path
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """Every path of its runs."""
+        return Layout(checkout=self.folder, cache=self.cache)
+
+    @property
+    def stages(self) -> Path:
+        """Where the cache has its finished stages."""
+        return self.layout.stages
 
     def doit(self, *words: str, cwd: Path | None = None, timeout: float = 3000) -> Ran:
         """Run ./doit, less its making of .venv: the interpreter of the tests is used."""
@@ -97,10 +113,29 @@ def copied_to(folder: Path, *, cache: Path) -> Checkout:
     return Checkout(folder=folder, cache=cache)
 
 
+@cache
+def _stat_cache() -> Path:
+    """A copy of what the usual cache knows of its root file systems, so that not each new cache hashes them."""
+    folder = Path(tempfile.mkdtemp(prefix="oolong-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    usual, copy = layout_of(default_cache()).stat_cache, folder / "stat-cache.sqlite3"
+    if usual.exists():
+        with closing(sqlite3.connect(usual)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    return copy
+
+
+def layout_of(cache: Path) -> Layout:
+    """The layout of this checkout with another cache."""
+    return Layout(checkout=CHECKOUT, cache=cache)
+
+
 def cache_with_tools(folder: Path) -> Path:
     """A new cache that shares nothing with the usual one but downloads and root file systems."""
     usual = default_cache()
-    for shared in ("downloads", "stages/rootfs"):
+    folder.mkdir(parents=True, exist_ok=True)
+    layout_of(folder).stat_cache.symlink_to(_stat_cache())
+    for shared in ("downloads", f"{STAGES}/rootfs"):
         (usual / shared).mkdir(parents=True, exist_ok=True)
         (folder / shared).parent.mkdir(parents=True, exist_ok=True)
         (folder / shared).symlink_to(usual / shared)
@@ -109,7 +144,7 @@ def cache_with_tools(folder: Path) -> Path:
 
 def root_with(*files: str) -> Path:
     """The usr/ of a root file system of the usual cache that has some files; it exists once the toolchains are made."""
-    roots = (default_cache() / "stages" / "rootfs").glob("*/root/usr")
+    roots = (default_cache() / STAGES / "rootfs").glob("*/root/usr")
     return next(root for root in roots if all((root / file).exists() for file in files))
 
 

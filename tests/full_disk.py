@@ -21,12 +21,15 @@ BEFORE = {
     "compile": (f"configure:{CELL}",),
     "offsets": (f"compile:{CELL}",),
     "stubs": (f"compile:{CELL}",),
+    "audit-object": (f"stubs:{CELL}",),
     "link": (f"stubs:{CELL}",),
+    "crosslink": (f"link:{CELL}",),
+    "audit-image": (f"audit-object:{CELL}", f"link:{CELL}", f"offsets:{CELL}"),
     "modules": (f"compile:{CELL}",),
     "initramfs": (f"modules:{CELL}",),
-    "boot": (f"link:{CELL}", f"initramfs:{CELL}"),
-    "verdict": (f"boot:{CELL}", f"crosslink:{CELL}"),
-    "report": (f"verdict:{CELL}",),
+    "boot": (f"link:{CELL}", f"offsets:{CELL}", f"initramfs:{CELL}"),
+    "live": (f"boot:{CELL}",),
+    "report": (f"live:{CELL}", f"crosslink:{CELL}", f"audit-image:{CELL}"),
 }
 # enough for doit to write down what it did, not for a stage's output
 LEFT = 8 * 1024
@@ -57,7 +60,7 @@ def main(folder: Path, stage: str) -> None:
     full = checkout.doit(*words)
     filler.unlink()
     again = checkout.doit(f"cell:{CELL}", f"kernel={kernel}")
-    left = [path.name for path in (checkout.cache / "scratch").glob("*")]
+    left = [path.name for path in checkout.layout.scratch.glob("*")]
     print(json.dumps({"full": asdict(full), "again": asdict(again), "left": left}))
     remove_tree(folder / "checkout")
 

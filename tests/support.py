@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from oolong.engine.stage import Outcome, Recipe, Stage, Work
+from oolong.engine.runner import Runner
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work
+from oolong.engine.store import Store
 from oolong.host.layout import Layout
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -38,15 +40,19 @@ def stage_of(
     name: str,
     work: Callable[[Work], Outcome],
     *needs: Stage,
-    inputs: Mapping[str, str] | None = None,
-    by_content: Mapping[str, tuple[str, str]] | None = None,
-    tolerant: bool = False,
+    subject: str = "cell",
+    version: str = "",
+    output: str = "",
 ) -> Stage:
+    """A stage with others as inputs, in the roles of their names; `output` is what it uses of each of them."""
     return Stage(
-        subject="cell",
-        recipe=Recipe(stage=name, inputs={**{need.name: need.recipe.digest for need in needs}, **(inputs or {})}),
-        needs=needs,
+        subject=subject,
+        base=Recipe(stage=name, inputs={"version": version} if version else {}),
+        inputs=tuple(Input(role=need.name, stage=need, output=output) for need in needs),
         work=work,
-        by_content=by_content or {},
-        tolerant=tolerant,
     )
+
+
+def runner_in(layout: Layout, *, say: Callable[[str], None] = print) -> Runner:
+    """A run of its own on the cache of a layout."""
+    return Runner(Store(layout), own=layout.unpublished, say=say)

@@ -15,6 +15,9 @@ from oolong.binary.disassembly import Line
 from oolong.errors import BadInput, Infrastructure
 from oolong.explain.model import Function
 from oolong.explain.text import described
+from oolong.host.process import Scope
+from oolong.run.project import Project
+from oolong.run.project import Request as ProjectRequest
 from tasks.cli import summary
 from tasks.cli.commandline import Request
 from tasks.cli.exit_code import Collected
@@ -67,9 +70,9 @@ def test_the_end_of_a_run_steers_no_terminal(
     bytes_of_it: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     view = View(io.StringIO(), quiet=True)
-    session = Session(
-        request=Request(variables={}, words=()), layout=layout_in(tmp_path), view=view, collected=Collected()
-    )
+    project = Project(ProjectRequest(), layout_in(tmp_path))
+    request = Request(variables={}, words=())
+    session = Session(request=request, project=project, view=view, collected=Collected(), scope=Scope())
     session.collected.error("boot:x", Infrastructure(f"the guest said {bytes_of_it}here"))
     session.collected.crash("link:x", f"Traceback:\n  of {bytes_of_it}there")
     summary.show(session)

@@ -23,7 +23,7 @@ from oolong.host.digest import digest_of, file_sha256
 
 PACKAGE = Path(__file__).parent.parent
 # rooms that move bytes but decide none: what a stage takes from them is in its recipe, as argv, env, inputs, sandbox
-STOPS = frozenset(("oolong.errors", "oolong.host", "oolong.spec", "oolong.engine"))
+STOPS = frozenset(("oolong.errors", "oolong.printable", "oolong.host", "oolong.spec", "oolong.engine"))
 # a string or a comment. Python 3.11's grammar, which all modules keep to, has no other place for quotes; the module
 # tokenize finds the same in thirty times the time, and from 3.12 on cuts f-strings into parts
 LEXEME = re.compile(

@@ -1,72 +1,68 @@
-"""Whether what lies in the cache still is what was put there: a disk may flip a bit, a person may tidy up.
+"""Whether an output in the cache is what was published: a disk may flip a bit, a person may tidy up.
 
-Artifacts are hashed whole each time. Trees (root file systems, sources) are compared with their manifests, name by
-name; of them only the files whose size, times or inode changed since they were hashed last are read again.
+Files are hashed whole. Trees are compared with their manifests, name by name; of them only the files whose size, times
+or inode changed since they were hashed last are read again.
 """
 
-import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from oolong.engine.stage import StageResult
+from oolong.engine.stage import DATA, Artifact, StageResult, TreeArtifact
 from oolong.host.digest import file_sha256
-from oolong.host.layout import Layout
-from oolong.host.statcache import Known, StatCache
-
-LINK, FOLDER = "link", "folder"
-# stage -> (the folder that is described, the artifact that describes it)
-TREES = {"rootfs": ("root", "manifest"), "source": ("tree", "content")}
-
-# what a path is and its SHA-256 or link text
-Described = Mapping[str, tuple[str, str]]
+from oolong.host.manifest import FOLDER, LINK, Entry, names_below, parse
+from oolong.host.statcache import KnownDigests, StatCache
 
 
-def damage(result: StageResult, layout: Layout, *, trees: bool) -> str | None:
-    """The first path of a stage that is missing, new or other than it was; None if all is well."""
-    for artifact in result.artifacts.values():
-        path = result.folder / artifact.path
-        if not path.is_file() or file_sha256(path) != artifact.sha256:
-            return str(path)
-    if not trees or result.stage not in TREES or not result.ok:
-        return None
-    name, manifest = TREES[result.stage]
-    return _damage_of_tree(result.folder / name, _described(result, manifest), StatCache(layout.stat_cache))
+def damage(result: StageResult, outputs: Iterable[str], cache: StatCache) -> str | None:
+    """The first path of some outputs of a stage that is missing, new or changed; None if all is well."""
+    for output in outputs:
+        if output == DATA or not output:
+            continue
+        if output in result.artifacts:
+            found = _of_file(result, result.artifacts[output])
+        elif output in result.trees:
+            found = _of_tree(result, result.trees[output], cache)
+        else:
+            continue  # a failed stage lacks outputs, and its users are blocked
+        if found:
+            return found
+    return None
 
 
-def _described(result: StageResult, artifact: str) -> Described:
-    path = result.path(artifact)
-    if result.stage == "rootfs":
-        entries: list[list[str]] = json.loads(path.read_bytes())
-        return {name: (kind, content) for name, kind, content in entries if kind != FOLDER}
-    lines = path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    split = (line.split(" ", 2) for line in lines if line)
-    return {name: (kind, content) for kind, content, name in split}
+def _of_file(result: StageResult, artifact: Artifact) -> str | None:
+    path = result.folder / artifact.path
+    good = path.is_file() and path.stat().st_size == artifact.size and file_sha256(path) == artifact.sha256
+    return None if good else str(path)
 
 
-def _damage_of_tree(folder: Path, described: Described, cache: StatCache) -> str | None:
-    found = set(_names(folder))
-    if unlike := found ^ described.keys():
+def _of_tree(result: StageResult, tree: TreeArtifact, cache: StatCache) -> str | None:
+    manifest = result.folder / tree.manifest
+    if not manifest.is_file() or file_sha256(manifest) != tree.sha256:
+        return str(manifest)
+    folder = result.folder / tree.path
+    described = {entry.path: entry for entry in parse(manifest.read_bytes())}
+    if unlike := set(names_below(folder)) ^ described.keys():
         return str(folder / min(unlike))
     with cache.of(folder) as known, ThreadPoolExecutor() as pool:
-        same = pool.map(lambda name: _is_same(folder / name, name, described[name], known), described)
-        return next((str(folder / name) for name, good in zip(described, same, strict=True) if not good), None)
+        same = pool.map(lambda entry: _is_same(folder, entry, known), described.values())
+        return next((str(folder / path) for path, good in zip(described, same, strict=True) if not good), None)
 
 
-def _is_same(path: Path, name: str, described: tuple[str, str], known: Known) -> bool:
-    kind, content = described
+def _is_same(folder: Path, entry: Entry, known: KnownDigests) -> bool:
+    path = folder / entry.path
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
-        return kind == LINK and os.readlink(path) == content
-    return kind != LINK and stat.S_ISREG(status.st_mode) and known.sha256(path, name, status) == content
+        return entry.kind == LINK and os.readlink(path) == entry.content
+    if stat.S_ISDIR(status.st_mode):
+        return entry.kind == FOLDER
+    plain = stat.S_ISREG(status.st_mode) and entry.kind not in (LINK, FOLDER)
+    return plain and known.sha256(path, entry.path, status) == entry.content
 
 
-def _names(folder: Path) -> list[str]:
-    names = []
-    for top, folders, files in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(top, name))]
-        below = os.path.relpath(top, folder)
-        names += [name if below == "." else f"{below}/{name}" for name in (*files, *links)]
-    return names
+def all_outputs(result: StageResult) -> tuple[str, ...]:
+    """The names of all files and trees of a stage."""
+    outputs: Mapping[str, object] = {**result.artifacts, **result.trees}
+    return tuple(outputs)

@@ -1,9 +1,9 @@
 """Finished stages of a cell → the kernel to explain, and the symbols of a name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from oolong.audit.check import Check, from_json
+from oolong.audit.check import Check
 from oolong.audit.image import Function, Image, image_of
 from oolong.audit.survey import Survey, survey
 from oolong.binary import elf, structs
@@ -14,16 +14,14 @@ from oolong.errors import BadInput, BadOutput, did_you_mean
 from oolong.explain.kernel import Kernel
 from oolong.machine import memory
 from oolong.machine.memory import Unreadable
-from oolong.stages.boot import MEMORY
-from oolong.stages.offsets import OFFSETS
-from oolong.verdict.judge import AUDITS
+from oolong.stages.outputs import MEMORY, OFFSETS
 
 WHERE = "vmlinux"
 
 
-def kernel(results: Mapping[str, StageResult]) -> Kernel:
-    """From the results of a cell by stage: `link` must be among them, and of `offsets`, `boot`, the audits and
-    `verdict` what there is. BadInput if the image is none that has patch sites."""
+def kernel(results: Mapping[str, StageResult], checks: Iterable[Check] = ()) -> Kernel:
+    """From the results of a cell by stage: `link` must be among them, and of `offsets` and `boot` what there is; and
+    from the checks of its verdict. BadInput if the image has no patch sites."""
     with elf.opened(results["link"].path("vmlinux")) as file:
         image = image_of(file, WHERE)
         data = {one.symbol.value: one.name for one in file.named_symbols() if one.type == STT_OBJECT}
@@ -33,7 +31,7 @@ def kernel(results: Mapping[str, StageResult]) -> Kernel:
         laid_out = structs.load(results["offsets"].path(OFFSETS))
         if MEMORY in _artifacts(results, "boot"):
             surveys = _surveys(results["boot"].path(MEMORY), image, laid_out)
-    return Kernel(image=image, data=data, offsets=laid_out, surveys=surveys, checks=_checks(results))
+    return Kernel(image=image, data=data, offsets=laid_out, surveys=surveys, checks=tuple(checks))
 
 
 def functions(vmlinux: Path, name: str) -> tuple[Function, ...]:
@@ -63,10 +61,3 @@ def _surveys(path: Path, image: Image, laid_out: Offsets) -> tuple[Survey, ...]:
         except (Unreadable, BadOutput):
             continue
     return tuple(found)
-
-
-def _checks(results: Mapping[str, StageResult]) -> tuple[Check, ...]:
-    """The checks of the audits, as the verdict judged them where it did."""
-    judged = {check["name"]: check for check in results["verdict"].data["checks"]} if "verdict" in results else {}
-    made = [check for stage in AUDITS if stage in results for check in results[stage].data.get("checks", ())]
-    return tuple(from_json(judged.get(check["name"], check)) for check in made)

@@ -6,7 +6,11 @@ systems, sources, ccache, finished stages), which many checkouts may share.
 
 import os
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+
+# of what the cache holds under its version: stages, and what names them; a number that only goes up
+FORMAT = 2
 
 
 def default_cache() -> Path:
@@ -99,12 +103,26 @@ class Layout:
     def download(self, sha256: str) -> Path:
         return self.cache / "downloads" / sha256[:2] / sha256
 
+    @property
+    def versioned(self) -> Path:
+        """What only a version of oolong with the same FORMAT understands."""
+        return self.cache / f"v{FORMAT}"
+
+    @property
+    def stages(self) -> Path:
+        return self.versioned / "stages"
+
     def stage(self, stage: str, digest: str) -> Path:
-        return self.cache / "stages" / stage / digest
+        return self.stages / stage / digest
 
     def twin(self, stage: str, content_digest: str) -> Path:
         """A file that holds the digest of the stage that was made from inputs of this content."""
-        return self.cache / "twins" / stage / content_digest
+        return self.versioned / "twins" / stage / content_digest
+
+    @property
+    def unpublished(self) -> Path:
+        """Results of this checkout's runs that no other run may use, on the file system of the stages."""
+        return self.versioned / "unpublished" / sha256(os.fsencode(self.checkout)).hexdigest()[:16]
 
     def hint(self, name: str) -> Path:
         """What was learnt from the last run and only makes the next one nicer to watch."""
@@ -129,7 +147,7 @@ class Layout:
     @property
     def scratch(self) -> Path:
         """Where stages work before they publish by rename: the same file system as the stages themselves."""
-        return self.cache / "scratch"
+        return self.versioned / "scratch"
 
     def lock(self, name: str) -> Path:
         return self.cache / "locks" / f"{name}.lock"

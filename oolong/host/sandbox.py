@@ -1,16 +1,47 @@
-"""Mounts and environment → the bwrap argv (pure): no network, read-only world, fixed paths, no survivors.
+"""What a sandbox is (pure): the view that a program has of it, and the bwrap argv that makes it.
 
 Inside, every build looks the same on every machine: the rootfs at /, the kernel at /src, the object tree at
-/build, user 1000, host name `build`, and only the variables given here.
+/build, user 1000, host name `build`, and only the variables given here. The view is part of a recipe, since a build
+can put it into its output; options that only take rights away are in none.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 SRC, BUILD, CCACHE, JOBSERVER = "/src", "/build", "/ccache", "/jobserver"
 
 BASE_ENV: Mapping[str, str] = {"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "LC_ALL": "C", "TZ": "UTC"}
+USER, HOST_NAME = "1000", "build"
+# links of every root file system into its usr/
+LINKS = ("bin", "sbin", "lib", "lib64")
+DEVICES, PROCESSES, TEMPORARY = "/dev", "/proc", "/tmp"
+CONFINED = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a program can see of its sandbox besides the rootfs: the places of `read_only` and `writable` mounts, the
+    variables besides BASE_ENV, and its folder."""
+
+    read_only: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    chdir: str = "/"
+
+    def as_json(self) -> dict[str, Any]:
+        """All that a recipe says of the sandbox."""
+        return {
+            "user": USER,
+            "host name": HOST_NAME,
+            "links": list(LINKS),
+            "made": [DEVICES, PROCESSES, TEMPORARY],
+            "read only": sorted(self.read_only),
+            "writable": sorted(self.writable),
+            "env": {**BASE_ENV, **self.env},
+            "chdir": self.chdir,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,29 +69,38 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """How a command inside ended, and the last lines that it wrote."""
+    """How a command inside ended, and the last lines that it wrote; `late` is the time limit in seconds that it
+    exceeded, None where it did not."""
 
     returncode: int
     timed_out: bool
     lines: tuple[str, ...]
+    late: float | None = None
 
     @property
     def ok(self) -> bool:
         return self.returncode == 0 and not self.timed_out
 
 
+def sandbox_of(view: View, *, rootfs: Path, hosts: Mapping[str, Path]) -> Sandbox:
+    """The sandbox that a view describes; `hosts` has a file or folder of this machine for each of its places."""
+    assert hosts.keys() == {*view.read_only, *view.writable}, "each place of the view has one host path"
+    mounts = tuple(
+        Mount(host=hosts[place], inside=place, writable=place in view.writable)
+        for place in (*view.read_only, *view.writable)
+    )
+    return Sandbox(rootfs=rootfs, mounts=mounts, env=view.env, chdir=view.chdir)
+
+
 def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
     """The host's command line that runs `argv` inside."""
-    command = [
-        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-        "--uid", "1000", "--gid", "1000", "--hostname", "build", "--clearenv",
-    ]  # fmt: skip
+    command = ["bwrap", *CONFINED, "--uid", USER, "--gid", USER, "--hostname", HOST_NAME, "--clearenv"]
     for name, value in {**BASE_ENV, **sandbox.env}.items():
         command += ["--setenv", name, value]
     command += ["--ro-bind", f"{sandbox.rootfs}/usr", "/usr"]
-    for link in ("bin", "sbin", "lib", "lib64"):
+    for link in LINKS:
         command += ["--symlink", f"usr/{link}", f"/{link}"]
-    command += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    command += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
     for mount in sandbox.mounts:
         command += mount.words
     return [*command, "--remount-ro", "/", "--chdir", sandbox.chdir, "--", *argv]

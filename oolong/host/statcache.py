@@ -20,7 +20,7 @@ SCHEMA = (
 Signature = tuple[int, ...]
 
 
-class Known:
+class KnownDigests:
     """What is known of one tree; asked from several threads."""
 
     def __init__(self, rows: dict[str, tuple[Signature, str]]) -> None:
@@ -46,14 +46,14 @@ class StatCache:
         self._path = path
 
     @contextmanager
-    def of(self, tree: Path) -> Iterator[Known]:
+    def of(self, tree: Path) -> Iterator[KnownDigests]:
         """What is known of a tree; what is learnt is written at the end. Where that cannot be done, on a full or
         read-only disk, files are read instead."""
         try:
             rows = self._rows(tree)
         except (OSError, sqlite3.Error):
             rows = {}
-        known = Known(rows)
+        known = KnownDigests(rows)
         yield known
         if known.learnt:
             with suppress(OSError, sqlite3.Error):

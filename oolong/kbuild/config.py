@@ -6,6 +6,7 @@ Symbols stand without CONFIG_; a value is what stands after the `=` in a .config
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from oolong.errors import BadInput
 
@@ -44,6 +45,11 @@ def parse(text: str, *, where: str) -> dict[str, str]:
                 hint="CONFIG_NAME=value, or # CONFIG_NAME is not set",
             )
     return values
+
+
+def read(path: Path) -> dict[str, str]:
+    """Symbol → value of a .config, whatever bytes it holds."""
+    return parse(path.read_text(encoding="utf-8", errors="replace"), where=".config")
 
 
 def merge(*fragments: Mapping[str, str]) -> dict[str, str]:

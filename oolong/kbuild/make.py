@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from oolong.host.sandbox import BUILD, CCACHE, SRC
 from oolong.spec.model import Cell, Endian
 
-REQUEST = "/request"
+REQUEST, REQUESTED = "/request", "requested.config"
 STUBS = "/stubs"
 STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
 STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
@@ -69,7 +69,7 @@ def configure(cell: Cell) -> tuple[tuple[str, ...], ...]:
     applied to its .config by the caller, and olddefconfig settles the rest.
     """
     if cell.config.base == "allnoconfig":
-        return (make(cell, f"KCONFIG_ALLCONFIG={REQUEST}/requested.config", "allnoconfig"),)
+        return (make(cell, f"KCONFIG_ALLCONFIG={REQUEST}/{REQUESTED}", "allnoconfig"),)
     settle = make(cell, "olddefconfig")
     return (settle,) if not isinstance(cell.config.base, str) else (make(cell, cell.config.base), settle)
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild.make import clang_target, is_clang, make, tool
 from oolong.machine.family import FAMILIES
-from oolong.spec.model import Cell, MachineFamily
+from oolong.spec.model import Cell
 
 GUEST, MODULES, OUT = "/guest", "/modules", f"{BUILD}/out"
 INIT_SOURCE = "init.c"
@@ -50,16 +50,19 @@ def pack() -> tuple[str, ...]:
     return (f"{OUT}/gen_init_cpio", "-t", "0", f"{OUT}/contents")
 
 
-def contents(modules: Sequence[str], family: MachineFamily) -> str:
-    """The list that gen_init_cpio reads; `modules` are paths below MODULES."""
-    report = FAMILIES[family].report
+def contents(modules: Sequence[str]) -> str:
+    """The list that gen_init_cpio reads; `modules` are paths below MODULES.
+
+    It has the report channels of all families, so that one archive serves all machines of a build.
+    """
+    channels = dict.fromkeys(family.report for family in FAMILIES.values() if family.report)
     lines = [
         "dir /dev 0755 0 0",
         "dir /proc 0555 0 0",
         "dir /sys 0555 0 0",
         "dir /tracing 0755 0 0",
         "nod /dev/console 0600 0 0 c 5 1",
-        *([f"nod {report.node} 0600 0 0 c {report.major} {report.minor}"] if report else []),
+        *(f"nod {channel.node} 0600 0 0 c {channel.major} {channel.minor}" for channel in channels),
         "nod /dev/kmsg 0600 0 0 c 1 11",
         f"file /init {OUT}/init 0755 0 0",
     ]

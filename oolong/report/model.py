@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from oolong.audit.check import CheckStatus
 from oolong.engine.stage import Recipe, StageStatus
+from oolong.errors import Kind
 from oolong.report import codec
 from oolong.spec.model import Cell, Endian, StubPass
 from oolong.verdict.judge import Verdict
@@ -39,6 +40,15 @@ class ArtifactReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TreeReport:
+    """A folder that a stage made, with all in it."""
+
+    path: Annotated[str, Meta(description="below the folder of the stage")]
+    sha256: Annotated[Sha256, Meta(description="of the tree's manifest")]
+    entries: Annotated[int, Meta(ge=0, description="the number of paths in it")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageReport:
     """A finished stage."""
 
@@ -46,9 +56,10 @@ class StageReport:
     stage: str
     digest: Annotated[Sha256, Meta(description="of the recipe")]
     status: StageStatus
-    kind: Annotated[str | None, Meta(description="of a failure")]
+    kind: Annotated[Kind | None, Meta(description="of a failure")]
     lines: Annotated[Lines, Meta(description="the lines that show a failure")]
     artifacts: Mapping[str, ArtifactReport]
+    trees: Mapping[str, TreeReport]
     data: Annotated[Mapping[str, Any], Meta(description="facts of the stage: counts, seconds, release")]
     keep: Annotated[bool, Meta(description="whether a later run may reuse it")]
     blocks: Annotated[bool, Meta(description="whether a failure keeps later stages from running")]
@@ -57,7 +68,7 @@ class StageReport:
 
     @property
     def subject(self) -> str:
-        """What the stage was made for: a cell, or a toolchain or source that cells share."""
+        """What the stage was made for: a cell, its build, or a toolchain or source that builds share."""
         return self.task.partition(":")[2]
 
 
@@ -66,6 +77,7 @@ class CellSettings:
     """What a cell is made of, by name."""
 
     cell: Annotated[str, Meta(description="the name of the cell")]
+    build: Annotated[str, Meta(description="the name of what it shares with cells of other machines alone")]
     endian: Endian
     config: str
     toolchain: str
@@ -83,6 +95,7 @@ class CellSettings:
         """The settings of a cell; `rest` are the fields that a subclass adds."""
         return cls(
             cell=cell.name,
+            build=cell.build,
             endian=cell.endian,
             config=cell.config.name,
             toolchain=cell.toolchain.name,
@@ -135,7 +148,7 @@ class CellReport(CellSettings):
     @property
     def work_seconds(self) -> float:
         """Wall clock of the cell's own stages, in seconds: root file systems and sources are shared by cells."""
-        return sum(stage.seconds for stage in self.stages if stage.subject == self.cell)
+        return sum(stage.seconds for stage in self.stages if stage.subject in (self.cell, self.build))
 
     @property
     def known_issues_found(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from oolong.engine.stage import Stage, StageResult
 from oolong.errors import BadInput
 from oolong.host.files import remove_tree, write_json
-from oolong.report.model import ArtifactReport, CellReport, StageReport
+from oolong.report.model import ArtifactReport, CellReport, StageReport, TreeReport
 from oolong.spec.model import Cell
 from oolong.verdict.judge import Verdict
 
@@ -38,8 +38,9 @@ class CellResults:
     repeat: str
 
     def result(self, stage: str) -> StageResult | None:
-        """The result of the cell's own stage of a name, if it has one."""
-        return next((result for made, result in self.stages if made.task == f"{stage}:{self.cell.name}"), None)
+        """The result of the stage of a name of the cell or its build, if there is one."""
+        own = self.cell.name, self.cell.build
+        return next((result for made, result in self.stages if made.name == stage and made.subject in own), None)
 
     def files(self) -> Iterator[tuple[str, StageResult, str]]:
         """(result file, stage, artifact) of what the stages came to make."""
@@ -73,6 +74,10 @@ def _stage_report(stage: Stage, result: StageResult) -> StageReport:
             name: ArtifactReport(path=made.path, sha256=made.sha256, size=made.size)
             for name, made in result.artifacts.items()
         },
+        trees={
+            name: TreeReport(path=made.path, sha256=made.sha256, entries=made.entries)
+            for name, made in result.trees.items()
+        },
         data=result.data,
         keep=result.keep,
         blocks=result.blocks,
@@ -90,7 +95,7 @@ def publish(results: CellResults, folder: Path) -> None:
         shutil.copyfile(result.path(artifact), folder / file)
     for stage, result in results.stages:
         if (log := result.folder / "log").exists():
-            own = stage.subject == results.cell.name
+            own = stage.subject in (results.cell.name, results.cell.build)
             shutil.copyfile(log, logs / f"{stage.name if own else f'{stage.name}-{stage.subject}'}.log")
     write_json(folder / RESULT, results.report().as_json())
 

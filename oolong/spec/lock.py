@@ -37,8 +37,8 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What a cell once came to, for every machine to compare with: the SHA-256 of `artifacts` by name, and `inputs`,
-    the digest of the recipe that its objects were compiled by."""
+    """What a build once came to, for every machine to compare with: the SHA-256 of `artifacts` by name, and `inputs`,
+    a digest of the content of all that its objects were compiled from."""
 
     inputs: str
     artifacts: Mapping[str, str]

@@ -3,6 +3,7 @@
 Exclusions and inclusions mean what they mean in GitHub Actions' `strategy.matrix`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -208,21 +209,19 @@ def _override(spec: Spec, point: _Point) -> _Point:
     return replace(point, kernel=kernel, config=overrides.config or point.config)
 
 
-def _names(points: Sequence[_Point], *, always_kernel: bool) -> list[str]:
-    """endian-config-toolchain, then the kernel where there are several, then the machine where a cell has several."""
+def _stems(points: Sequence[_Point], *, always_kernel: bool) -> list[str]:
+    """endian-config-toolchain, then the kernel where there are several."""
     with_kernel = always_kernel or len({point.kernel.name for point in points}) > 1
-    machines: dict[tuple[str, ...], int] = {}
-    for point in points:
-        machines[point.key[:-1]] = machines.get(point.key[:-1], 0) + 1
+    return ["-".join([*point.stem, *([point.kernel.name] if with_kernel else [])]) for point in points]
+
+
+def _names(points: Sequence[_Point], *, always_kernel: bool) -> list[str]:
+    """The stems, with the machine where a cell has several."""
+    machines = Counter(point.key[:-1] for point in points)
     names: list[str] = []
     first: dict[str, _Point] = {}
-    for point in points:
-        parts = [*point.stem]
-        if with_kernel:
-            parts.append(point.kernel.name)
-        if machines[point.key[:-1]] > 1:
-            parts.append(point.machine.name)
-        name = "-".join(parts)
+    for point, stem in zip(points, _stems(points, always_kernel=always_kernel), strict=True):
+        name = f"{stem}-{point.machine.name}" if machines[point.key[:-1]] > 1 else stem
         if name in first:
             hint = f"{', '.join(first[name].key)} and {', '.join(point.key)} need other names"
             raise BadInput(f"matrix: two cells have the name {name!r}", where=point.where, hint=hint)
@@ -233,9 +232,10 @@ def _names(points: Sequence[_Point], *, always_kernel: bool) -> list[str]:
 
 def _cells(spec: Spec, points: Sequence[_Point], *, always_kernel: bool) -> list[Cell]:
     fallback = StubPass.KERNEL if spec.overrides.kernel else StubPass.OOLONG
-    return [
+    cells = [
         Cell(
             name=name,
+            build=name,
             endian=point.endian,
             config=_for_cell(spec, point),
             toolchain=point.toolchain,
@@ -243,10 +243,25 @@ def _cells(spec: Spec, points: Sequence[_Point], *, always_kernel: bool) -> list
             machine=point.machine,
             stub_pass=point.stub_pass or fallback,
             link_both=False,
+            build_timeout=spec.build_timeout,
             expect=point.expect,
         )
         for name, point in zip(_names(points, always_kernel=always_kernel), points, strict=True)
     ]
+    stems = _stems(points, always_kernel=always_kernel)
+    builds: dict[str, set[object]] = {}
+    for cell, stem in zip(cells, stems, strict=True):
+        builds.setdefault(stem, set()).add(_built_from(cell))
+    # cells that differ in their machine alone share a build; where a machine's cell is built otherwise, none do
+    return [
+        replace(cell, build=stem) if len(builds[stem]) == 1 else cell for cell, stem in zip(cells, stems, strict=True)
+    ]
+
+
+def _built_from(cell: Cell) -> object:
+    """All of a cell that its build depends on."""
+    config = replace(cell.config, startup_tests=None)
+    return cell.endian, config, cell.toolchain, cell.kernel, cell.stub_pass
 
 
 def _for_cell(spec: Spec, point: _Point) -> KernelConfig:

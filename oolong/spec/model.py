@@ -191,9 +191,12 @@ class Expect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One point of the matrix. `name` is unique in a run and safe as a file name and a doit task name."""
+    """One point of the matrix. `name` is unique in a run and safe as a file name and a doit task name; `build` names
+    what it shares with the cells that differ from it in their machine alone. `build_timeout` is the limit for one
+    command of a build, in seconds of wall clock."""
 
     name: str
+    build: str
     endian: Endian
     config: KernelConfig
     toolchain: Toolchain
@@ -201,6 +204,7 @@ class Cell:
     machine: Machine
     stub_pass: StubPass
     link_both: bool
+    build_timeout: int
     expect: Expect = Expect()
 
     @property
@@ -270,7 +274,7 @@ class Spec:
     """pipeline.yaml with everything that it names.
 
     `file` is its name in errors; `endian_fragments` are merged right after a config's base;
-    `defaults` are the axis values and settings of cells that do not say otherwise.
+    `defaults` are the axis values and settings of cells that do not say otherwise; `build_timeout` is in seconds.
     """
 
     file: str
@@ -280,6 +284,7 @@ class Spec:
     toolchains: tuple[Toolchain, ...]
     endian_fragments: tuple[tuple[Endian, Path], ...]
     defaults: tuple[tuple[str, str], ...]
+    build_timeout: int
     matrix: Matrix
     sets: tuple[CellSet, ...]
     overrides: Overrides = Overrides()

@@ -50,13 +50,15 @@ COMPILERS = ("gcc", "clang")
 AXES = ("endian", "config", "toolchain", "kernel", "machine")
 SETTINGS = ("stub_pass", "expect")
 EXPECTATIONS = ("ool", "regs")
+# seconds for one command of a build, where pipeline.yaml has no limit of its own
+BUILD_TIMEOUT = 4 * 3600
 
 
 def load(layout: Layout) -> Spec:
     """Read the checkout's pipeline.yaml, its toolchains and the names of its config fragments."""
     file = _shown(layout, layout.pipeline)
     top = yamlfile.load(layout.pipeline, file=file).fields(
-        required=("sources", "configs", "machines", "matrix", "sets"), optional=("defaults",)
+        required=("sources", "configs", "machines", "matrix", "sets"), optional=("defaults", "build")
     )
     toolchains = _toolchains(layout)
     sources = tuple(_source(layout, name, value) for name, value in _named(top["sources"]))
@@ -80,6 +82,7 @@ def load(layout: Layout) -> Spec:
         toolchains=toolchains,
         endian_fragments=tuple((endian, _endian_fragment(layout, endian)) for endian in Endian),
         defaults=defaults,
+        build_timeout=_build_timeout(top["build"]) if "build" in top else BUILD_TIMEOUT,
         matrix=_matrix(top["matrix"], values),
         sets=tuple(_set(name, value) for name, value in _named(top["sets"])),
     )
@@ -245,6 +248,10 @@ def _machine(name: str, value: Value, emulators: Iterable[str]) -> Machine:
         if "family" in fields
         else MachineFamily.PSERIES,
     )
+
+
+def _build_timeout(value: Value) -> int:
+    return value.fields(required=("timeout",))["timeout"].number(least=1, most=7 * 24 * 3600)
 
 
 def _matrix(value: Value, values: dict[str, list[str]]) -> Matrix:

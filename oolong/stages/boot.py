@@ -10,11 +10,12 @@ from oolong.audit.image import Image, image_of
 from oolong.audit.survey import survey
 from oolong.binary import structs
 from oolong.binary.elf import opened
+from oolong.binary.structs import Offsets
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, StageResult, Work, failed
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput, Infrastructure, Kind
 from oolong.host.digest import digest_of
-from oolong.host.files import text_of
+from oolong.host.sandbox import View
 from oolong.kbuild import config as kconfig
 from oolong.machine import console, guest, memory, qemu, run
 from oolong.machine.capture import Visit, points_of
@@ -23,9 +24,9 @@ from oolong.machine.memory import Memory, Unreadable
 from oolong.machine.run import Ended
 from oolong.spec.model import Cell
 from oolong.stages import sandboxed
-from oolong.stages.offsets import OFFSETS
+from oolong.stages.outputs import CONFIG, CONSOLE, INITRAMFS, MEMORY, OFFSETS, RELEASE, REPORT, ROOT, VMLINUX
 
-CONSOLE, MEMORY, REPORT = run.CONSOLE, "memory", run.REPORT
+VIEW = View(read_only=(qemu.KERNEL, qemu.INITRAMFS), writable=(qemu.MEMORY,))
 
 
 def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_out: Stage, initramfs: Stage) -> Stage:
@@ -34,30 +35,19 @@ def stage(cell: Cell, *, emulator: Stage, compiled: Stage, linked: Stage, laid_o
     recipe = Recipe(
         stage="boot",
         argv=(qemu.argv(cell.machine, append=append, lines=qemu.Lines(monitor="MONITOR", debugger="DEBUGGER")),),
-        inputs={
-            "emulator": emulator.recipe.digest,
-            "compile": compiled.recipe.digest,
-            "config": compiled.recipe.digest,
-            "link": linked.recipe.digest,
-            "offsets": laid_out.recipe.digest,
-            "initramfs": initramfs.recipe.digest,
-            "expected": digest_of(None if expected is None else list(expected)),
-        },
+        sandbox=VIEW.as_json(),
+        inputs={"expected": digest_of(None if expected is None else list(expected))},
         code=code_digest(__name__),
     )
-    return Stage(
-        subject=cell.name,
-        recipe=recipe,
-        needs=(emulator, compiled, linked, laid_out, initramfs),
-        work=partial(_work, cell),
-        by_content={
-            "compile": ("compile", "release"),
-            "config": ("compile", "config"),
-            "link": ("link", "vmlinux"),
-            "offsets": ("offsets", OFFSETS),
-            "initramfs": ("initramfs", "initramfs"),
-        },
+    inputs = (
+        Input(role="emulator", stage=emulator, output=ROOT),
+        Input(role="release", stage=compiled, output=RELEASE),
+        Input(role="config", stage=compiled, output=CONFIG),
+        Input(role="vmlinux", stage=linked, output=VMLINUX),
+        Input(role="offsets", stage=laid_out, output=OFFSETS),
+        Input(role="initramfs", stage=initramfs, output=INITRAMFS),
     )
+    return Stage(subject=cell.name, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
 def _append(cell: Cell, *, release: str, kprobes: str, probes: Sequence[str]) -> str:
@@ -66,11 +56,10 @@ def _append(cell: Cell, *, release: str, kprobes: str, probes: Sequence[str]) ->
 
 
 def _work(cell: Cell, work: Work) -> Outcome:
-    compiled = work.need("compile")
-    release = text_of(compiled.folder, compiled.artifacts["release"].path).strip()
-    config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
+    release = work.path("release").read_text(encoding="utf-8", errors="replace").strip()
+    config = kconfig.read(work.path("config"))
     kprobes = "ftrace" if config.get("KPROBES_ON_FTRACE") == "y" else "trap"
-    kernel = work.need("link").path("vmlinux")
+    kernel = work.path("vmlinux")
     with opened(kernel) as vmlinux:
         points = points_of(vmlinux)
         try:
@@ -82,13 +71,13 @@ def _work(cell: Cell, work: Work) -> Outcome:
     ended = run.run(
         cell.machine,
         kernel,
-        work.need("initramfs").path("initramfs"),
+        work.path("initramfs"),
         append=append,
-        emulator=work.need("rootfs").folder / "root",
+        emulator=work.path("emulator"),
         folder=work.folder,
         inside=partial(sandboxed.run, work),
         progress=work.progress,
-        look=run.Look(points=points, visit=_visit(image, work.need("offsets"))),
+        look=run.Look(points=points, visit=_visit(image, structs.load(work.path("offsets")))),
     )
     memory.write(work.folder / MEMORY, ended.snapshots)
     heard = console.parse(ended.console)
@@ -109,16 +98,15 @@ def _work(cell: Cell, work: Work) -> Outcome:
     return replace(outcome, blocks=not (outcome.keep and ended.snapshots))
 
 
-def _visit(image: Image | None, laid_out: StageResult) -> Visit:
+def _visit(image: Image | None, laid_out: Offsets) -> Visit:
     """What is looked at at each stop: all that the audit will look at."""
-    found = structs.load(laid_out.path(OFFSETS))
 
     def visit(name: str, memory: Memory) -> None:
         if image is None:
             return
         # what the guest has instead of records and ops is for the audit to say
         with suppress(Unreadable, BadOutput):
-            survey(name, memory, image, found)
+            survey(name, memory, image, laid_out)
 
     return visit
 
@@ -140,9 +128,9 @@ def _judge(cell: Cell, heard: Console, ended: Ended, *, data: Mapping[str, objec
         raise Infrastructure(f"QEMU ended with {done.returncode}: {' '.join(done.lines[-3:])}")
     if not heard.powered_off:
         why = "the machine was reset before the guest had finished"
-        return failed("reset", (why, *heard.tail), artifacts=artifacts, data=data)
+        return failed(Kind.RESET, (why, *heard.tail), artifacts=artifacts, data=data)
     if lines := (*_startup(cell, heard), *_tests(heard)):
-        return failed("guest-test", lines, artifacts=artifacts, data=data)
+        return failed(Kind.GUEST_TEST, lines, artifacts=artifacts, data=data)
     return Outcome(artifacts=artifacts, data=data)
 
 

@@ -1,12 +1,13 @@
 """Cells → the stages of each, chained by their recipes: the whole picture as data, nothing run.
 
-rootfs ─┬─ configure ─ compile ─┬─ stubs ─ link ────────┬─ boot ─ verdict
-source ─┘                       ├─ modules ─ initramfs ─┘
-                                └─ offsets
-audit-object looks at what compile and stubs made, audit-image at what link made, live at what boot left.
+rootfs ─┬─ configure ─ compile ─┬─ audit-object
+source ─┘                       ├─ stubs ─ link ─ audit-image ─┐
+                                ├─ modules ─ initramfs ────────┼─ boot ─ live
+                                └─ offsets ────────────────────┘
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from oolong.engine.stage import Stage
@@ -16,7 +17,8 @@ from oolong.machine import guest
 from oolong.spec import lock
 from oolong.spec.model import Cell, KernelSource, Spec, Toolchain
 from oolong.stages import (
-    audit,
+    audit_image,
+    audit_object,
     boot,
     compile,
     configure,
@@ -28,35 +30,43 @@ from oolong.stages import (
     rootfs,
     source,
     stubs,
-    verdict,
 )
-from oolong.verdict import known_issues_yaml
-from oolong.verdict.known_issues import KnownIssue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Build:
+    """The stages that see no machine: those of a build, with what it is made from, in the order of the work, and those
+    among them that a boot needs."""
+
+    stages: tuple[Stage, ...]
+    compiled: Stage
+    linked: Stage
+    laid_out: Stage
+    initramfs: Stage
 
 
 class Pipeline:
     """All stages of some cells. Reads the locks and, for trees of one's own, the state of the tree."""
 
-    def __init__(self, layout: Layout, spec: Spec, cells: Sequence[Cell]) -> None:
+    def __init__(self, layout: Layout, spec: Spec, cells: Iterable[Cell]) -> None:
         self._layout = layout
         self._spec = spec
         self._rootfs: dict[str, Stage] = {}
         self._sources: dict[str, source.Identified] = {}
+        self._builds: dict[str, _Build] = {}
         self._cells = {cell.name: cell for cell in cells}
-
-    @property
-    def cell_names(self) -> frozenset[str]:
-        return frozenset(self._cells)
+        self._linked_both = {cell.build for cell in self._cells.values() if cell.link_both}
 
     @cached_property
     def cell_stage_names(self) -> tuple[str, ...]:
-        """The stages of cells, in the order of the work."""
-        return tuple(dict.fromkeys(stage.name for stage in self.stages() if stage.subject in self._cells))
+        """The stages of cells and their builds, in the order of the work."""
+        own = {name for cell in self._cells.values() for name in (cell.name, cell.build)}
+        return tuple(dict.fromkeys(stage.name for stage in self.stages() if stage.subject in own))
 
     def stages(self) -> list[Stage]:
-        """Every stage once, what cells share first."""
+        """Every stage once; toolchains and sources first."""
         found = {stage.task: stage for name in self._cells for stage in self.of_cell(name)}
-        return sorted(found.values(), key=lambda stage: stage.subject in self._cells)
+        return sorted(found.values(), key=lambda stage: stage.name not in ("rootfs", "source"))
 
     def of_cell(self, name: str) -> tuple[Stage, ...]:
         """The stages of one cell, those it shares with others included, each after what it needs."""
@@ -64,34 +74,50 @@ class Pipeline:
 
     @cached_property
     def _chains(self) -> dict[str, tuple[Stage, ...]]:
-        return {name: _with_needs(self._chain(cell)) for name, cell in self._cells.items()}
+        return {name: self._chain(cell) for name, cell in self._cells.items()}
 
-    def _chain(self, cell: Cell) -> Iterator[Stage]:
+    def _chain(self, cell: Cell) -> tuple[Stage, ...]:
+        build = self._build_of(cell)
+        booted = boot.stage(
+            cell,
+            emulator=self._rootfs_of(self._spec.toolchain(cell.machine.emulator)),
+            compiled=build.compiled,
+            linked=build.linked,
+            laid_out=build.laid_out,
+            initramfs=build.initramfs,
+        )
+        examined = live.stage(
+            cell, compiled=build.compiled, linked=build.linked, laid_out=build.laid_out, booted=booted
+        )
+        return with_needs((*build.stages, booted, examined))
+
+    def _build_of(self, cell: Cell) -> _Build:
+        if cell.build not in self._builds:
+            self._builds[cell.build] = self._build(cell)
+        return self._builds[cell.build]
+
+    def _build(self, cell: Cell) -> _Build:
         tools = self._rootfs_of(self._host, cell.toolchain)
-        emulator = self._rootfs_of(self._spec.toolchain(cell.machine.emulator))
         tree = self._source_of(cell.kernel, tools)
         configured = configure.stage(cell, rootfs=tools, source=tree.stage, configure_digest=tree.configure_digest)
         compiled = compile.stage(cell, rootfs=tools, source=tree.stage, configure=configured)
-        laid_out = offsets.stage(cell, rootfs=tools, source=tree.stage, configure=configured, compiled=compiled)
         counted = stubs.stage(
             cell, rootfs=tools, source=tree.stage, compiled=compiled, template=self._layout.stub_template
         )
+        checked = audit_object.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, counted=counted)
+        laid_out = offsets.stage(cell, rootfs=tools, source=tree.stage, configure=configured, compiled=compiled)
         to_link = link.Needs(rootfs=tools, source=tree.stage, configure=configured, compile=compiled, stubs=counted)
         linked = link.link(cell, to_link)
-        audited = audit.object_stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, counted=counted)
-        audited_image = audit.image_stage(
+        audited = audit_image.stage(
             cell,
             rootfs=tools,
             source=tree.stage,
             compiled=compiled,
-            audited=audited,
+            checked=checked,
             linked=linked,
             laid_out=laid_out,
         )
-        chain = [tools, emulator, tree.stage, configured, compiled, laid_out, counted, audited, linked, audited_image]
-        others: list[Stage] = []
-        if cell.link_both:
-            others.append(link.crosslink(cell, to_link))
+        others = [link.crosslink(cell, to_link)] if cell.build in self._linked_both else []
         built = None
         if cell.config.modules:
             own = self._layout.guest / guest.OWN_MODULES_SOURCE
@@ -105,24 +131,8 @@ class Pipeline:
             modules=built,
             folder=self._layout.guest,
         )
-        booted = boot.stage(
-            cell, emulator=emulator, compiled=compiled, linked=linked, laid_out=laid_out, initramfs=packed
-        )
-        examined = live.stage(cell, compiled=compiled, linked=linked, laid_out=laid_out, booted=booted)
-        chain += [*others, packed, booted, examined]
-        yield from chain
-        unlocked = self._layout.temporary_locks is not None
-        recorded = self._recorded.get(cell.name)
-        yield verdict.stage(cell, tuple(chain), recorded=recorded, unlocked=unlocked, known=self.known_issues)
-
-    @cached_property
-    def known_issues(self) -> tuple[KnownIssue, ...]:
-        """What known-issues.yaml says."""
-        return known_issues_yaml.load(self._layout)
-
-    @cached_property
-    def _recorded(self) -> dict[str, lock.Recorded]:
-        return lock.read_recorded(self._layout)
+        chain = (configured, compiled, counted, checked, laid_out, linked, audited, *others, packed)
+        return _Build(stages=chain, compiled=compiled, linked=linked, laid_out=laid_out, initramfs=packed)
 
     @property
     def _host(self) -> Toolchain:
@@ -145,7 +155,7 @@ class Pipeline:
             )
         return self._rootfs[key]
 
-    def _source_of(self, kernel: KernelSource, tools: Stage) -> "source.Identified":
+    def _source_of(self, kernel: KernelSource, tools: Stage) -> source.Identified:
         if kernel.name not in self._sources:
             self._sources[kernel.name] = source.identified(
                 kernel, layout=self._layout, rootfs=tools, verifier=self._verifier
@@ -153,10 +163,16 @@ class Pipeline:
         return self._sources[kernel.name]
 
 
-def _with_needs(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+def with_needs(stages: Iterable[Stage]) -> tuple[Stage, ...]:
     """The stages and all that they need, each after what it needs."""
     found: dict[str, Stage] = {}
     for stage in stages:
-        for needed in (*_with_needs(stage.needs), stage):
-            found.setdefault(needed.task, needed)
+        _add(stage, found)
     return tuple(found.values())
+
+
+def _add(stage: Stage, found: dict[str, Stage]) -> None:
+    if stage.task not in found:
+        for need in stage.needs:
+            _add(need, found)
+        found[stage.task] = stage

@@ -5,69 +5,59 @@ import re
 from functools import partial
 from pathlib import Path
 
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work, failed
+from oolong.errors import Kind
 from oolong.host.files import text_of, write_json
 from oolong.host.progress import Progress
+from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
-from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
-from oolong.stages.sandboxed import build_sandbox, copy_tree, run
+from oolong.stages import outputs
+from oolong.stages.outputs import CONFIG, OBJECTS, PREPARED, ROOT, TREE, VMLINUX_O
+from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
 
-TREE = "tree"
-RELEASE = f"{TREE}/include/config/kernel.release"
+FOLDER = "tree"
+RELEASE = f"{FOLDER}/include/config/kernel.release"
 CHANGES_SHOWN = 20
 BUILT = re.compile(r"^  (?:CC|AS|LD|AR|HOSTCC|HOSTLD)\s")
+VIEW = build_view()
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage) -> Stage:
     recipe = Recipe(
-        stage="compile",
-        argv=(kbuild.compile_argv(cell),),
-        env=kbuild.FIXED_ENV,
-        inputs={
-            "rootfs": rootfs.recipe.digest,
-            "source": source.recipe.digest,
-            "configure": configure.recipe.digest,
-        },
+        stage="compile", argv=(kbuild.compile_argv(cell),), sandbox=VIEW.as_json(), code=code_digest(__name__)
     )
-    return Stage(
-        subject=cell.name,
-        recipe=recipe,
-        needs=(rootfs, source, configure),
-        work=partial(_work, cell, recipe),
-        by_content={
-            "rootfs": ("rootfs", "manifest"),
-            "source": ("source", "content"),
-            "configure": ("configure", "config"),
-        },
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE),
+        Input(role="configure", stage=configure, output=CONFIG),
+        # all in it follows from the three above
+        Input(role="prepared", stage=configure, output=PREPARED, decides=False),
     )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
-def _work(cell: Cell, recipe: Recipe, work: Work) -> Outcome:
-    build = work.folder / TREE
-    copy_tree(work.need("configure").folder / TREE, build, scope=work.scope)
-    sandbox = build_sandbox(
-        work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
-    )
+def _work(cell: Cell, work: Work) -> Outcome:
+    build = work.folder / FOLDER
+    copy_tree(work, "prepared", build)
+    sandbox = build_sandbox(work, VIEW, {SRC: work.path("source"), BUILD: build})
     hint = work.layout.hint(f"compile-{cell.endian}-{cell.config.name}")
     counter = _Counter(work.progress, expected=_expected(hint))
-    done = run(work, sandbox, recipe.argv[0], on_line=counter.see)
-    release = {"release": RELEASE} if (work.folder / RELEASE).is_file() else {}
+    done = run(work, sandbox, work.stage.recipe.argv[0], timeout=cell.build_timeout, on_line=counter.see)
+    release = {outputs.RELEASE: RELEASE} if (work.folder / RELEASE).is_file() else {}
     if not done.ok:
-        return failed("build", culprits(done.lines), artifacts=release)
-    configured, compiled = text_of(work.need("configure").folder / TREE, ".config"), text_of(build, ".config")
+        return build_failed(done, artifacts=release)
+    configured, compiled = text_of(work.path("prepared"), ".config"), text_of(build, ".config")
     if compiled != configured:
         changed = set(compiled.splitlines()) ^ set(configured.splitlines())
         lines = ("compiling changed the configuration:", *sorted(changed)[:CHANGES_SHOWN])
-        return failed("config-drift", lines, artifacts=release)
+        return failed(Kind.CONFIG_DRIFT, lines, artifacts=release)
     objects = sum(1 for _ in build.rglob("*.o"))
     write_json(hint, {"steps": counter.steps})
     return Outcome(
-        artifacts={
-            "vmlinux.o": f"{TREE}/vmlinux.o",
-            "config": f"{TREE}/.config",
-            "release": RELEASE,
-        },
+        artifacts={VMLINUX_O: f"{FOLDER}/vmlinux.o", CONFIG: f"{FOLDER}/.config", outputs.RELEASE: RELEASE},
+        trees={OBJECTS: Tree(path=FOLDER)},
         data={"objects": objects},
     )
 

@@ -3,19 +3,21 @@
 from functools import partial
 from pathlib import Path
 
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work, failed
+from oolong.errors import BadInput, Kind
 from oolong.host.digest import digest_of
 from oolong.host.files import text_of, write_atomically
-from oolong.host.sandbox import Mount
+from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.config_why import explain
-from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
-from oolong.stages.sandboxed import build_sandbox, run
+from oolong.stages.outputs import CONFIG, PREPARED, ROOT, TREE
+from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, run
 
-TREE, DOT_CONFIG = "tree", ".config"
+FOLDER, DOT_CONFIG = "tree", ".config"
+VIEW = build_view(kbuild.REQUEST)
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) -> Stage:
@@ -25,18 +27,19 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) ->
     recipe = Recipe(
         stage="configure",
         argv=kbuild.configure(cell),
-        env=kbuild.FIXED_ENV,
+        sandbox=VIEW.as_json(),
         inputs={
-            "rootfs": rootfs.recipe.digest,
-            "source": configure_digest,
             "base": digest_of(base),
             "request": digest_of(list(request.items())),
             "required": digest_of([*map(list, cell.config.required), *cell.config.optional]),
         },
+        code=code_digest(__name__),
     )
-    return Stage(
-        subject=cell.name, recipe=recipe, needs=(rootfs, source), work=partial(_work, cell, recipe, request, base)
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE, digest=configure_digest),
     )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, request, base))
 
 
 def requested(cell: Cell) -> dict[str, str]:
@@ -45,41 +48,34 @@ def requested(cell: Cell) -> dict[str, str]:
     return kconfig.merge(*fragments, kconfig.parse(kbuild.FIXED_CONFIG, where="fixed"))
 
 
-def _work(cell: Cell, recipe: Recipe, request: dict[str, str], base: str | None, work: Work) -> Outcome:
-    build = work.folder / TREE
+def _work(cell: Cell, request: dict[str, str], base: str | None, work: Work) -> Outcome:
+    build, asked = work.folder / FOLDER, work.folder / "request"
     build.mkdir()
-    asked = work.folder / "requested.config"
-    asked.write_text(kconfig.render(request))
-    source = work.need("source")
-    sandbox = build_sandbox(
-        work,
-        rootfs=work.need("rootfs"),
-        source=source,
-        build=build,
-        mounts=(Mount(host=work.folder, inside=kbuild.REQUEST),),
-        env=dict(recipe.env),
-    )
+    asked.mkdir()
+    (asked / kbuild.REQUESTED).write_text(kconfig.render(request))
+    sandbox = build_sandbox(work, VIEW, {SRC: work.path("source"), BUILD: build, kbuild.REQUEST: asked})
     if base is not None:
         _write_config(build, kconfig.apply(base, request))
-    for position, argv in enumerate(recipe.argv):
+    for position, argv in enumerate(work.stage.recipe.argv):
         if position > 0:
             _write_config(build, kconfig.apply(text_of(build, DOT_CONFIG), request))
-        done = run(work, sandbox, argv)
+        done = run(work, sandbox, argv, timeout=cell.build_timeout)
         if not done.ok:
-            return failed("build", culprits(done.lines))
+            return build_failed(done)
     try:
         final = kconfig.parse(text_of(build, DOT_CONFIG), where=DOT_CONFIG)
     except BadInput as error:
         # the tree's own make wrote it
-        return failed("build", (str(error),))
+        return failed(Kind.BUILD, (str(error),))
     asserted = {symbol: value for symbol, value in request.items() if symbol not in cell.config.optional}
     drifts = kconfig.drift(asserted, dict(cell.config.required), final)
-    artifacts = {"config": f"{TREE}/.config"}
+    artifacts = {CONFIG: f"{FOLDER}/{DOT_CONFIG}"}
     if drifts:
-        explained = explain(source.folder / "tree", drifts, final)
+        explained = explain(work.path("source"), drifts, final)
         lines = tuple(line for drift in explained for line in drift.lines())
-        return failed("config-drift", lines, artifacts=artifacts)
-    return Outcome(artifacts=artifacts, data={"symbols": len(asserted) + len(cell.config.required)})
+        return failed(Kind.CONFIG_DRIFT, lines, artifacts=artifacts)
+    data = {"symbols": len(asserted) + len(cell.config.required)}
+    return Outcome(artifacts=artifacts, trees={PREPARED: Tree(path=FOLDER)}, data=data)
 
 
 def _write_config(build: Path, text: str) -> None:

@@ -8,17 +8,19 @@ from functools import partial
 from pathlib import Path
 
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work
 from oolong.errors import BadInput
-from oolong.host.files import plain_file, remove_tree
-from oolong.host.sandbox import Mount
+from oolong.host.files import plain_file
+from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
-from oolong.kbuild.log import culprits, post_link
+from oolong.kbuild.log import post_link
 from oolong.spec.model import Cell, StubPass
-from oolong.stages.sandboxed import build_sandbox, copy_tree, run
+from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, SYSTEM_MAP, TREE, VMLINUX
+from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
 from oolong.stubs.areas import read_areas
 
-TREE = "tree"
+FOLDER = "tree"
+VIEW = build_view(kbuild.STUBS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,60 +44,45 @@ def crosslink(cell: Cell, needs: Needs) -> Stage:
 
 
 def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
-    inputs = {
-        "rootfs": needs.rootfs.recipe.digest,
-        "source": needs.source.recipe.digest,
-        "configure": needs.configure.recipe.digest,
-        "compile": needs.compile.recipe.digest,
-    }
-    by_content = {
-        "rootfs": ("rootfs", "manifest"),
-        "source": ("source", "content"),
-        "configure": ("configure", "config"),
-        "compile": ("compile", "vmlinux.o"),
-    }
-    if stub_pass is StubPass.OOLONG:
-        inputs["stubs"] = needs.stubs.recipe.digest
-        by_content["stubs"] = ("stubs", "vmlinux.arch.S")
+    ours = stub_pass is StubPass.OOLONG
     recipe = Recipe(
         stage=name,
-        argv=(kbuild.link(cell, our_stubs=stub_pass is StubPass.OOLONG),),
-        env=kbuild.FIXED_ENV,
-        inputs=inputs,
+        argv=(kbuild.link(cell, our_stubs=ours),),
+        sandbox=VIEW.as_json(),
         code=code_digest(__name__),
     )
-    return Stage(
-        subject=cell.name,
-        recipe=recipe,
-        needs=(needs.rootfs, needs.source, needs.configure, needs.compile, needs.stubs),
-        work=partial(_work, recipe),
-        by_content=by_content,
+    inputs = (
+        Input(role="rootfs", stage=needs.rootfs, output=ROOT),
+        Input(role="source", stage=needs.source, output=TREE),
+        Input(role="configure", stage=needs.configure, output=CONFIG),
+        Input(role="compile", stage=needs.compile, output=OBJECTS),
+        # the tree's own rule makes its stubs itself
+        Input(role="stubs", stage=needs.stubs, output=STUB_SOURCE, decides=ours),
     )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
-def _work(recipe: Recipe, work: Work) -> Outcome:
-    build = work.folder / TREE
-    copy_tree(work.need("compile").folder / TREE, build, scope=work.scope)
-    sandbox = build_sandbox(
-        work,
-        rootfs=work.need("rootfs"),
-        source=work.need("source"),
-        build=build,
-        mounts=(Mount(host=work.need("stubs").folder, inside=kbuild.STUBS),),
-        env=dict(recipe.env),
-    )
+def _work(cell: Cell, work: Work) -> Outcome:
+    build = work.folder / FOLDER
+    copy_tree(work, "compile", build)
+    hosts = {SRC: work.path("source"), BUILD: build, kbuild.STUBS: work.input("stubs").folder}
     ran: set[str] = set()
-    done = run(work, sandbox, recipe.argv[0], on_line=lambda line: ran.update(post_link(line)))
+    done = run(
+        work,
+        build_sandbox(work, VIEW, hosts),
+        work.stage.recipe.argv[0],
+        timeout=cell.build_timeout,
+        on_line=lambda line: ran.update(post_link(line)),
+    )
     if not done.ok:
-        return failed("build", culprits(done.lines))
-    artifacts = {"vmlinux": "vmlinux", "System.map": "System.map"}
+        return build_failed(done)
+    artifacts = {VMLINUX: VMLINUX, SYSTEM_MAP: SYSTEM_MAP}
     if (build / kbuild.STUB_SOURCE).exists():
-        artifacts["vmlinux.arch.S"] = "vmlinux.arch.S"
-        plain_file(build, kbuild.STUB_SOURCE).rename(work.folder / "vmlinux.arch.S")
-    for name in ("vmlinux", "System.map"):
+        artifacts[STUB_SOURCE] = STUB_SOURCE
+        plain_file(build, kbuild.STUB_SOURCE).rename(work.folder / STUB_SOURCE)
+    for name in (VMLINUX, SYSTEM_MAP):
         plain_file(build, name).rename(work.folder / name)
-    remove_tree(build)
-    return Outcome(artifacts=artifacts, data={"post_link": sorted(ran), **_areas(work.folder / "vmlinux")})
+    return Outcome(artifacts=artifacts, data={"post_link": sorted(ran), **_areas(work.folder / VMLINUX)})
 
 
 def _areas(vmlinux: Path) -> dict[str, dict[str, int]]:

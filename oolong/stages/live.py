@@ -16,67 +16,55 @@ from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.binary.structs import Offsets
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
+from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput, Kind
-from oolong.host.files import text_of, write_json
 from oolong.kbuild import config as kconfig
 from oolong.machine import memory, stops
 from oolong.machine.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
-from oolong.stages.audit import ELF_V1, NO_DESCRIPTORS
-from oolong.stages.boot import MEMORY, REPORT
-from oolong.stages.offsets import OFFSETS
+from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.outputs import CONFIG, MEMORY, OFFSETS, REPORT, VMLINUX
 
-CHECKS = "checks.json"
 # where a guest stops only if its configuration has what is looked at there
 BY_SYMBOL = {stops.MODULE: "MODULES", stops.KPROBE: "KPROBE_EVENTS", stops.GRAPH: "FUNCTION_GRAPH_TRACER"}
 BY_MODULE = {stops.DIRECT: "SAMPLE_FTRACE_DIRECT", stops.LIVEPATCH: "SAMPLE_LIVEPATCH"}
 
 
 def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted: Stage) -> Stage:
-    recipe = Recipe(
-        stage="live",
-        inputs={
-            "compile": compiled.recipe.digest,
-            "link": linked.recipe.digest,
-            "offsets": laid_out.recipe.digest,
-            "boot": booted.recipe.digest,
-        },
-        code=code_digest(__name__),
+    inputs = (
+        Input(role="config", stage=compiled, output=CONFIG),
+        Input(role="vmlinux", stage=linked, output=VMLINUX),
+        Input(role="offsets", stage=laid_out, output=OFFSETS),
+        Input(role="memory", stage=booted, output=MEMORY),
+        Input(role="report", stage=booted, output=REPORT),
+        Input(role="boot", stage=booted, output=DATA),
     )
-    return Stage(
-        subject=cell.name, recipe=recipe, needs=(compiled, linked, laid_out, booted), work=partial(_work, cell)
-    )
+    recipe = Recipe(stage="live", code=code_digest(__name__))
+    return Stage(subject=cell.name, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
 def _work(cell: Cell, work: Work) -> Outcome:
-    compiled, booted = work.need("compile"), work.need("boot")
-    config = kconfig.parse(text_of(compiled.folder, compiled.artifacts["config"].path), where=".config")
-    if config.get("DYNAMIC_FTRACE") != "y":
+    booted = work.input("boot")
+    config = kconfig.read(work.path("config"))
+    if not is_traced(config):
         return Outcome(data={"checks": []})
-    if config.get(ELF_V1) == "y":
-        every = (*live_checks.skipped_all(NO_DESCRIPTORS), *guest_checks.GUEST.skipped(NO_DESCRIPTORS))
-        return _told(work, every)
+    if not is_audited(config):
+        return audited(work, (*live_checks.skipped_all(NO_DESCRIPTORS), *guest_checks.GUEST.skipped(NO_DESCRIPTORS)))
     try:
-        with opened(work.need("link").path("vmlinux")) as file:
+        with opened(work.path("vmlinux")) as file:
             image = vmlinux.image_of(file, "vmlinux")
             stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
-        laid_out = structs.load(work.need("offsets").path(OFFSETS))
-        snapshots = memory.load(booted.path(MEMORY))
+        laid_out = structs.load(work.path("offsets"))
+        snapshots = memory.load(work.path("memory"))
     except BadInput as error:
         # the build and the boot made these files: what is wrong with them is not a person's fault
         return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
     surveys, unreadable = _surveys(snapshots, image, laid_out)
     due = _due(config, modules=cell.config.modules) if booted.ok else None
     seen = Live(image, laid_out, surveys, due, unreadable)
-    said = guest_checks.told(text_of(booted.folder, booted.artifacts[REPORT].path), booted.data, config)
-    return _told(work, (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said)))
-
-
-def _told(work: Work, done: Iterable[Check]) -> Outcome:
-    told = [check.as_json() for check in done]
-    write_json(work.folder / CHECKS, told)
-    return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": told})
+    report = work.path("report").read_text(encoding="utf-8", errors="replace")
+    said = guest_checks.told(report, booted.data, config)
+    return audited(work, (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said)))
 
 
 def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:

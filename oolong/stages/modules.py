@@ -12,18 +12,17 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
-from oolong.host.digest import digest_of, file_sha256
-from oolong.host.files import plain_file, remove_tree, write_json
-from oolong.host.sandbox import Mount
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
+from oolong.host.digest import digest_of
+from oolong.host.files import plain_file, write_json
+from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
-from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
-from oolong.stages import compile
-from oolong.stages.sandboxed import build_sandbox, copy_tree, run
+from oolong.stages.outputs import MODULES, OBJECTS, ORDER, ROOT, TREE
+from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
 
-# all modules with their digests: what decides whether they are packed anew
-CONTENT = "content"
+FOLDER = "tree"
+VIEW = build_view(kbuild.GUEST_MODULE)
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: Path) -> Stage:
@@ -32,51 +31,45 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: 
     recipe = Recipe(
         stage="modules",
         argv=kbuild.modules(cell),
-        env=kbuild.FIXED_ENV,
-        inputs={
-            "rootfs": rootfs.recipe.digest,
-            "source": source.recipe.digest,
-            "compile": compiled.recipe.digest,
-            "guest": digest_of({name: hashlib.sha256(text).hexdigest() for name, text in files.items()}),
-        },
+        sandbox=VIEW.as_json(),
+        inputs={"guest": digest_of({name: hashlib.sha256(text).hexdigest() for name, text in files.items()})},
         code=code_digest(__name__),
     )
-    needs = (rootfs, source, compiled)
-    return Stage(subject=cell.name, recipe=recipe, needs=needs, work=partial(_work, recipe, files))
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE),
+        Input(role="compile", stage=compiled, output=OBJECTS),
+    )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, files))
 
 
-def _work(recipe: Recipe, files: Mapping[str, bytes], work: Work) -> Outcome:
-    build = work.folder / compile.TREE
-    copy_tree(work.need("compile").folder / compile.TREE, build, scope=work.scope)
+def _work(cell: Cell, files: Mapping[str, bytes], work: Work) -> Outcome:
+    build = work.folder / FOLDER
+    copy_tree(work, "compile", build)
     guest = work.folder / "guest"
     guest.mkdir()
     for name, text in files.items():
         (guest / name).write_bytes(text)
-    sandbox = build_sandbox(
-        work,
-        rootfs=work.need("rootfs"),
-        source=work.need("source"),
-        build=build,
-        mounts=(Mount(host=guest, inside=kbuild.GUEST_MODULE),),
-        env=dict(recipe.env),
-    )
-    for argv in recipe.argv:
-        done = run(work, sandbox, argv)
+    hosts = {SRC: work.path("source"), BUILD: build, kbuild.GUEST_MODULE: guest}
+    sandbox = build_sandbox(work, VIEW, hosts)
+    for argv in work.stage.recipe.argv:
+        done = run(work, sandbox, argv, timeout=cell.build_timeout)
         if not done.ok:
-            return failed("build", culprits(done.lines))
-    artifacts = {}
+            return build_failed(done)
+    target = work.folder / MODULES
+    target.mkdir()
+    paths: dict[str, str] = {}
     needs: dict[str, list[str]] = {}
     for module in sorted(build.rglob("*.ko")):
         name = module.relative_to(build).as_posix()
         needs[module.name] = depends(plain_file(build, name).read_bytes())
-        (work.folder / "modules" / name).parent.mkdir(parents=True, exist_ok=True)
-        module.rename(work.folder / "modules" / name)
-        artifacts[module.name] = f"modules/{name}"
-    remove_tree(build)
-    digests = {name: file_sha256(work.folder / path) for name, path in artifacts.items()}
-    write_json(work.folder / CONTENT, digests)
-    order = [artifacts[name] for name in TopologicalSorter(needs).static_order() if name in artifacts]
-    return Outcome(artifacts={**artifacts, CONTENT: CONTENT}, data={"order": order})
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        module.rename(target / name)
+        paths[module.name] = name
+    order = [paths[name] for name in TopologicalSorter(needs).static_order() if name in paths]
+    write_json(work.folder / ORDER, order)
+    artifacts = {ORDER: ORDER, **{name: f"{MODULES}/{path}" for name, path in paths.items()}}
+    return Outcome(artifacts=artifacts, trees={MODULES: Tree(path=MODULES)}, data={"order": order})
 
 
 def depends(module: bytes) -> list[str]:

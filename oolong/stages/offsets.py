@@ -6,24 +6,22 @@ preprocessed once more, for macros. A kernel without it has nothing to tell.
 
 import re
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from oolong.binary import dwarf
 from oolong.binary.structs import NOTHING, Offsets
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput
-from oolong.host.files import plain_file, remove_tree, text_of, write_json
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
+from oolong.errors import BadInput, Kind
+from oolong.host.files import plain_file, text_of, write_json
+from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
-from oolong.kbuild.log import culprits
 from oolong.spec.model import Cell
-from oolong.stages import compile
-from oolong.stages.sandboxed import build_sandbox, copy_tree, run
+from oolong.stages.outputs import CONFIG, OBJECTS, OFFSETS, ROOT, TREE
+from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
 
-OFFSETS = "offsets.json"
-# what reads the object beside our own code
-LIBRARY = "pyelftools"
+FOLDER = "tree"
+VIEW = build_view()
 STRUCTS = frozenset(
     {
         "dyn_arch_ftrace",
@@ -46,51 +44,31 @@ MACRO = re.compile(rf"^#define ({PREFIX}\w+)[ \t]+(0[xX][0-9a-fA-F]+|0|[1-9][0-9
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage, compiled: Stage) -> Stage:
-    recipe = Recipe(
-        stage="offsets",
-        argv=kbuild.offsets(cell),
-        env=kbuild.FIXED_ENV,
-        inputs={
-            "rootfs": rootfs.recipe.digest,
-            "source": source.recipe.digest,
-            "configure": configure.recipe.digest,
-            "compile": compiled.recipe.digest,
-            "libraries": f"{LIBRARY} {version(LIBRARY)}",
-        },
-        code=code_digest(__name__),
+    recipe = Recipe(stage="offsets", argv=kbuild.offsets(cell), sandbox=VIEW.as_json(), code=code_digest(__name__))
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE),
+        Input(role="configure", stage=configure, output=CONFIG),
+        Input(role="compile", stage=compiled, output=OBJECTS),
     )
-    return Stage(
-        subject=cell.name,
-        recipe=recipe,
-        needs=(rootfs, source, configure, compiled),
-        work=partial(_work, recipe),
-        by_content={
-            "rootfs": ("rootfs", "manifest"),
-            "source": ("source", "content"),
-            "configure": ("configure", "config"),
-            "compile": ("compile", "vmlinux.o"),
-        },
-    )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
-def _work(recipe: Recipe, work: Work) -> Outcome:
+def _work(cell: Cell, work: Work) -> Outcome:
     found = NOTHING
-    if (work.need("compile").folder / compile.TREE / kbuild.FTRACE_OBJECT).exists():
-        build = work.folder / compile.TREE
-        copy_tree(work.need("compile").folder / compile.TREE, build, scope=work.scope)
-        sandbox = build_sandbox(
-            work, rootfs=work.need("rootfs"), source=work.need("source"), build=build, env=dict(recipe.env)
-        )
-        for argv in recipe.argv:
-            done = run(work, sandbox, argv)
+    if (work.path("compile") / kbuild.FTRACE_OBJECT).exists():
+        build = work.folder / FOLDER
+        copy_tree(work, "compile", build)
+        sandbox = build_sandbox(work, VIEW, {SRC: work.path("source"), BUILD: build})
+        for argv in work.stage.recipe.argv:
+            done = run(work, sandbox, argv, timeout=cell.build_timeout)
             if not done.ok:
-                return failed("build", culprits(done.lines))
+                return build_failed(done)
         try:
             found = _read(build)
         except BadInput as error:
             # the build made this file: what is wrong with it is the kernel's fault, not a person's
-            return failed("build", (f"{kbuild.FTRACE_OBJECT}: {error.what}",))
-        remove_tree(build)
+            return failed(Kind.BUILD, (f"{kbuild.FTRACE_OBJECT}: {error.what}",))
     write_json(work.folder / OFFSETS, found.as_json())
     return Outcome(artifacts={OFFSETS: OFFSETS}, data={"structs": len(found.structs)})
 

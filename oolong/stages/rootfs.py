@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work
+from oolong.engine.stage import Outcome, Recipe, Stage, Tree, Work
 from oolong.host.digest import digest_of
-from oolong.host.files import write_json
 from oolong.spec.lock import Lock, merge
 from oolong.spec.model import Tarball, Toolchain
+from oolong.stages.outputs import ROOT
 from oolong.stages.unpack import unpack_tarball
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
-from oolong.supply.rootfs import build_rootfs, fix_modes, manifest
+from oolong.supply.rootfs import build_rootfs, fix_modes
 
-ROOT = "root"
 # below it, where toolchains that are no packages are unpacked
 TARBALLS = "usr/local"
 
@@ -36,7 +35,7 @@ def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
     )
     return Stage(
         subject="+".join(toolchain.name for toolchain in toolchains),
-        recipe=recipe,
+        base=recipe,
         work=partial(_work, wanted, tarballs, links),
         supplies=(*wanted, *(of_tarball(tarball) for _, tarball in tarballs)),
     )
@@ -60,5 +59,4 @@ def _work(
         fix_modes(unpacked)
         (root / TARBALLS).mkdir(exist_ok=True)
         unpacked.rename(root / TARBALLS / name)
-    write_json(work.folder / "manifest.json", manifest(root))
-    return Outcome(artifacts={"manifest": "manifest.json"}, data={"packages": len(packages)})
+    return Outcome(trees={ROOT: Tree(path=ROOT)}, data={"packages": len(packages)})

@@ -8,16 +8,18 @@ from functools import partial
 from pathlib import Path
 
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
 from oolong.host.files import remove_tree
 from oolong.host.layout import Layout
+from oolong.host.manifest import FOLDER, Entry, entries_of, with_folders
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.host.statcache import StatCache
 from oolong.spec import lock
 from oolong.spec.lock import Lock
 from oolong.spec.model import DebianSource, DirSource, GitSource, KernelSource, PatchedSource, TarballSource
+from oolong.stages.outputs import ROOT, TREE
 from oolong.stages.sandboxed import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified
 from oolong.supply import repository, tree
@@ -25,7 +27,6 @@ from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
 from oolong.supply.repository import Commit
 
-TREE = "tree"
 TOUCHED = re.compile(r"^(?:---|\+\+\+) (?:[^/\s]+/)?([^\t\n]+)", re.MULTILINE)
 
 
@@ -61,12 +62,12 @@ def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier:
 
 def _debian(kernel: DebianSource, locked: Lock, rootfs: Stage) -> Identified:
     wanted = of_package(locked.packages[0])
-    recipe = Recipe(stage="source", inputs={"package": wanted.sha256}, code=_code())
+    recipe = Recipe(stage="source", inputs={"package": wanted.sha256}, code=code_digest(__name__))
     return _unchanging(
         Stage(
             subject=kernel.name,
-            recipe=recipe,
-            needs=(rootfs,),
+            base=recipe,
+            inputs=(_tools(rootfs),),
             work=partial(_unpack_debian, wanted),
             supplies=(wanted,),
         )
@@ -74,7 +75,7 @@ def _debian(kernel: DebianSource, locked: Lock, rootfs: Stage) -> Identified:
 
 
 def _tarball(kernel: TarballSource, rootfs: Stage) -> Identified:
-    recipe = Recipe(stage="source", inputs={"tarball": kernel.tarball.sha256}, code=_code())
+    recipe = Recipe(stage="source", inputs={"tarball": kernel.tarball.sha256}, code=code_digest(__name__))
     signature = kernel.signature
     if signature:
         keys = hashlib.sha256(signature.keyring.read_bytes()).hexdigest()
@@ -83,8 +84,8 @@ def _tarball(kernel: TarballSource, rootfs: Stage) -> Identified:
     return _unchanging(
         Stage(
             subject=kernel.name,
-            recipe=recipe,
-            needs=(rootfs,),
+            base=recipe,
+            inputs=(_tools(rootfs),),
             work=partial(_unpack_tarball, kernel),
             supplies=tuple(map(of_tarball, supplies)),
         )
@@ -92,20 +93,20 @@ def _tarball(kernel: TarballSource, rootfs: Stage) -> Identified:
 
 
 def _git(kernel: GitSource, commit: Commit) -> Identified:
-    recipe = Recipe(stage="source", inputs={"commit": commit.commit}, code=_code())
-    return _unchanging(Stage(subject=kernel.name, recipe=recipe, work=partial(_check_out, commit), supplies=(commit,)))
+    recipe = Recipe(stage="source", inputs={"commit": commit.commit}, code=code_digest(__name__))
+    return _unchanging(Stage(subject=kernel.name, base=recipe, work=partial(_check_out, commit), supplies=(commit,)))
 
 
 def _unchanging(stage: Stage) -> Identified:
     """A source that is known as a whole by its recipe, and never half changed."""
-    digest = stage.recipe.digest
+    digest = stage.digest
     return Identified(stage=stage, configure_digest=digest, guest_digest=digest)
 
 
 def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
     entries = tree.snapshot(kernel.path, StatCache(layout.stat_cache))
-    recipe = Recipe(stage="source", inputs={"tree": tree.digest(entries)}, code=_code())
-    stage = Stage(subject=kernel.name, recipe=recipe, work=partial(_link_tree, kernel.path, entries))
+    recipe = Recipe(stage="source", inputs={"tree": tree.digest(entries)}, code=code_digest(__name__))
+    stage = Stage(subject=kernel.name, base=recipe, work=partial(_link_tree, kernel.path, entries))
     return Identified(
         stage=stage,
         configure_digest=tree.configure_digest(entries),
@@ -116,18 +117,19 @@ def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
 def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identified:
     patches = tuple((path.name, path.read_bytes()) for path in kernel.patches)
     digests = {f"patch{number}": hashlib.sha256(text).hexdigest() for number, (_, text) in enumerate(patches)}
-    recipe = Recipe(stage="source", inputs={"base": base.stage.recipe.digest, **digests}, code=_code())
-    stage = Stage(
-        subject=kernel.name,
-        recipe=recipe,
-        needs=(base.stage, rootfs),
-        work=partial(_apply, base.stage.task, patches),
+    return _unchanging(
+        Stage(
+            subject=kernel.name,
+            base=Recipe(stage="source", inputs=digests, code=code_digest(__name__)),
+            inputs=(Input(role="base", stage=base.stage, output=TREE), _tools(rootfs)),
+            work=partial(_apply, patches),
+        )
     )
-    return Identified(stage=stage, configure_digest=recipe.digest, guest_digest=recipe.digest)
 
 
-def _code() -> str:
-    return code_digest(__name__)
+def _tools(rootfs: Stage) -> Input:
+    """What unpacks and patches: whatever its version, the same comes out."""
+    return Input(role="tools", stage=rootfs, output=ROOT, decides=False)
 
 
 def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
@@ -139,7 +141,7 @@ def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
     if len(archives) != 1:
         raise Infrastructure(f"{wanted.label} holds {len(archives)} tarballs, not one kernel")
     target = work.folder / TREE
-    root = work.need("rootfs").folder / "root"
+    root = work.path("tools")
     if wrong := unpack(work, root=root, archive=archives[0], target=target):
         raise Infrastructure(f"{archives[0].name} does not unpack: {wrong}")
     remove_tree(opened)
@@ -150,7 +152,7 @@ def _unpack_tarball(kernel: TarballSource, work: Work) -> Outcome:
     signature, tarball = kernel.signature, kernel.tarball
     wanted = [of_tarball(one) for one in (tarball, *([signature.file] if signature else []))]
     archive, *rest = fetch(wanted, layout=work.layout, mirrors=mirrors, progress=work.progress, scope=work.scope)
-    root = work.need("rootfs").folder / "root"
+    root = work.path("tools")
     if signature:
         work.progress("checking the signature")
         archive = verified(work, tarball, signature, root=root, archive=archive, file=rest[0])
@@ -170,17 +172,16 @@ def _check_out(commit: Commit, work: Work) -> Outcome:
     return _settled(work.folder, where=commit.url)
 
 
-def _link_tree(path: Path, entries: Sequence[tree.Entry], work: Work) -> Outcome:
+def _link_tree(path: Path, entries: Sequence[Entry], work: Work) -> Outcome:
     target = work.folder / TREE
     target.mkdir()
     tree.materialise(path, entries, target, work.layout.blobs, progress=work.progress, scope=work.scope)
-    return _finished(work.folder, entries)
+    return _finished(with_folders(entries))
 
 
-def _apply(base: str, patches: Sequence[tuple[str, bytes]], work: Work) -> Outcome:
+def _apply(patches: Sequence[tuple[str, bytes]], work: Work) -> Outcome:
     target = work.folder / TREE
-    origin = work.needs[base].folder / TREE
-    copying = ["cp", "--archive", "--link", "--", str(origin), str(target)]
+    copying = ["cp", "--archive", "--link", "--", str(work.path("base")), str(target)]
     process.check(process.dying_with_parent(copying), scope=work.scope)
     for patch, text in patches:
         change = work.folder / "change.patch"
@@ -189,7 +190,7 @@ def _apply(base: str, patches: Sequence[tuple[str, bytes]], work: Work) -> Outco
             if (target / name).resolve().is_relative_to(target.resolve()):
                 tree.unlinked(target / name)
         sandbox = Sandbox(
-            rootfs=work.need("rootfs").folder / "root",
+            rootfs=work.path("tools"),
             mounts=(Mount(host=change, inside="/change.patch"), Mount(host=target, inside="/tree", writable=True)),
             chdir="/tree",
         )
@@ -205,9 +206,9 @@ def _settled(folder: Path, *, where: str) -> Outcome:
     target = folder / TREE
     tree.check_kernel(target, where=where)
     tree.normalise(target)
-    return _finished(folder, tree.manifest_of(target))
+    return _finished(entries_of(target))
 
 
-def _finished(folder: Path, entries: Sequence[tree.Entry]) -> Outcome:
-    (folder / "content").write_text(tree.text_of(entries), encoding="utf-8", errors="surrogateescape")
-    return Outcome(artifacts={"content": "content"}, data={"files": len(entries), "tree": tree.digest(entries)})
+def _finished(entries: Sequence[Entry]) -> Outcome:
+    files = sum(entry.kind != FOLDER for entry in entries)
+    return Outcome(trees={TREE: Tree(path=TREE, entries=entries)}, data={"files": files})

@@ -1,4 +1,4 @@
-"""The stage `stubs`: vmlinux.o → how many stubs, the .S that reserves them, and what the tree's own script says.
+"""The stage `stubs`: vmlinux.o → how many stubs, the .S that reserves them, and the counts of the tree's own script.
 
 A difference between the two is a failure that does not stop the cell: link and boot then show what it leads to.
 """
@@ -7,19 +7,21 @@ from functools import partial
 from pathlib import Path
 
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput, BadOutput
-from oolong.host.files import plain_file, remove_tree, text_of, write_json
-from oolong.host.sandbox import BUILD, SRC, Mount, Sandbox
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
+from oolong.errors import BadInput, BadOutput, Kind
+from oolong.host.files import plain_file, text_of, write_json
+from oolong.host.sandbox import BUILD, SRC, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
-from oolong.stages import compile
+from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stages.sandboxed import run
 from oolong.stubs import counting
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
-SOURCE, COUNTS, THEIRS = "vmlinux.arch.S", "stubs.json", "tree-script.S"
+COUNTS = "stubs.json"
+OBJECT, OUT = f"{BUILD}/{VMLINUX_O}", "/out"
+VIEW = View(read_only=(SRC, OBJECT), writable=(OUT,), chdir=BUILD)
 NOTHING = "/* out-of-line ftrace is off in this configuration */\n"
 
 
@@ -27,70 +29,58 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
     recipe = Recipe(
         stage="stubs",
         argv=(kbuild.tree_script(cell, reserve="RESERVE"),),
-        inputs={
-            "rootfs": rootfs.recipe.digest,
-            "source": source.recipe.digest,
-            "compile": compiled.recipe.digest,
-        },
+        sandbox=VIEW.as_json(),
         code=code_digest(__name__, files=(template,)),
     )
-    return Stage(
-        subject=cell.name,
-        recipe=recipe,
-        needs=(rootfs, source, compiled),
-        work=partial(_work, cell, template.read_text()),
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE),
+        Input(role="vmlinux.o", stage=compiled, output=VMLINUX_O),
+        Input(role="config", stage=compiled, output=CONFIG),
     )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, template.read_text()))
 
 
 def _work(cell: Cell, template: str, work: Work) -> Outcome:
-    built = work.need("compile").folder / compile.TREE
-    config = kconfig.parse(text_of(built, ".config"), where=".config")
+    config = kconfig.read(work.path("config"))
     if config.get(OUT_OF_LINE) != "y":
-        (work.folder / SOURCE).write_text(NOTHING)
-        return Outcome(artifacts={SOURCE: SOURCE}, data={"out_of_line": False})
+        (work.folder / STUB_SOURCE).write_text(NOTHING)
+        return Outcome(artifacts={STUB_SOURCE: STUB_SOURCE}, data={"out_of_line": False})
     if not config.get(RESERVE, "").isdecimal():
-        return failed("stub-audit", (f".config has no number in CONFIG_{RESERVE}",))
+        return failed(Kind.STUB_AUDIT, (f".config has no number in CONFIG_{RESERVE}",))
     reserve = int(config[RESERVE])
     try:
-        sites = counting.read_sites(plain_file(built, "vmlinux.o"))
+        sites = counting.read_sites(work.path("vmlinux.o"))
     except BadInput as error:
         # the build made this file: what is wrong with it is the kernel's fault, not a person's
-        return failed("stub-audit", (f"vmlinux.o: {error.what}",))
+        return failed(Kind.STUB_AUDIT, (f"vmlinux.o: {error.what}",))
     planned = counting.plan(sites, reserve)
     counts = counting.document(sites, planned)
-    (work.folder / SOURCE).write_text(counting.render(planned, template))
+    (work.folder / STUB_SOURCE).write_text(counting.render(planned, template))
     write_json(work.folder / COUNTS, counts)
-    artifacts = {SOURCE: SOURCE, COUNTS: COUNTS}
+    artifacts = {STUB_SOURCE: STUB_SOURCE, COUNTS: COUNTS}
     differences = _compare(cell, planned, work)
-    if (work.folder / THEIRS).exists():
-        artifacts[THEIRS] = THEIRS
+    if (work.folder / TREE_STUB_SOURCE).exists():
+        artifacts[TREE_STUB_SOURCE] = TREE_STUB_SOURCE
     data = {"out_of_line": True, **counts}
     if differences:
-        return failed("stub-audit", differences, artifacts=artifacts, data=data, blocks=False)
+        return failed(Kind.STUB_AUDIT, differences, artifacts=artifacts, data=data, blocks=False)
     return Outcome(artifacts=artifacts, data=data)
 
 
 def _compare(cell: Cell, planned: counting.StubPlan, work: Work) -> tuple[str, ...]:
-    """What the tree's own script says otherwise about the same vmlinux.o."""
+    """The counts of the tree's own script, of the same vmlinux.o, that differ."""
     output = work.folder / "out"
     output.mkdir()
-    sandbox = Sandbox(
-        rootfs=work.need("rootfs").folder / "root",
-        mounts=(
-            Mount(host=work.need("source").folder / "tree", inside=SRC),
-            Mount(host=work.need("compile").folder / compile.TREE, inside=BUILD),
-            Mount(host=output, inside="/out", writable=True),
-        ),
-        chdir=BUILD,
-    )
-    done = run(work, sandbox, kbuild.tree_script(cell, reserve=str(planned.reserve)))
+    hosts = {SRC: work.path("source"), OBJECT: work.path("vmlinux.o"), OUT: output}
+    sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)
+    argv = kbuild.tree_script(cell, reserve=str(planned.reserve))
+    done = run(work, sandbox, argv, timeout=cell.build_timeout)
     if not done.ok:
         said = " / ".join(done.lines[-3:]) or "without a word"
         return (f"the tree's script ended with {done.returncode}: {said}",)
     try:
-        plain_file(output, SOURCE).rename(work.folder / THEIRS)
+        plain_file(output, STUB_SOURCE).rename(work.folder / TREE_STUB_SOURCE)
     except BadOutput:
         return ("the tree's script ended well and wrote nothing",)
-    finally:
-        remove_tree(output)
-    return counting.differences(planned, text_of(work.folder, THEIRS))
+    return counting.differences(planned, text_of(work.folder, TREE_STUB_SOURCE))

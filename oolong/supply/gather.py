@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from oolong.engine.stage import Stage
 from oolong.host import process
 from oolong.host.filelock import shared
 from oolong.host.layout import Layout
@@ -25,14 +24,14 @@ OUTPUT = frozenset(
 )
 
 
-def gather(stages: Iterable[Stage], target: Path, *, layout: Layout, progress: Progress, scope: Scope) -> int:
+def gather(supplies: Iterable[object], target: Path, *, layout: Layout, progress: Progress, scope: Scope) -> int:
     """Fetch what is missing and write the bundle; returns the number of files in it."""
-    supplies = {supply.member: supply for stage in stages for supply in stage.supplies}
-    wanted = [supply for supply in supplies.values() if isinstance(supply, Wanted)]
+    supplies = tuple(supplies)
+    wanted = [supply for supply in supplies if isinstance(supply, Wanted)]
     paths = fetch(wanted, layout=layout, mirrors=mirrors, progress=progress, scope=scope)
     members = dict(zip((one.member for one in wanted), paths, strict=True))
     with _scratch(layout) as folder:
-        for number, commit in enumerate(one for one in supplies.values() if isinstance(one, Commit)):
+        for number, commit in enumerate(one for one in supplies if isinstance(one, Commit)):
             place = Path(folder, f"{number}.pack")
             ours = repository.bring(commit, layout=layout, progress=progress, scope=scope)
             repository.pack(ours, commit, place, scope=scope)

@@ -6,13 +6,12 @@ or clock is left in what a build can see.
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from oolong.errors import Infrastructure
 from oolong.host import process
-from oolong.host.digest import file_sha256
 from oolong.host.files import remove_tree
 from oolong.host.process import Scope
 from oolong.host.progress import Progress
@@ -46,11 +45,6 @@ def build_rootfs(
     fix_modes(root)
 
 
-def manifest(root: Path) -> list[list[str]]:
-    """[path, what it is, SHA-256 or link text] of everything below a folder, in order of the paths."""
-    return sorted(_entries(root))
-
-
 def _unpack(package: Path, root: Path, scope: Scope) -> None:
     argv = process.dying_with_parent(["dpkg-deb", "--extract", str(package), str(root)])
     process.check(argv, scope=scope, hint="is there room on the disk?")
@@ -67,16 +61,3 @@ def fix_modes(root: Path) -> None:
                 path.chmod(PROGRAM_MODE if mode & 0o111 else FILE_MODE)
             elif not stat.S_ISLNK(mode) and not stat.S_ISDIR(mode):
                 path.unlink()
-
-
-def _entries(root: Path) -> Iterator[list[str]]:
-    for folder, folders, files in os.walk(root):
-        for name in [*folders, *files]:
-            path = Path(folder, name)
-            relative = path.relative_to(root).as_posix()
-            if path.is_symlink():
-                yield [relative, "link", str(path.readlink())]
-            elif path.is_dir():
-                yield [relative, "folder", ""]
-            else:
-                yield [relative, "program" if path.stat().st_mode & 0o111 else "file", file_sha256(path)]

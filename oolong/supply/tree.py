@@ -10,7 +10,6 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -18,12 +17,12 @@ from uuid import uuid4
 
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of, file_sha256
+from oolong.host.manifest import FILE, LINK, PROGRAM, Entry
 from oolong.host.process import Scope
 from oolong.host.progress import Progress
-from oolong.host.statcache import Known, StatCache
+from oolong.host.statcache import KnownDigests, StatCache
 from oolong.supply import checkout
 
-FILE, PROGRAM, LINK = "file", "program", "link"
 MODES = {FILE: 0o644, PROGRAM: 0o755}
 FOLDER_MODE = 0o755
 # make takes a file of the epoch for one that is not there; this is 2000-01-01
@@ -34,15 +33,6 @@ MARKS_OF_A_KERNEL = ("Makefile", "Kconfig", "arch/powerpc/Kconfig")
 NOT_FOR_KCONFIG = frozenset(
     (".c", ".h", ".S", ".rs", ".rst", ".txt", ".dts", ".dtsi", ".json", ".yaml", ".svg", ".inc", ".tbl", ".lds")
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A file or link of a tree: `path` relative to its top, `content` a SHA-256 or the text of the link."""
-
-    path: str
-    kind: str
-    content: str
 
 
 def snapshot(tree: Path, stats: StatCache) -> tuple[Entry, ...]:
@@ -86,21 +76,6 @@ def check_kernel(tree: Path, *, where: str) -> None:
     for mark in MARKS_OF_A_KERNEL:
         if not (tree / mark).is_file():
             raise BadInput(f"no kernel tree: it has no {mark}", where=where)
-
-
-def manifest_of(folder: Path) -> tuple[Entry, ...]:
-    """Every file below a folder of ours, in order of the paths."""
-
-    def entry(name: str) -> Entry | None:
-        return _described(folder / name, name, None)
-
-    with ThreadPoolExecutor() as pool:
-        return tuple(one for one in pool.map(entry, sorted(_plain_files(folder))) if one)
-
-
-def text_of(entries: Iterable[Entry]) -> str:
-    """A manifest as text, one entry a line; equal trees have equal texts, wherever they come from."""
-    return "".join(f"{entry.kind} {entry.content} {entry.path}\n" for entry in entries)
 
 
 def digest(entries: Iterable[Entry]) -> str:
@@ -210,14 +185,14 @@ def _reached_through_folders(tree: Path, names: Iterable[str]) -> list[str]:
     return [name for name in names if is_reached(name.rpartition("/")[0])]
 
 
-def _entry(tree: Path, name: str, known: Known) -> Entry | None:
+def _entry(tree: Path, name: str, known: KnownDigests) -> Entry | None:
     try:
         return _described(tree / name, name, known)
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", where=str(tree / name)) from error
 
 
-def _described(path: Path, name: str, known: Known | None) -> Entry | None:
+def _described(path: Path, name: str, known: KnownDigests | None) -> Entry | None:
     """The entry of a path; None for what is gone or is no file (a submodule's folder, a socket)."""
     try:
         status = os.lstat(path)

@@ -6,9 +6,7 @@ known-issues.yaml covers is known, not wrong.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
-
-import msgspec
+from typing import Any
 
 from oolong.audit import outcomes
 from oolong.audit.catalogue import named
@@ -41,31 +39,17 @@ class Verdict:
     notes: tuple[str, ...]
     known_issues: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "status": self.status.value,
-            "kind": self.kind.value if self.kind else None,
-            "summary": self.summary,
-            "lines": list(self.lines),
-            "checks": [check.as_json() for check in self.checks],
-            "notes": list(self.notes),
-            "known_issues": list(self.known_issues),
-        }
-
-    @classmethod
-    def from_json(cls, read: Mapping[str, Any]) -> Self:
-        """A verdict as `as_json` wrote it; ValueError for anything else."""
-        return msgspec.convert(read, cls)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What is known of a cell before it is built: what it expects, and what it once came to, if that was recorded;
+    """What is known of a cell besides its results: what it expects, and what its build once came to, if that was
+    recorded; `inputs` is the digest that recorded inputs are compared with, None where nothing was compiled;
     `unlocked` says that temporary locks stand in, with which it may come to something else; `known` are the entries of
     known-issues.yaml."""
 
     expect: Expect
     recorded: Recorded | None = None
+    inputs: str | None = None
     unlocked: bool = False
     known: tuple[KnownIssue, ...] = ()
 
@@ -110,7 +94,7 @@ def _came_to(
     evidence = {check.name: check.evidence for check in wrong}
     for stage in broken:
         if why := evidence.get(f"{STAGE}{stage.stage}"):
-            return CheckStatus.FAIL, _kind_of(stage), f"{stage.stage}: {why}", stage.lines
+            return CheckStatus.FAIL, stage.kind, f"{stage.stage}: {why}", stage.lines
     if wrong:
         lines = tuple(f"{check.name}: {check.evidence}" for check in wrong)
         return CheckStatus.FAIL, named(wrong[0].name).kind, lines[0], lines
@@ -203,7 +187,7 @@ def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterat
         return
     if declared.unlocked:
         answer = skipped("not compared: temporary locks stand in for the recorded ones")
-    elif stages["compile"].digest != recorded.inputs:
+    elif declared.inputs != recorded.inputs:
         answer = skipped("not compared: it was recorded for other inputs")
     else:
         made = {name: artifact.sha256 for stage in stages.values() for name, artifact in stage.artifacts.items()}

@@ -62,7 +62,7 @@ class CheckedRun(checked(Run)):  # type: ignore[misc]
         check_globs(self.sel_tasks, [task.name for task in self.task_list])
         session = current()
         if any(task.name.startswith("report:") for task in self.task_list):
-            session.view.open([cell.name for cell in session.selected], session.pipeline.cell_stage_names)
+            session.view.open(session.project.selected, session.project.pipeline.cell_stage_names)
         return int(super()._execute(outfile, **options))
 
 

@@ -1,10 +1,13 @@
 """What a run came to: the results of the stages that it touched and the errors that it met → the exit code."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from oolong.audit.check import CheckStatus
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, Damaged, Interrupted, Missing, OolongError
+from oolong.verdict.judge import Verdict
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -17,7 +20,8 @@ class Collected:
     errors: dict[str, OolongError] = field(default_factory=dict)
     crashes: dict[str, str] = field(default_factory=dict)
     failures: set[str] = field(default_factory=set)
-    reported: list[str] = field(default_factory=list)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    judged_subjects: set[str] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def result(self, task: str, result: StageResult) -> None:
@@ -38,11 +42,11 @@ class Collected:
         with self._guard:
             self.failures.add(task)
 
-    def told(self, cell: str) -> None:
-        """The result.json of a cell stands as of this run."""
+    def reported(self, cell: str, verdict: Verdict, subjects: Iterable[str]) -> None:
+        """The result.json of a cell stands as of this run; the verdict speaks for the stages of its `subjects`."""
         with self._guard:
-            if cell not in self.reported:
-                self.reported.append(cell)
+            self.verdicts[cell] = verdict
+            self.judged_subjects.update(subjects)
 
     @property
     def absent(self) -> frozenset[str]:
@@ -64,13 +68,11 @@ class Collected:
             return BAD_INPUT
         if errors or self.crashes:
             return INFRASTRUCTURE
-        if self.failures or any(
-            result.status is StageStatus.FAIL and not self._excused(task) for task, result in self.results.items()
-        ):
+        if self.failures or any(verdict.status == CheckStatus.FAIL for verdict in self.verdicts.values()):
             return CELL_FAILED
-        return ALL_PASS
+        unjudged = (result for task, result in self.results.items() if not self._is_judged(task))
+        return CELL_FAILED if any(result.status == StageStatus.FAIL for result in unjudged) else ALL_PASS
 
-    def _excused(self, task: str) -> bool:
-        """Whether the verdict on the cell whose stage this is was that its failure is known."""
-        verdict = self.results.get(f"verdict:{task.partition(':')[2]}")
-        return verdict is not None and verdict.ok
+    def _is_judged(self, task: str) -> bool:
+        """Whether a stage belongs to a cell with a verdict, which may know its failure."""
+        return task.partition(":")[2] in self.judged_subjects

@@ -37,7 +37,7 @@ class Reporter:
         """The stage is finished already: its result counts for the exit code all the same."""
         session = current()
         stage = session.stages.get(task.name)
-        if stage and (result := session.store.find(stage)):
+        if stage and (result := session.runner.find(stage)):
             session.collected.result(stage.task, result)
             session.view.unchanged(stage, result)
 

@@ -19,12 +19,12 @@ def show(session: Session) -> None:
         sys.stdout.write(tables.failures(reports, folder))
         sys.stdout.write(tables.known(reports))
         sys.stdout.write(tables.notes(reports))
-        known_issues = [entry.name for entry in session.pipeline.known_issues]
+        known_issues = [entry.name for entry in session.project.known_issues]
         sys.stdout.write(tables.unmatched(reports, known_issues))
         sys.stdout.write(f"results: {folder}/CELL/{results.RESULT}\n")
-    reported = {report.cell for report in reports}
+    judged = session.collected.judged_subjects
     for task, stage in session.collected.results.items():
-        if stage.status is StageStatus.FAIL and session.stages[task].subject not in reported:
+        if stage.status is StageStatus.FAIL and session.stages[task].subject not in judged:
             lines = [printable(line) for line in stage.lines]
             print(f"{task}: {stage.kind}", *lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
     for task, error in session.collected.errors.items():
@@ -35,12 +35,9 @@ def show(session: Session) -> None:
 
 def _reported(session: Session) -> list[CellReport]:
     """The report of every cell that this run reported, in the order of the matrix."""
-    cells = session.cells if session.collected.reported else ()
-    return [
-        results.read(session.layout.cell_results(cell.name))
-        for cell in cells
-        if cell.name in session.collected.reported
-    ]
+    judged = session.collected.verdicts
+    cells = session.project.cells if judged else ()
+    return [results.read(session.layout.cell_results(cell.name)) for cell in cells if cell.name in judged]
 
 
 def _shown(path: Path) -> str:

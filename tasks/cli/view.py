@@ -10,18 +10,21 @@ from oolong.audit.check import CheckStatus
 from oolong.engine.stage import Stage, StageResult, StageStatus
 from oolong.host.progress import Progress
 from oolong.printable import printable_lines
+from oolong.spec.model import Cell
+from oolong.verdict.judge import Verdict
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
 PLAIN_EVERY_SECONDS = 20.0
-MARKS = {
+STAGE_MARKS = {
     StageStatus.OK: "[green]✓[/]",
     StageStatus.FAIL: "[red]✗[/]",
     StageStatus.BLOCKED: "[dim]–[/]",
 }
-KNOWN_MARK = "[magenta]✓[/]"
+VERDICT_MARKS = {CheckStatus.PASS: "[green]✓[/]", CheckStatus.FAIL: "[red]✗[/]", CheckStatus.KNOWN: "[magenta]✓[/]"}
+VERDICT = "verdict"
 
 
 class View:
@@ -38,14 +41,14 @@ class View:
         self._live: Live | None = None
         self._spoke: dict[str, float] = {}
 
-    def open(self, rows: Sequence[str], columns: Sequence[str]) -> None:
+    def open(self, cells: Sequence[Cell], columns: Sequence[str]) -> None:
         """Start the live table where there is a terminal to show it on."""
         if self._quiet or self._verbose or not self._stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
             return
         from rich.console import Console
         from rich.live import Live
 
-        self._board = _Board(rows, columns)
+        self._board = _Board(cells, columns)
         self._live = Live(get_renderable=self._board.render, console=Console(file=self._stream), refresh_per_second=4)
         self._live.start()
 
@@ -103,7 +106,7 @@ class View:
 
     def finished(self, stage: Stage, result: StageResult) -> None:
         if self._board:
-            self._board.finish(stage.name, stage.subject, f"{_mark(result)} {result.seconds:.0f} s")
+            self._board.finish(stage.name, stage.subject, f"{STAGE_MARKS[result.status]} {result.seconds:.0f} s")
         else:
             why = f": {result.lines[0]}" if result.lines and not result.ok else ""
             self.say(f"{stage.task}: {result.status}, {result.seconds:.1f} s{why}")
@@ -118,13 +121,13 @@ class View:
     def unchanged(self, stage: Stage, result: StageResult) -> None:
         """Nothing was to do."""
         if self._board:
-            self._board.finish(stage.name, stage.subject, f"{_mark(result)} [dim]=[/]")
+            self._board.finish(stage.name, stage.subject, f"{STAGE_MARKS[result.status]} [dim]=[/]")
 
-
-def _mark(result: StageResult) -> str:
-    """A verdict that nothing but known issues was found has a colour of its own."""
-    known = result.ok and result.data.get("status") == CheckStatus.KNOWN
-    return KNOWN_MARK if known else MARKS[result.status]
+    def judged(self, cell: Cell, verdict: Verdict) -> None:
+        if self._board:
+            self._board.finish(VERDICT, cell.name, f"{VERDICT_MARKS[verdict.status]} {verdict.status}")
+        else:
+            self.say(f"{cell.name}: {verdict.status}")
 
 
 def _share(done: int, total: int | None) -> str:
@@ -132,10 +135,12 @@ def _share(done: int, total: int | None) -> str:
 
 
 class _Board:
-    """The state of the live table: a row per cell, a column per stage; what cells share is told below it."""
+    """The state of the live table: a row per cell, a column per stage; toolchains and sources are below it."""
 
-    def __init__(self, rows: Sequence[str], columns: Sequence[str]) -> None:
-        self._rows, self._columns = tuple(rows), tuple(columns)
+    def __init__(self, cells: Sequence[Cell], columns: Sequence[str]) -> None:
+        self._rows = {cell.name: cell.build for cell in cells}
+        self._subjects = {*self._rows, *self._rows.values()}
+        self._columns = (*columns, VERDICT)
         self._cells: dict[tuple[str, str], str] = {}
         self._since: dict[tuple[str, str], float] = {}
 
@@ -155,11 +160,11 @@ class _Board:
         shared = [
             f"{stage} {subject}: {self._text(stage, subject)}"
             for stage, subject in dict.fromkeys([*self._cells, *self._since])
-            if subject not in self._rows
+            if subject not in self._subjects
         ]
         table = Table("cell", *self._columns, caption="  ".join(shared) or None, caption_justify="left")
-        for row in self._rows:
-            table.add_row(row, *(self._text(column, row) for column in self._columns))
+        for cell, build in self._rows.items():
+            table.add_row(cell, *(self._text(column, cell) or self._text(column, build) for column in self._columns))
         return table
 
     def _text(self, stage: str, subject: str) -> str:

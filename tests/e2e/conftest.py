@@ -32,7 +32,7 @@ def kernel_tree(smoke: Smoke) -> Path:
     """The unpacked kernel of the pipeline, as a plain tree that nobody may write to."""
     stages = smoke.checkout.result(LE)["stages"]
     digest: str = next(stage["digest"] for stage in stages if stage["stage"] == "source")
-    return smoke.checkout.cache / "stages" / "source" / digest / "tree"
+    return smoke.checkout.stages / "source" / digest / "tree"
 
 
 def recipes(checkout: Checkout, cell: str) -> str:

@@ -78,7 +78,7 @@ def test_without_known_issues_both_cells_fail(smoke: Smoke, tmp_path: Path) -> N
 def test_the_memory_of_init_is_kept_before_it_is_freed(smoke: Smoke, cell: str, order: str) -> None:
     booted = next(stage for stage in smoke.checkout.result(cell)["stages"] if stage["stage"] == "boot")
     assert booted["data"]["stops"][0] == INIT_MEMORY
-    snapshot, *_ = memory.load(smoke.checkout.cache / "stages" / "boot" / booted["digest"] / "memory")
+    snapshot, *_ = memory.load(smoke.checkout.stages / "boot" / booted["digest"] / "memory")
     with elf.opened(smoke.checkout.folder / "build" / "results" / cell / "vmlinux") as vmlinux:
         stub = vmlinux.symbols_by_name(("ftrace_ool_stub_inittext",))["ftrace_ool_stub_inittext"].value
     _, first, call, last, back = struct.unpack(f"{order}Q4I", snapshot.read(stub, 24))
@@ -188,7 +188,7 @@ def test_the_same_content_as_a_tree_of_ones_own_is_the_same_kernel(smoke: Smoke,
     own = smoke.checkout.result(f"{LE}-tree")
     assert own["stub_pass"] == "kernel"
     assert own["files"]["vmlinux"] == smoke.checkout.result(LE)["files"]["vmlinux"]
-    compiled = smoke.checkout.cache / "stages" / "compile"
+    compiled = smoke.checkout.stages / "compile"
     digests = [
         next(stage["digest"] for stage in result["stages"] if stage["stage"] == "compile")
         for result in (own, smoke.checkout.result(LE))

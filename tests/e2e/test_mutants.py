@@ -33,7 +33,7 @@ def test_no_mutant_passes_the_audit(smoke: Smoke) -> None:
 def kernel_of(smoke: Smoke, cell: str) -> Kernel:
     """What the run left of a kernel in the cache."""
     digests = {stage["stage"]: stage["digest"] for stage in smoke.checkout.result(cell)["stages"]}
-    folder = {stage: smoke.checkout.cache / "stages" / stage / digest for stage, digest in digests.items()}
+    folder = {stage: smoke.checkout.stages / stage / digest for stage, digest in digests.items()}
     results = smoke.checkout.folder / "build" / "results" / cell
     laid_out = structs.load(folder["offsets"] / "offsets.json")
     image = vmlinux.read(folder["link"] / "vmlinux")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oolong.host.files import remove_tree
-from tests.checkout import cache_with_tools
+from tests.checkout import STAGES, cache_with_tools
 from tests.e2e.conftest import LE, Smoke
 from tests.tasks.test_stopping import PATIENCE_SECONDS, descendants, wait_for
 
@@ -20,7 +20,7 @@ LINKER = "powerpc64le-linux-gnu-ld"
 def test_a_kernel_killed_in_mid_link_is_linked_by_the_next_run(smoke: Smoke) -> None:
     before = smoke.checkout.result(LE)
     linked = next(stage["digest"] for stage in before["stages"] if stage["stage"] == "link")
-    remove_tree(smoke.checkout.cache / "stages" / "link" / linked)
+    remove_tree(smoke.checkout.stages / "link" / linked)
     doit = subprocess.Popen(
         smoke.checkout.argv(f"link:{LE}"),
         cwd=smoke.checkout.folder,
@@ -34,7 +34,7 @@ def test_a_kernel_killed_in_mid_link_is_linked_by_the_next_run(smoke: Smoke) -> 
     os.kill(doit.pid, signal.SIGKILL)
     doit.wait(PATIENCE_SECONDS)
     wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
-    assert not (smoke.checkout.cache / "stages" / "link" / linked).exists()
+    assert not (smoke.checkout.stages / "link" / linked).exists()
     done = smoke.checkout.doit()
     assert done.code == 0, done.err
     assert f"link:{LE}: ok" in done.err
@@ -49,7 +49,7 @@ def test_a_bundle_is_all_that_a_machine_without_a_network_needs(smoke: Smoke, tm
     assert made.code == 0, made.err
     subprocess.run(["tar", "--extract", f"--file={archive}", f"--directory={tmp_path}", "oolong"], check=True)
     cache = cache_with_tools(tmp_path / "cache")
-    for shared in ("downloads", "stages/rootfs"):
+    for shared in ("downloads", f"{STAGES}/rootfs"):
         (cache / shared).unlink()
     (cache / "ccache").symlink_to(smoke.checkout.cache / "ccache")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OOLONG_CACHE": str(cache)}

@@ -19,7 +19,7 @@ def test_a_function_and_its_stub(checkout: Checkout, cell: str) -> None:
     (told,) = json.loads(done.out)
     assert (told["cell"], told["missing"]) == (
         cell,
-        ["offsets", "boot", "audit-object", "audit-image", "live", "verdict"],
+        ["offsets", "boot", "audit-image", "live"],
     )
     (function,) = told["functions"]
     (site,) = function["sites"]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from oolong.engine.stage import Work
+from oolong.engine.stage import Outcome, Work
 from oolong.host.process import Scope
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
 from oolong.stages.sandboxed import run
 from oolong.supply import git
-from tests.support import layout_in, silent
+from tests.support import layout_in, silent, stage_of
 
 # the environment of every process inside, a variable a line; a process may be gone when it is its turn
 EVERY_ENVIRONMENT = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"
@@ -58,15 +58,15 @@ def variables(text: str) -> set[str]:
 def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
     """Process 1 is bwrap itself: what it was started with can be read there."""
     work = Work(
+        stage=stage_of("one", lambda work: Outcome()),
         folder=tmp_path,
-        needs={},
+        inputs={},
         log=tmp_path / "log",
         progress=silent,
         listener=None,
         layout=layout_in(tmp_path),
-        scope=Scope(),
         jobserver=None,
-        jobs=1,
+        scope=Scope(),
     )
     done = run(work, Sandbox(rootfs=Path("/")), ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"])
     assert done.ok, done.lines

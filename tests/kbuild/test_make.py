@@ -10,6 +10,7 @@ from oolong.spec.model import Cell, DebianSource, Endian, KernelConfig, Machine,
 def cell(endian: Endian = Endian.LE, base: str | Path = "allnoconfig") -> Cell:
     return Cell(
         name=f"{endian}-minimal-gcc-14",
+        build=f"{endian}-minimal-gcc-14",
         endian=endian,
         config=KernelConfig(name="minimal", base=base, fragments=(), required=(), startup_tests=None, modules=False),
         toolchain=Toolchain(
@@ -27,6 +28,7 @@ def cell(endian: Endian = Endian.LE, base: str | Path = "allnoconfig") -> Cell:
         ),
         stub_pass=StubPass.OOLONG,
         link_both=False,
+        build_timeout=3600,
     )
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from oolong.audit.check import Check, CheckStatus, Finding, finding
 from oolong.engine.stage import Recipe, StageStatus
 from oolong.errors import BadInput
-from oolong.report.model import ArtifactReport, CellReport, CellSettings, StageReport, Switch, schema
+from oolong.report.model import ArtifactReport, CellReport, CellSettings, StageReport, Switch, TreeReport, schema
 from oolong.spec.model import Endian, StubPass
 from oolong.verdict.judge import Verdict
 from tests import schema as written
@@ -29,6 +29,7 @@ SHA256 = "0123456789abcdef" * 4
 
 REPORT = CellReport(
     cell="le-minimal-gcc-14",
+    build="le-minimal-gcc-14",
     endian=Endian.LE,
     config="minimal",
     toolchain="gcc-14",
@@ -65,6 +66,7 @@ REPORT = CellReport(
             kind=None,
             lines=("a line",),
             artifacts={"stubs.json": ArtifactReport(path="stubs.json", sha256=SHA256, size=7)},
+            trees={"objects": TreeReport(path="tree", sha256=SHA256, entries=3)},
             data={"text": 5, "inittext": 2, "any": [{"depth": None}, 1.5]},
             keep=True,
             blocks=True,
@@ -72,7 +74,7 @@ REPORT = CellReport(
             recipe=Recipe(
                 stage="stubs",
                 argv=(("count", "-x"),),
-                env={"LC_ALL": "C"},
+                sandbox={"env": {"LC_ALL": "C"}},
                 inputs={"object": SHA256},
             ),
         ),
@@ -101,9 +103,10 @@ STAGES = every(
     artifacts=st.dictionaries(
         st.text(), every(ArtifactReport, sha256=DIGESTS, size=st.integers(0, 1 << 62)), max_size=3
     ),
+    trees=st.dictionaries(st.text(), every(TreeReport, sha256=DIGESTS, entries=st.integers(0, 1 << 62)), max_size=3),
     data=st.dictionaries(st.text(), FACTS, max_size=3),
     seconds=st.floats(0, 1e9),
-    recipe=every(Recipe, env=WORDS, inputs=WORDS),
+    recipe=every(Recipe, sandbox=st.dictionaries(st.text(), FACTS, max_size=3), inputs=WORDS),
 )
 FINDINGS = every(Finding, address=st.none() | st.integers(0, (1 << 64) - 1).map(hex))
 CHECKS = every(Check, findings=st.lists(FINDINGS, max_size=3).map(tuple))
@@ -192,7 +195,7 @@ def test_the_schema_and_the_types_refuse_the_same(place: tuple[str | int, ...]) 
         (("stages", 0, "status"), "fine", "$.stages[0].status", "Invalid enum value 'fine'"),
         (("stages", 0, "lines", 0), 1, "$.stages[0].lines[0]", "Expected `str`, got `int`"),
         (("stages", 0, "recipe", "jobs"), 2, "$.stages[0].recipe", "unknown key 'jobs'"),
-        (("stages", 0, "recipe", "env"), KeyError, "$.stages[0].recipe", "missing key 'env'"),
+        (("stages", 0, "recipe", "sandbox"), KeyError, "$.stages[0].recipe", "missing key 'sandbox'"),
         (("stages", 0, "seconds"), -1, "$.stages[0].seconds", "Expected `float` >= 0.0"),
         (
             ("stages", 0, "artifacts", "stubs.json", "sha256"),
@@ -247,6 +250,7 @@ def test_the_settings_of_a_cell_come_back_from_their_json(endian: Endian) -> Non
     assert CellSettings.from_json(own.as_json(), where="cells") == own
     assert list(own.as_json()) == [
         "cell",
+        "build",
         "endian",
         "config",
         "toolchain",

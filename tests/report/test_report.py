@@ -26,7 +26,7 @@ CELL = cell(Endian.LE)
 
 def finished(folder: Path, name: str, files: dict[str, str], **data: Any) -> tuple[Stage, StageResult]:
     made = stage_of(name, lambda work: Outcome())
-    stage = Stage(subject=CELL.name, recipe=made.recipe, work=made.work)
+    stage = replace(made, subject=CELL.name)
     place = folder / name
     place.mkdir()
     (place / "log").write_text(f"$ {name}\n")
@@ -36,12 +36,13 @@ def finished(folder: Path, name: str, files: dict[str, str], **data: Any) -> tup
         artifacts[file] = Artifact(path=file, sha256=file_sha256(place / file), size=len(text))
     result = StageResult(
         stage=name,
-        digest=stage.recipe.digest,
+        digest=stage.digest,
         folder=place,
         status=StageStatus.OK,
         kind=None,
         lines=(),
         artifacts=artifacts,
+        trees={},
         data=data,
         keep=True,
         blocks=True,

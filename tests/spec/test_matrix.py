@@ -207,6 +207,50 @@ def test_machine_is_in_the_name_only_where_a_cell_has_several(loaded: Spec) -> N
     ]
 
 
+def with_machines(loaded: Spec, *more: str, include: tuple[Combination, ...] = ()) -> Spec:
+    """One kernel in both byte orders on several machines."""
+    machines = (*loaded.machines, *(replace(loaded.machines[0], name=name) for name in more))
+    several = with_axes(
+        replace(loaded, machines=machines),
+        endian=["le", "be"],
+        config=["minimal"],
+        toolchain=["gcc-14"],
+        kernel=["v7.3.4"],
+        machine=[machine.name for machine in machines],
+    )
+    return replace(several, matrix=replace(several.matrix, include=include))
+
+
+def test_cells_that_differ_in_their_machine_alone_share_a_build(loaded: Spec) -> None:
+    cells = expand(with_machines(loaded, "powernv", "small"))
+    assert len({cell.name for cell in cells}) == 6
+    assert {cell.build for cell in cells} == {"le-minimal-gcc-14", "be-minimal-gcc-14"}
+
+
+def test_a_cell_on_one_machine_has_the_name_of_its_build(loaded: Spec) -> None:
+    assert all(cell.build == cell.name for cell in expand(loaded))
+
+
+@pytest.mark.parametrize("setting", [("stub_pass", "kernel"), ("expect.ool", "off")])
+def test_cells_that_are_built_otherwise_on_a_machine_share_no_build(loaded: Spec, setting: tuple[str, str]) -> None:
+    config = replace(loaded.configs[0], required=(("PPC_FTRACE_OUT_OF_LINE", "y"),))
+    other = Combination(values=(("endian", "le"), ("machine", "powernv"), setting), where="here")
+    spec_ = with_machines(replace(loaded, configs=(config, *loaded.configs[1:])), "powernv", include=(other,))
+    builds = {cell.name: cell.build for cell in expand(spec_)}
+    assert builds == {
+        "le-minimal-gcc-14-pseries": "le-minimal-gcc-14-pseries",
+        "le-minimal-gcc-14-powernv": "le-minimal-gcc-14-powernv",
+        "be-minimal-gcc-14-pseries": "be-minimal-gcc-14",
+        "be-minimal-gcc-14-powernv": "be-minimal-gcc-14",
+    }
+
+
+def test_another_startup_test_on_a_machine_is_the_same_build(loaded: Spec) -> None:
+    other = Combination(values=(("endian", "le"), ("machine", "powernv"), ("expect.regs", "off")), where="here")
+    cells = expand(with_machines(loaded, "powernv", include=(other,)))
+    assert {cell.build for cell in cells} == {"le-minimal-gcc-14", "be-minimal-gcc-14"}
+
+
 def test_names_that_run_together_are_refused(loaded: Spec) -> None:
     configs = tuple(replace(loaded.configs[0], name=name) for name in ("tiny", "tiny-gcc"))
     toolchains = tuple(replace(loaded.toolchains[0], name=name) for name in ("gcc-14", "14"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import loopback
-from tests.checkout import Checkout, made_own
+from tests.checkout import STAGES, Checkout, made_own
 from tests.loopback import Mirror
 
 
@@ -21,6 +21,6 @@ def server() -> Iterator[Mirror]:
 def alone(checkout: Checkout, empty_cache: Callable[[], Path]) -> Checkout:
     """With downloads and root file systems of its own, so that no other test meets this toolchain."""
     cache = empty_cache()
-    for shared in ("downloads", "stages/rootfs"):
+    for shared in ("downloads", f"{STAGES}/rootfs"):
         made_own(cache / shared)
     return replace(checkout, cache=cache)

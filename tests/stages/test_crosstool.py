@@ -35,9 +35,9 @@ def test_a_toolchain_from_a_tarball_builds_and_boots(alone: Checkout, server: Mi
 def test_a_tarball_that_is_another_is_never_unpacked(alone: Checkout, server: Mirror, tarball: Path) -> None:
     crosstool.use(alone, server, tarball, {"le": LE})
     server.serve("/crosstool.tar", b"another" * 1000)
-    before = set((alone.cache / "stages" / "rootfs").iterdir())
+    before = set((alone.stages / "rootfs").iterdir())
     done = alone.doit("rootfs:kbuild+crosstool")
     assert done.code == 3
     assert "crosstool.tar cannot be fetched" in done.err
     assert "not what was locked" in done.err
-    assert set((alone.cache / "stages" / "rootfs").iterdir()) == before
+    assert set((alone.stages / "rootfs").iterdir()) == before

@@ -86,7 +86,7 @@ def test_a_tarball_that_is_another_is_never_unpacked(checkout: Checkout, server:
     done = built(checkout)
     assert done.code == 3
     assert "not what was locked" in done.err
-    assert not list((checkout.cache / "stages").glob("source/*/tree/console.txt"))
+    assert not list((checkout.stages).glob("source/*/tree/console.txt"))
 
 
 def test_a_tarball_of_something_else_is_bad_input(checkout: Checkout, server: Mirror, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_nothing_dangerous_comes_out_of_an_archive(
     done = checkout.doit("source:fake")
     assert done.code in (0, 2), done.err
     assert {path.name: path.read_text() for path in outside.iterdir()} == {"secret": "untouched"}
-    trees = list((checkout.cache / "stages" / "source").glob("*/tree"))
+    trees = list((checkout.stages / "source").glob("*/tree"))
     for path in (path for tree in trees for path in tree.rglob("*")):
         assert path.is_symlink() or path.is_dir() or path.is_file(), path
         assert path.is_symlink() or path.lstat().st_mode & 0o7000 == 0, path

@@ -27,7 +27,7 @@ def test_a_run_that_starts_leaves_a_bundle_in_the_making_alone(tmp_path: Path) -
     def elsewhere(text: str, done: int = 0, total: int | None = None) -> None:
         before = list(layout.scratch.iterdir())
         (before[0] / "0.pack").write_text("what was packed so far")
-        Store(layout, say=print).sweep()
+        Store(layout).sweep()
         seen.append((before, list(layout.scratch.rglob("*.pack"))))
         raise Interrupted("far enough")
 
@@ -49,5 +49,5 @@ def test_what_a_killed_bundle_left_is_removed(tmp_path: Path) -> None:
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert len(list(layout.scratch.iterdir())) == 1
-    Store(layout, say=print).sweep()
+    Store(layout).sweep()
     assert list(layout.scratch.iterdir()) == []

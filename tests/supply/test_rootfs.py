@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import Infrastructure
+from oolong.host.manifest import Entry, entries_of
 from oolong.host.process import Scope
-from oolong.supply.rootfs import build_rootfs, manifest
+from oolong.supply.rootfs import build_rootfs
 from tests.support import silent
 
 
@@ -57,10 +58,10 @@ def test_only_what_a_sandbox_sees_is_kept_with_fixed_modes(tmp_path: Path, packa
 def test_two_unpacks_in_any_order_are_equal(tmp_path: Path, packages: list[Path]) -> None:
     build_rootfs(packages, [("usr/bin/awk", "mawk")], tmp_path / "a", progress=silent, scope=Scope())
     build_rootfs(packages[::-1], [("usr/bin/awk", "mawk")], tmp_path / "b", progress=silent, scope=Scope())
-    assert manifest(tmp_path / "a") == manifest(tmp_path / "b")
-    assert ["usr/bin/awk", "link", "mawk"] in manifest(tmp_path / "a")
+    assert entries_of(tmp_path / "a") == entries_of(tmp_path / "b")
+    assert Entry(path="usr/bin/awk", kind="link", content="mawk") in entries_of(tmp_path / "a")
     (tmp_path / "b/usr/lib/data").write_text("date")
-    assert manifest(tmp_path / "a") != manifest(tmp_path / "b")
+    assert entries_of(tmp_path / "a") != entries_of(tmp_path / "b")
 
 
 def test_a_link_that_hides_a_file_is_refused(tmp_path: Path, packages: list[Path]) -> None:

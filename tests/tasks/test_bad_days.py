@@ -117,13 +117,14 @@ def flip(path: Path) -> None:
 
 
 DAMAGED = {
-    # what is damaged, and a stage that needs it
-    "artifact": ("stages/compile/*/tree/vmlinux.o", "stubs"),
-    "kernel": ("stages/link/*/vmlinux", "boot"),
-    "archive": ("stages/initramfs/*/initramfs", "boot"),
-    "source": ("stages/source/*/tree/text.c", "compile"),
-    "tool": ("stages/rootfs/*/root/usr/bin/dash", "compile"),
-    "result": ("stages/boot/*/console.log", "verdict"),
+    # what is damaged, and a stage that needs it, or the report
+    "artifact": ("compile/*/tree/vmlinux.o", "stubs"),
+    "kernel": ("link/*/vmlinux", "boot"),
+    "archive": ("initramfs/*/initramfs", "boot"),
+    "source": ("source/*/tree/text.c", "compile"),
+    "tool": ("rootfs/*/root/usr/bin/dash", "compile"),
+    "object": ("compile/*/tree/text.o", "link"),
+    "result": ("boot/*/console.log", "report"),
 }
 
 
@@ -131,15 +132,15 @@ DAMAGED = {
 def test_a_flipped_bit_is_noticed_and_made_anew(alone: Checkout, what: str) -> None:
     pattern, stage = DAMAGED[what]
     if what == "tool":
-        made_own(alone.cache / "stages" / "rootfs")
+        made_own(alone.stages / "rootfs")
     kernel = kernel_of(alone)
     assert alone.doit(f"cell:{CELL}", kernel).code == 0
     first = alone.result(CELL)["files"]
-    found = list(alone.cache.glob(pattern))
+    found = list(alone.stages.glob(pattern))
     assert found
     for path in found:
         flip(path)
-    shutil.rmtree(next((alone.cache / "stages" / stage).iterdir()))
+    shutil.rmtree(alone.folder / "build" / "results" if stage == "report" else next((alone.stages / stage).iterdir()))
     done = alone.doit(f"cell:{CELL}", kernel)
     assert done.code == 0, done.err
     assert "SOMETHING IN THE CACHE WAS DAMAGED" in done.err
@@ -154,7 +155,7 @@ def test_a_flipped_bit_is_not_published(alone: Checkout) -> None:
     kernel = kernel_of(alone)
     assert alone.doit(f"cell:{CELL}", kernel).code == 0
     good = alone.result(CELL)["files"]["vmlinux"]
-    for path in alone.cache.glob("stages/link/*/vmlinux"):
+    for path in alone.stages.glob("link/*/vmlinux"):
         flip(path)
     shutil.rmtree(alone.folder / "build" / "results")
     done = alone.doit(f"cell:{CELL}", kernel)
@@ -173,7 +174,7 @@ def test_a_disk_that_breaks_again_and_again_is_infrastructure(alone: Checkout) -
     """What is damaged as soon as it is made anew: the run stops instead of going round."""
     kernel = kernel_of(alone)
     assert alone.doit(f"link:{CELL}", kernel).code == 0
-    for path in alone.cache.glob("stages/link/*/vmlinux"):
+    for path in alone.stages.glob("link/*/vmlinux"):
         flip(path)
     broken = replace(alone, environment={"OOLONG_MENDED": "1"})
     done = broken.doit(f"boot:{CELL}", kernel)
@@ -185,7 +186,7 @@ def test_a_disk_that_breaks_again_and_again_is_infrastructure(alone: Checkout) -
 def test_a_half_written_result_is_not_taken_for_one(alone: Checkout) -> None:
     kernel = kernel_of(alone)
     assert alone.doit(f"cell:{CELL}", kernel).code == 0
-    for path in alone.cache.glob("stages/*/*/result.json"):
+    for path in alone.stages.glob("*/*/result.json"):
         if path.parent.parent.name != "rootfs":
             text = path.read_text()
             path.unlink()
@@ -247,7 +248,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(checkout: Checkout, stage: s
     place.write_text(place.read_text().replace(after, before))
     done = checkout.doit(f"cell:{CELL}", kernel)
     assert done.code == 0, done.err
-    assert list((checkout.cache / "scratch").iterdir()) == []
+    assert list(checkout.layout.scratch.iterdir()) == []
 
 
 @pytest.fixture
@@ -317,11 +318,11 @@ def test_an_unpacking_that_is_stopped_begins_anew(
     children = descendants(doit.pid)
     stop(doit, signum)
     wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
-    assert not list((alone.cache / "stages").glob("source/*"))
+    assert not list(alone.stages.glob("source/*"))
     unpacking.write_text(text)
     done = alone.doit("cell:le-minimal-gcc-14")
     assert done.code == 0, done.err
-    assert list((alone.cache / "scratch").iterdir()) == []
+    assert list(alone.layout.scratch.iterdir()) == []
 
 
 def test_a_mirror_that_goes_down_in_mid_fetch_is_infrastructure(
@@ -497,11 +498,11 @@ def test_a_clock_that_jumps_changes_nothing(checkout: Checkout, tmp_path: Path) 
     jumping = replace(checkout, environment={"PYTHONPATH": str(jumps)})
     assert jumping.doit(f"cell:{CELL}", kernel).code == 0
     first = checkout.result(CELL)["files"]
-    future = ["find", *(str(checkout.cache / "stages" / name) for name in ("compile", "configure")), "-type", "f"]
+    future = ["find", *(str(checkout.stages / name) for name in ("compile", "configure")), "-type", "f"]
     subprocess.run([*future, "-exec", "touch", "--date=+2 days", "{}", "+"], check=True)
     for stage in ("link", "stubs"):
-        shutil.rmtree(checkout.cache / "stages" / stage)
-    shutil.rmtree(checkout.cache / "twins", ignore_errors=True)
+        shutil.rmtree(checkout.stages / stage)
+    shutil.rmtree(checkout.layout.versioned / "twins")
     done = checkout.doit(f"cell:{CELL}", kernel)
     assert done.code == 0, done.err
     assert checkout.result(CELL)["files"]["vmlinux"] == first["vmlinux"]

@@ -2,9 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from oolong.audit.check import CheckStatus
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, Infrastructure, Interrupted, OolongError
+from oolong.verdict.judge import Verdict
 from tasks.cli.exit_code import Collected
+
+OK, FAIL, BLOCKED = StageStatus
 
 
 def result(status: StageStatus) -> StageResult:
@@ -16,6 +20,7 @@ def result(status: StageStatus) -> StageResult:
         kind=None,
         lines=(),
         artifacts={},
+        trees={},
         data={},
         keep=True,
         blocks=True,
@@ -23,16 +28,20 @@ def result(status: StageStatus) -> StageResult:
     )
 
 
+def verdict(status: CheckStatus) -> Verdict:
+    return Verdict(status=status, kind=None, summary="", lines=(), checks=(), notes=(), known_issues=())
+
+
 @pytest.mark.parametrize(
     ("statuses", "errors", "code"),
     [
         ([], [], 0),
-        ([StageStatus.OK, StageStatus.OK], [], 0),
-        ([StageStatus.OK, StageStatus.FAIL], [], 1),
-        ([StageStatus.OK, StageStatus.BLOCKED], [], 0),
-        ([StageStatus.FAIL], [Infrastructure("mirror")], 3),
-        ([StageStatus.FAIL], [BadInput("tree"), Infrastructure("mirror")], 2),
-        ([StageStatus.OK], [Interrupted("interrupted"), BadInput("tree")], 130),
+        ([OK, OK], [], 0),
+        ([OK, FAIL], [], 1),
+        ([OK, BLOCKED], [], 0),
+        ([FAIL], [Infrastructure("mirror")], 3),
+        ([FAIL], [BadInput("tree"), Infrastructure("mirror")], 2),
+        ([OK], [Interrupted("interrupted"), BadInput("tree")], 130),
     ],
 )
 def test_exit_codes(statuses: list[StageStatus], errors: list[OolongError], code: int) -> None:
@@ -57,18 +66,20 @@ def test_a_failed_test_run_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "judged", "code"),
+    ("subjects", "status", "code"),
     [
-        ("boot:le", StageStatus.OK, 1),
-        ("verdict:le", StageStatus.OK, 0),
-        ("verdict:le", StageStatus.FAIL, 1),
-        ("verdict:be", StageStatus.OK, 1),
+        ((), CheckStatus.PASS, 1),
+        (("le-small", "le"), CheckStatus.PASS, 0),
+        (("le-small", "le"), CheckStatus.KNOWN, 0),
+        (("le-small", "le"), CheckStatus.FAIL, 1),
+        (("be",), CheckStatus.PASS, 1),
     ],
 )
-def test_a_stage_that_failed_is_excused_by_the_verdict_on_its_cell_alone(
-    verdict: str, judged: StageStatus, code: int
+def test_the_verdict_on_a_cell_speaks_for_the_stages_of_its_build_alone(
+    subjects: tuple[str, ...], status: CheckStatus, code: int
 ) -> None:
     collected = Collected()
-    collected.result("compile:le", result(StageStatus.FAIL))
-    collected.result(verdict, result(judged))
+    collected.result("compile:le", result(FAIL))
+    if subjects:
+        collected.reported(subjects[0], verdict(status), subjects)
     assert collected.exit_code() == code

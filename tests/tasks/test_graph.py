@@ -185,7 +185,7 @@ def test_a_build_that_is_known_to_fail_makes_no_cell_fail(checkout: Checkout) ->
     known.unlink()
     other = checkout.doit(*words)
     assert (other.code, checkout.result(CELL)["verdict"]["status"]) == (1, "fail")
-    assert set(re.findall(r"(\w+):\S+: (?:ok|fail), ", other.err)) == {"verdict"}
+    assert not re.findall(r"(\w+):\S+: (?:ok|fail), ", other.err)
 
 
 def test_a_known_issue_that_no_longer_occurs_is_told(checkout: Checkout) -> None:
@@ -264,7 +264,6 @@ def test_an_edit_makes_only_what_it_reaches(checkout: Checkout) -> None:
         "initramfs",
         "boot",
         "live",
-        "verdict",
     }
 
 
@@ -273,11 +272,11 @@ def test_equal_content_is_linked_not_built(checkout: Checkout, empty_cache: Call
     checkout = replace(checkout, cache=empty_cache())
     assert run_fake(checkout).code == 0
     stubs = checkout.folder / "oolong" / "stubs" / "counting.py"
-    stubs.write_text(stubs.read_text() + "UNUSED = None\n")
+    stubs.write_text(stubs.read_text() + "CHANGES_NOTHING = 1\n")
     done = checkout.doit(f"crosslink:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
     assert done.code == 0
     assert re.search(r"stubs:\S+: ok", done.err)
-    logs = list((checkout.cache / "stages" / "crosslink").glob("*/log"))
+    logs = list((checkout.stages / "crosslink").glob("*/log"))
     assert len(logs) == 2
     assert logs[0].samefile(logs[1]), "the kernel was linked again"
 
@@ -371,7 +370,7 @@ def test_modules_are_built_and_packed(checkout: Checkout) -> None:
     done = run_fake(checkout)
     assert done.code == 0, done.err
     stages = {stage["stage"]: stage for stage in checkout.result(CELL)["stages"]}
-    assert stages["modules"]["artifacts"].keys() == {"fake.ko", "oolong_data.ko", "oolong_guest.ko", "content"}
+    assert stages["modules"]["artifacts"].keys() == {"fake.ko", "oolong_data.ko", "oolong_guest.ko", "order.json"}
     assert stages["initramfs"]["recipe"]["inputs"]["modules"] == stages["modules"]["digest"]
     log = (checkout.folder / "build" / "results" / CELL / "logs" / "initramfs.log").read_text()
     assert "gen_init_cpio" in log

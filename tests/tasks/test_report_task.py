@@ -1,85 +1,110 @@
-"""Results put into build/results/ while another run works on the same cache."""
+"""Results put into build/results/ while another run works on the same cache; no process is started."""
 
 import json
-import threading
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from oolong.engine.stage import Outcome, Stage, StageResult
-from oolong.engine.store import Store
+from oolong.engine.runner import SILENT
+from oolong.engine.stage import Stage, StageResult
+from oolong.errors import Damaged
 from oolong.host.digest import file_sha256
 from oolong.host.layout import Layout
-from oolong.spec.model import Endian
+from oolong.host.process import Scope
+from oolong.run.project import Project, Request
+from oolong.spec.model import Cell, Endian
 from tasks import session as sessions
-from tasks.cli.commandline import Request
+from tasks.cli.commandline import Request as Typed
 from tasks.cli.exit_code import Collected
 from tasks.cli.view import View
-from tasks.report import write_results
+from tasks.report import is_reported, write_results
 from tasks.session import Session
 from tests.kbuild.test_make import cell
-from tests.support import layout_in, silent, stage_of, write_file
+from tests.support import layout_in, runner_in, stage_of, write_file
 
 CELL = cell(Endian.LE)
 
 
-@dataclass
-class Chain:
-    """The stages of the only cell."""
+class OneCell(Project):
+    """A project of one cell with some stages."""
 
-    stages: tuple[Stage, ...]
+    def __init__(self, layout: Layout, stages: tuple[Stage, ...]) -> None:
+        super().__init__(Request(), layout)
+        self._stages = stages
 
-    def of_cell(self, name: str) -> tuple[Stage, ...]:
-        assert name == CELL.name
-        return self.stages
+    def chain(self, cell: Cell, *, upto: str | None = None) -> tuple[Stage, ...]:
+        del cell, upto
+        return self._stages
 
-
-class Disturbed(Store):
-    """A store in whose run somebody else makes a stage anew, once the results were read and before they are checked."""
-
-    def __init__(self, layout: Layout, stage: Stage, pool: ThreadPoolExecutor) -> None:
-        super().__init__(layout, say=print)
-        self._stage, self._pool = stage, pool
-        self.anew: Future[StageResult] | None = None
-
-    def check_artifacts(self, results: Iterable[StageResult]) -> None:
-        results = list(results)
-        waits_or_done = threading.Event()
-        other = Store(self.layout, say=lambda line: waits_or_done.set())
-        self.anew = self._pool.submit(other.make, self._stage, silent, again=True)
-        self.anew.add_done_callback(lambda made: waits_or_done.set())
-        assert waits_or_done.wait(60)
-        super().check_artifacts(results)
+    def recorded_inputs(self, cell: Cell, results: object) -> None:
+        del cell, results
 
 
-def test_results_made_anew_while_they_are_reported_are_neither_mixed_nor_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words: list[str] = []
-    judged: dict[str, Any] = {"status": "pass", "kind": None, "summary": ""}
-    judged |= {"lines": words, "checks": words, "notes": words, "known_issues": words}
-    compiled = replace(stage_of("compile", write_file("vmlinux.o", "old")), subject=CELL.name)
-    verdict = replace(stage_of("verdict", lambda work: Outcome(data=judged), compiled), subject=CELL.name)
-    layout = layout_in(tmp_path)
-    for stage in (compiled, verdict):
-        Store(layout, say=print).make(stage, silent)
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return layout_in(tmp_path)
+
+
+@pytest.fixture
+def compiled() -> Stage:
+    return stage_of("compile", write_file("vmlinux.o", "text"), subject=CELL.name)
+
+
+@pytest.fixture
+def session(layout: Layout, compiled: Stage, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A run whose only stage is finished."""
+    runner_in(layout).make(compiled, SILENT)
     session = Session(
-        request=Request(variables={}, words=()), layout=layout, view=View(StringIO(), quiet=True), collected=Collected()
+        request=Typed(variables={}, words=()),
+        project=OneCell(layout, (compiled,)),
+        view=View(StringIO(), quiet=True),
+        collected=Collected(),
+        scope=Scope(),
     )
     monkeypatch.setattr(sessions, "_current", session)
-    with ThreadPoolExecutor(1) as pool:
-        store = Disturbed(layout, replace(compiled, work=write_file("vmlinux.o", "new")), pool)
-        session.__dict__.update(pipeline=Chain((compiled, verdict)), store=store)
-        write_results(CELL)
-        assert store.anew
-        assert store.anew.result().path("vmlinux.o").read_text() == "new"
+    return session
+
+
+def reported(layout: Layout) -> Path:
+    """The kernel's object in the folder of results; result.json names its bytes."""
     folder = layout.cell_results(CELL.name)
-    assert (folder / "vmlinux.o").read_text() == "old"
-    assert json.loads((folder / "result.json").read_bytes())["files"]["vmlinux.o"] == file_sha256(folder / "vmlinux.o")
-    assert store.result(compiled).path("vmlinux.o").read_text() == "new"
-    assert session.collected.reported == [CELL.name]
+    written = json.loads((folder / "result.json").read_bytes())
+    assert file_sha256(folder / "vmlinux.o") == written["files"]["vmlinux.o"]
+    return folder / "vmlinux.o"
+
+
+def test_a_verdict_is_computed_and_collected(session: Session, layout: Layout) -> None:
+    write_results(CELL)
+    assert reported(layout).read_text() == "text"
+    assert session.collected.verdicts.keys() == {CELL.name}
+    assert session.collected.judged_subjects == {CELL.name}
+
+
+def test_results_are_written_once(session: Session, layout: Layout) -> None:
+    assert not is_reported(CELL)
+    write_results(CELL)
+    assert is_reported(CELL)
+    (layout.cell_results(CELL.name) / "result.json").write_text("{}")
+    assert not is_reported(CELL)
+
+
+@pytest.mark.usefixtures("session")
+def test_a_stage_that_another_run_makes_again_changes_no_report(layout: Layout, compiled: Stage) -> None:
+    again = runner_in(layout).make(replace(compiled, work=write_file("vmlinux.o", "other")), SILENT, again=True)
+    write_results(CELL)
+    assert (again.path("vmlinux.o").read_text(), reported(layout).read_text()) == ("other", "text")
+
+
+def test_damage_is_not_reported_and_what_another_run_then_published_is(
+    session: Session, layout: Layout, compiled: Stage
+) -> None:
+    result: StageResult = session.runner.result(compiled)
+    result.path("vmlinux.o").write_text("rotten")
+    with pytest.raises(Damaged):
+        write_results(CELL)
+    assert not layout.cell_results(CELL.name).exists()
+    runner_in(layout).make(compiled, SILENT)
+    write_results(CELL)
+    assert reported(layout).read_text() == "text"

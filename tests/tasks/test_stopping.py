@@ -87,7 +87,7 @@ def test_nothing_is_left_behind_and_the_next_run_goes_on(checkout: Checkout, sig
     console.write_text(console.read_text().replace("\x01", "reboot: Power down"))
     done = checkout.doit(f"cell:{CELL}", f"kernel={kernel}")
     assert done.code == 0, done.err
-    assert list((checkout.cache / "scratch").iterdir()) == []
+    assert list(checkout.layout.scratch.iterdir()) == []
 
 
 def test_a_second_doit_waits_and_says_for_whom(checkout: Checkout) -> None:

@@ -1,0 +1,1 @@
+"""One checkout opened, and a cell of it made in this process."""

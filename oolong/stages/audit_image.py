@@ -1,0 +1,88 @@
+"""The stage `audit-image`: every patch site and every stub of vmlinux, before it is booted.
+
+It ends well whatever the checks say: the verdict judges them. The tree's own checks of a linked image are run here,
+since the kernel's build may not do it.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from oolong.audit import image as vmlinux
+from oolong.audit import outcomes, static_checks
+from oolong.audit.check import Check, finding, none_of
+from oolong.audit.image_checks import IMAGE, Known
+from oolong.binary import structs
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work, failed
+from oolong.errors import BadInput, Kind
+from oolong.host.sandbox import SRC, View, sandbox_of
+from oolong.kbuild import config as kconfig
+from oolong.kbuild import make as kbuild
+from oolong.spec.model import Cell
+from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.outputs import CONFIG, OFFSETS, ROOT, TREE, VMLINUX
+from oolong.stages.sandboxed import run
+from oolong.stubs import counting
+
+MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET"
+SAID_LINES = 3
+# where scripts leave what they need in passing
+VIEW = View(read_only=(SRC, kbuild.VMLINUX), env={"srctree": SRC}, chdir="/tmp")
+
+
+def stage(
+    cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, checked: Stage, linked: Stage, laid_out: Stage
+) -> Stage:
+    """`checked` is the stage audit-object, which counted what vmlinux.o needs."""
+    recipe = Recipe(stage="audit-image", sandbox=VIEW.as_json(), code=code_digest(__name__))
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE),
+        Input(role="config", stage=compiled, output=CONFIG),
+        Input(role="object", stage=checked, output=DATA),
+        Input(role="vmlinux", stage=linked, output=VMLINUX),
+        Input(role="link", stage=linked, output=DATA),
+        Input(role="offsets", stage=laid_out, output=OFFSETS),
+    )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
+
+
+def _work(cell: Cell, work: Work) -> Outcome:
+    config = kconfig.read(work.path("config"))
+    if not is_traced(config):
+        return Outcome(data={"checks": []})
+    if not is_audited(config):
+        return audited(work, IMAGE.skipped(NO_DESCRIPTORS))
+    try:
+        kernel = vmlinux.read(work.path("vmlinux"))
+    except BadInput as error:
+        # the build made this file: what is wrong with it is the kernel's fault, not a person's
+        return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
+    done = static_checks.image_checks(kernel, _known(work, config))
+    return audited(work, [*done, _scripts(cell, config, work)])
+
+
+def _known(work: Work, config: Mapping[str, str]) -> Known:
+    counted = work.input("object").data.get("plan")
+    return Known(
+        plan=counting.StubPlan(**counted, exit=0, reserve=0) if counted else None,
+        config=config,
+        max_offset=structs.load(work.path("offsets")).constant(MAX_OFFSET),
+        post_link=frozenset(work.input("link").data["post_link"]),
+    )
+
+
+def _scripts(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
+    """The tree's own checks of the linked image hold, whoever runs them."""
+    hosts = {SRC: work.path("source"), kbuild.VMLINUX: work.path("vmlinux")}
+    sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)
+    wrong, ran = [], []
+    for name, argv in kbuild.post_link_scripts(cell, config).items():
+        if not (work.path("source") / kbuild.TOOLS / name).exists():
+            continue
+        ran.append(name)
+        done = run(work, sandbox, argv, timeout=cell.build_timeout)
+        if not done.ok or done.lines:
+            wrong.append(finding(name, " / ".join(done.lines[-SAID_LINES:]) or f"ended with {done.returncode}"))
+    held = f"run by the audit: {', '.join(ran) or 'none, for there is none'}"
+    return outcomes.POST_LINK_SCRIPTS.came(none_of(wrong, held=held))

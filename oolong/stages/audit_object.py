@@ -1,0 +1,90 @@
+"""The stage `audit-object`: every patch site of vmlinux.o, before anything is linked.
+
+It ends well whatever the checks say: the verdict judges them. The tree's own look at the compiler is repeated here,
+since the kernel's build does it with other flags.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from oolong.audit import object, outcomes, static_checks
+from oolong.audit.check import Check, judged, skipped
+from oolong.audit.object_checks import OBJECT
+from oolong.engine.code_digest import code_digest
+from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work, failed
+from oolong.errors import BadInput, Kind
+from oolong.host.sandbox import SRC, View, sandbox_of
+from oolong.kbuild import config as kconfig
+from oolong.kbuild import make as kbuild
+from oolong.spec.model import Cell, StubPass
+from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
+from oolong.stages.sandboxed import run
+from oolong.stubs import counting
+
+PROBED = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY"
+# where scripts leave what they need in passing
+VIEW = View(read_only=(SRC,), env={"srctree": SRC}, chdir="/tmp")
+
+
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, counted: Stage) -> Stage:
+    """`counted` is the stage stubs; the .S that is compared is the one that the kernel is linked with."""
+    recipe = Recipe(
+        stage="audit-object",
+        argv=tuple(kbuild.probe(cell, script) for script in kbuild.PROBES),
+        sandbox=VIEW.as_json(),
+        code=code_digest(__name__),
+    )
+    inputs = (
+        Input(role="rootfs", stage=rootfs, output=ROOT),
+        Input(role="source", stage=source, output=TREE),
+        Input(role="vmlinux.o", stage=compiled, output=VMLINUX_O),
+        Input(role="config", stage=compiled, output=CONFIG),
+        Input(role="counts", stage=counted, output=DATA),
+        Input(role="stubs", stage=counted, output=_linked_source(cell)),
+    )
+    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
+
+
+def _linked_source(cell: Cell) -> str:
+    """The .S that the kernel is linked with: ours, or that of the tree's script."""
+    return TREE_STUB_SOURCE if cell.stub_pass is StubPass.KERNEL else STUB_SOURCE
+
+
+def _work(cell: Cell, work: Work) -> Outcome:
+    config = kconfig.read(work.path("config"))
+    if not is_traced(config):
+        return Outcome(data={"checks": []})
+    if not is_audited(config):
+        return audited(work, OBJECT.skipped(NO_DESCRIPTORS))
+    counts = work.input("counts").data
+    try:
+        found = object.read(work.path("vmlinux.o"))
+    except BadInput as error:
+        # the build made this file: what is wrong with it is the kernel's fault, not a person's
+        return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
+    done = static_checks.object_checks(
+        found, out_of_line=counts["out_of_line"], source=_counts(cell, work), reserve=counts.get("reserve", 0)
+    )
+    text, inittext = found.plan
+    return audited(work, [*done, _probe(cell, config, work)], plan={"text": text, "inittext": inittext})
+
+
+def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:
+    """The counts of that .S; None where the tree's script wrote none."""
+    if _linked_source(cell) not in work.input("stubs").artifacts:
+        return None
+    return counting.counts_in(work.path("stubs").read_text(encoding="utf-8", errors="replace"))
+
+
+def _probe(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
+    """The configuration found the compiler fit for out-of-line ftrace if, and only if, it is."""
+    tools = work.path("source") / kbuild.TOOLS
+    script = next((script for script in kbuild.PROBES if (tools / script).exists()), None)
+    if script is None:
+        return outcomes.PROBE.came(skipped("this kernel has no script that looks"))
+    sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts={SRC: work.path("source")})
+    done = run(work, sandbox, kbuild.probe(cell, script), timeout=cell.build_timeout)
+    fit, found = done.ok, config.get(PROBED) == "y"
+    told = f"{script}, with all flags: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
+    return outcomes.PROBE.came(judged(fit == found, told))
