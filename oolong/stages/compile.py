@@ -14,8 +14,9 @@ from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages import outputs
+from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
 from oolong.stages.outputs import CONFIG, OBJECTS, PREPARED, ROOT, TREE, VMLINUX_O
-from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
+from oolong.stages.sandboxed import run
 
 FOLDER = "tree"
 RELEASE = f"{FOLDER}/include/config/kernel.release"

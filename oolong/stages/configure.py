@@ -13,8 +13,9 @@ from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.config_why import explain
 from oolong.spec.model import Cell
+from oolong.stages.building import build_failed, build_sandbox, build_view
 from oolong.stages.outputs import CONFIG, PREPARED, ROOT, TREE
-from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, run
+from oolong.stages.sandboxed import run
 
 FOLDER, DOT_CONFIG = "tree", ".config"
 VIEW = build_view(kbuild.REQUEST)

@@ -12,8 +12,9 @@ from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild.log import culprits
 from oolong.machine import guest
 from oolong.spec.model import Cell
+from oolong.stages.building import build_failed, build_sandbox, build_view
 from oolong.stages.outputs import INITRAMFS, MODULES, ORDER, ROOT, TREE
-from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, run
+from oolong.stages.sandboxed import run
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, modules: Stage | None, folder: Path) -> Stage:

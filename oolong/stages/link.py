@@ -15,8 +15,9 @@ from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import post_link
 from oolong.spec.model import Cell, StubPass
+from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, SYSTEM_MAP, TREE, VMLINUX
-from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
+from oolong.stages.sandboxed import run
 from oolong.stubs.areas import read_areas
 
 FOLDER = "tree"

@@ -18,8 +18,9 @@ from oolong.host.files import plain_file, write_json
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
+from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
 from oolong.stages.outputs import MODULES, OBJECTS, ORDER, ROOT, TREE
-from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
+from oolong.stages.sandboxed import run
 
 FOLDER = "tree"
 VIEW = build_view(kbuild.GUEST_MODULE)

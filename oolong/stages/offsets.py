@@ -17,8 +17,9 @@ from oolong.host.files import plain_file, text_of, write_json
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
+from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
 from oolong.stages.outputs import CONFIG, OBJECTS, OFFSETS, ROOT, TREE
-from oolong.stages.sandboxed import build_failed, build_sandbox, build_view, copy_tree, run
+from oolong.stages.sandboxed import run
 
 FOLDER = "tree"
 VIEW = build_view()

@@ -4,27 +4,19 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from pathlib import Path
 
-from oolong.engine.stage import Outcome, Work, failed
-from oolong.errors import Infrastructure, Kind
+from oolong.engine.stage import Work
+from oolong.errors import Infrastructure
 from oolong.host import process
-from oolong.host.jobserver import makeflags
-from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Ran, Sandbox, View, bwrap_argv, sandbox_of
-from oolong.kbuild.log import culprits
-from oolong.kbuild.make import FIXED_ENV, ccache_env
-from oolong.stages.outputs import ROOT
+from oolong.host.sandbox import Ran, Sandbox, bwrap_argv
 
 MAKEFLAGS = "MAKEFLAGS"
 KEPT_LINES = 400
 # a whole kernel's build says a few hundred KiB
 LARGEST_LOG = 64 << 20
 LONGEST_LINE = 1 << 16
-# of a command that exceeded its time limit, as evidence
-LAST_LINES = 10
 WORLD_AT_FAULT = re.compile(
     r"No space left on device|Cannot allocate memory|Killed signal terminated program"
     # what make, collect2 and the shell say of a program that the kernel killed for want of memory
@@ -105,39 +97,6 @@ def _slot(work: Work, sandbox: Sandbox) -> AbstractContextManager[None]:
     if work.jobserver and MAKEFLAGS in sandbox.env:
         return work.jobserver.slot(work.scope.check)
     return nullcontext()
-
-
-def build_view(*read_only: str) -> View:
-    """What every build sees: the kernel, one object tree that it writes to, and what it needs besides."""
-    return View(read_only=(SRC, *read_only), writable=(BUILD,), env=FIXED_ENV, chdir=SRC)
-
-
-def build_sandbox(work: Work, view: View, hosts: Mapping[str, Path]) -> Sandbox:
-    """The sandbox of a build, with ccache and the jobserver: they are in no view, since they decide no output."""
-    rootfs = work.input("rootfs")
-    sandbox = sandbox_of(view, rootfs=rootfs.path(ROOT), hosts=hosts)
-    work.layout.ccache.mkdir(parents=True, exist_ok=True)
-    mounts = (*sandbox.mounts, Mount(host=work.layout.ccache, inside=CCACHE, writable=True))
-    env = {**sandbox.env, **ccache_env(rootfs.content(ROOT))}
-    if work.jobserver:
-        mounts += (Mount(host=work.jobserver.fifo, inside=JOBSERVER, writable=True),)
-        env = {**env, MAKEFLAGS: makeflags(work.jobserver.jobs)}
-    return replace(sandbox, mounts=mounts, env=env)
-
-
-def build_failed(done: Ran, *, artifacts: Mapping[str, str] | None = None) -> Outcome:
-    """The outcome of a build command that did not succeed; one that exceeded its time limit may do better another
-    time, on another machine."""
-    if done.late is None:
-        return failed(Kind.BUILD, culprits(done.lines), artifacts=artifacts or {})
-    lines = (f"timeout: not over after {done.late:.0f} s", *done.lines[-LAST_LINES:])
-    return failed(Kind.TIMEOUT, lines, artifacts=artifacts or {}, keep=False)
-
-
-def copy_tree(work: Work, role: str, target: Path) -> None:
-    """Copy an input with its times, so that make finds nothing to do in it; shares blocks where the disk can."""
-    command = ["cp", "-a", "--reflink=auto", "--", str(work.path(role)), str(target)]
-    process.check(process.dying_with_parent(command), scope=work.scope)
 
 
 def _command_ended(status: bytes) -> bool:
