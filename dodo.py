@@ -1,4 +1,4 @@
-"""What doit reads: its settings, and the tasks, one module per stage."""
+"""What doit reads: its settings, and the tasks of tasks/."""
 
 from tasks.bundle import task_bundle
 from tasks.cells import task_cells

@@ -1,1 +1,1 @@
-"""Verdicts as documents: rendering is pure, writing is a thin edge."""
+"""Reports of cells as documents: rendering is pure, writing is a thin edge."""

@@ -89,7 +89,7 @@ def write_sources(layout: Layout, locks: Sequence[Lock], *, known: Collection[st
 
 
 def read_recorded(layout: Layout) -> dict[str, Recorded]:
-    """What pipeline.lock says of the artifacts of cells, by name."""
+    """The recorded artifacts of builds in pipeline.lock, by name."""
     if not layout.recorded.exists():
         return {}
     found = _load(layout.recorded).get("artifacts", {})
@@ -103,7 +103,7 @@ def read_recorded(layout: Layout) -> dict[str, Recorded]:
 
 
 def write_recorded(layout: Layout, recorded: Mapping[str, Recorded]) -> None:
-    """Write down the artifacts of some cells; what is there of others stays."""
+    """Write the artifacts of some builds to pipeline.lock; those of others stay."""
     before = _load(layout.recorded) if layout.recorded.exists() else {}
     fields = {name: {"inputs": one.inputs, "sha256": dict(one.artifacts)} for name, one in recorded.items()}
     write_atomically(layout.recorded, _rendered({**before, "artifacts": {**before.get("artifacts", {}), **fields}}))

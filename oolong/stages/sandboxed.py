@@ -38,7 +38,7 @@ def run(
 ) -> Ran:
     """Run one command inside; its output goes to the stage's log, as bytes to `on_output` instead where that is
     given. `until` ends it early, `pass_fds` are open inside too, and `log_as` is the host's command line that the
-    log shows instead, as in proc.run.
+    log shows instead, as in process.run.
 
     Raises Infrastructure if bwrap could not start the command, and if the command failed for want of disk or
     memory: neither says anything about the kernel.

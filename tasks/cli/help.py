@@ -13,15 +13,15 @@ TASKS = {
     "(nothing)": "the set smoke: both endians built, counted, linked, booted and judged",
     "matrix set=NAME": "a set of pipeline.yaml: smoke, default, full",
     "cell:NAME, -c GLOB": "one cell; those of the set that a glob matches, or of all where none of the set does",
-    "STAGE:CELL": "one stage with all that it needs, also as a glob: 'boot:*-gcc-14'",
+    "STAGE:NAME": "one stage of a build (boot, live: of a cell), with its inputs; also as a glob: 'boot:*-gcc-14'",
     "cells [format=json]": "the cells, without running anything",
-    "doctor [format=json]": "what this machine lacks, and how to get it",
+    "doctor [format=json]": "programs and settings that are missing on this machine, and how to get them",
     "explain -c CELL -f FUNCTION": "a function's patch site and its stub, in the file and in memory; format=json",
     "lock [only=NAME,NAME]": "resolve toolchains and kernels again and rewrite the locks",
-    "record [set=NAME]": "write down the digests of what a set came to, for every machine to compare with",
-    "bundle FILE [set=NAME]": "everything that a set needs from outside, in one archive; bundle=FILE runs from it",
+    "record [set=NAME]": "write the digests of a set to pipeline.lock, for every machine to compare with",
+    "bundle FILE [set=NAME]": "all inputs of a set in one archive; bundle=FILE runs from it",
     "test [tier=full] [only=EXPRESSION]": "the project's own tests",
-    "list [--all] | info TASK | clean": "doit's own: what tasks there are, why one would run, remove results",
+    "list [--all] | info TASK | clean": "doit's own: all tasks, the reasons of one to run, remove results",
     "help TASK | help run": "one task with its variables and options; a command of doit",
 }
 CELLS = ("kernel", "config", "patches", "set", "cell", "again", "locked", "bundle", "jobs", "quiet", "verbose")
@@ -45,9 +45,9 @@ def text() -> str:
     lines += ["", "variables", *_variables(VARIABLES)]
     lines += [
         "",
-        "environment: OOLONG_CACHE (where downloads and finished stages lie), OOLONG_MIRROR (Debian mirrors to use,",
+        "environment: OOLONG_CACHE (the folder of downloads and stages), OOLONG_MIRROR (Debian mirrors to use,",
         "the preferred one first), NO_COLOR",
-        "exit codes: 0 all pass or are known, 1 a cell failed, 2 bad input, 3 infrastructure",
+        "exit codes: 0 all pass or are known, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted",
     ]
     return "\n".join(lines) + "\n"
 
