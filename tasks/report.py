@@ -1,12 +1,12 @@
 """The tasks `report:CELL`: the verdict on a cell, and its results in build/results/CELL/."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
 from oolong.errors import SYSTEM_ERRORS, OolongError
 from oolong.report.model import CellReport
-from oolong.report.results import FILES, RESULT, CellResults, publish, read
-from oolong.run.project import subjects
+from oolong.report.results import FILES, RESULT, CellResults, publish
 from oolong.spec.model import Cell
 from tasks.declare import Task, collecting, group
 from tasks.session import current
@@ -47,8 +47,8 @@ def is_reported(cell: Cell) -> bool:
     session = current()
     try:
         report = _results(cell).report()
-        same = read(session.layout.cell_results(cell.name)) == report
-    except (OolongError, *SYSTEM_ERRORS):
+        same = bool(json.loads((session.layout.cell_results(cell.name) / RESULT).read_bytes()) == report.as_json())
+    except (OolongError, *SYSTEM_ERRORS, ValueError):
         return False
     if same:
         _collect(cell, report)
@@ -57,7 +57,7 @@ def is_reported(cell: Cell) -> bool:
 
 def _collect(cell: Cell, report: CellReport) -> None:
     session = current()
-    session.collected.reported(cell.name, report.verdict, subjects([cell]))
+    session.collected.reported(report)
     session.view.judged(cell, report.verdict)
 
 

@@ -8,7 +8,6 @@ import ast
 import os
 import re
 import sys
-import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from oolong.errors import Infrastructure
 from oolong.host.digest import digest_of, file_sha256
+from oolong.host.layout import default_cache
+from oolong.host.memo import Memo
 
 PACKAGE = Path(__file__).parent.parent
 # rooms that move bytes but decide none: what a stage takes from them is in its recipe, as argv, env, inputs, sandbox
@@ -38,8 +39,10 @@ class Code:
     A process goes on with the code that it has loaded, so an answer once given stays; another Code sees later edits.
     """
 
-    def __init__(self, package: Path) -> None:
+    def __init__(self, package: Path, *, memo: Memo | None = None) -> None:
+        """`memo` remembers what texts came to, for later processes."""
         self._package = package
+        self._memo = memo or Memo(None)
         self._modules: dict[str, _Module | None] = {}
         self._digests: dict[str, str] = {}
 
@@ -47,6 +50,7 @@ class Code:
         """The digest of a module, the modules it leads to, the libraries that they import, and other files."""
         if module not in self._digests:
             self._digests[module] = self._digest(module)
+            self._memo.save()
         return digest_of([self._digests[module], sorted([path.name, _file_sha256(path)] for path in files)])
 
     def modules_of(self, module: str) -> tuple[str, ...]:
@@ -88,16 +92,22 @@ class Code:
         place = self._package.joinpath(*below)
         package = place / "__init__.py"
         if package.is_file():
-            return _module_at(package, name)
+            return self._module_at(package, name)
         path = place.with_suffix(".py")
-        return _module_at(path, name.rpartition(".")[0]) if below and path.is_file() else None
+        return self._module_at(path, name.rpartition(".")[0]) if below and path.is_file() else None
+
+    def _module_at(self, path: Path, package: str) -> "_Module":
+        text = path.read_bytes()
+        key = f"module {sha256(text).hexdigest()} {_version()}"
+        code, imports = self._memo.answer(key, lambda: _understood(text.decode(), path))
+        return _Module(sha256=code, imports=tuple(sorted({resolve_name(name, package) for name in imports})))
 
     def _library(self, imported: str, *, importer: str) -> dict[str, str]:
         """The distribution that an import comes from, with its version; nothing for Python's own and ours."""
         top = imported.split(".")[0]
         if top == self._package.name or top in sys.stdlib_module_names:
             return {}
-        found = _distributions(top)
+        found = _distributions(top, self._memo)
         if not found:
             raise Infrastructure(
                 f"no installed distribution has {top!r}, which {importer} imports",
@@ -106,7 +116,7 @@ class Code:
         return found
 
 
-_OWN = Code(PACKAGE)
+_OWN = Code(PACKAGE, memo=Memo(default_cache() / "hints" / "code.json"))
 
 
 def code_digest(module: str, *, files: Iterable[Path] = ()) -> str:
@@ -140,19 +150,18 @@ class _Module:
     imports: tuple[str, ...]
 
 
-def _module_at(path: Path, package: str) -> _Module:
-    status = path.stat()
-    return _parsed(path, package, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=1024)
-def _parsed(path: Path, package: str, _mtime_ns: int, _size: int) -> _Module:
-    with tokenize.open(path) as stream:
-        text = stream.read()
+def _understood(text: str, path: Path) -> tuple[str, list[str]]:
+    """The digest of a module's stripped text, empty if nothing is left of it, and what it imports, as written."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     tree = ast.parse(text, filename=str(path))
     code = _without_comments(_without_docstrings(text, tree))
-    imports = sorted({resolve_name(name, package) for name in _imports(tree.body)})
-    return _Module(sha256=sha256(code.encode()).hexdigest() if code else "", imports=tuple(imports))
+    return sha256(code.encode()).hexdigest() if code else "", sorted(set(_imports(tree.body)))
+
+
+@cache
+def _version() -> str:
+    """What decides how a text is understood: this module."""
+    return file_sha256(Path(__file__))
 
 
 def _file_sha256(path: Path) -> str:
@@ -166,13 +175,17 @@ def _sha256_of_file(path: Path, _mtime_ns: int, _size: int) -> str:
 
 
 @cache
-def _distributions(top: str) -> dict[str, str]:
-    return {name: version(name) for name in _all_distributions().get(top, ())}
+def _distributions(top: str, memo: Memo) -> dict[str, str]:
+    return {name: version(name) for name in _all_distributions(memo).get(top, ())}
 
 
 @cache
-def _all_distributions() -> dict[str, list[str]]:
-    return dict(packages_distributions())
+def _all_distributions(memo: Memo) -> dict[str, list[str]]:
+    """The distributions that have a top-level name; to look through them all takes a while."""
+    installed = sorted(name for folder in sys.path if Path(folder).is_dir() for name in os.listdir(folder))
+    key = f"distributions {digest_of([name for name in installed if name.endswith(('.dist-info', '.egg-info'))])}"
+    found: dict[str, list[str]] = memo.answer(key, lambda: dict(packages_distributions()))
+    return found
 
 
 def _stops(module: str) -> bool:

@@ -11,7 +11,13 @@ from oolong.errors import BadOutput
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write beside, then os.replace: readers see the old bytes or the new ones, never a part."""
+    """Write beside, then os.replace: readers see the old bytes or the new ones, never a part.
+
+    A device or a pipe is written to as it is: root would put a plain file in the place of /dev/null.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:

@@ -13,14 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from oolong.binary.elf import ElfFile, Symbol
 from oolong.host.files import plain_file
 from oolong.machine.family import LinearMap
 from oolong.machine.gdbremote import Debugger, Gone, Stop
 from oolong.machine.memory import Memory, Recording, Snapshot, Unreadable
-from oolong.machine.qmp import Monitor, Refused
 from oolong.machine.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
+
+if TYPE_CHECKING:
+    from oolong.machine.qmp import Monitor
 
 # where struct pt_regs has gpr[3] (arch/powerpc/include/uapi/asm/ptrace.h): the first argument of a syscall
 ARGUMENT, FIRST_ARGUMENT_OFFSET = 3, 3 * 8
@@ -137,6 +140,9 @@ class Capture:
         return self._stood + (0.0 if since is None else time.monotonic() - since)
 
     def _run(self) -> None:
+        # asyncio, which it needs, takes as long to load as a run with nothing to do may take
+        from oolong.machine.qmp import Monitor
+
         try:
             with Monitor(self._monitor) as monitor:
                 self._attend(Debugger(self._debugger), monitor)
@@ -145,7 +151,7 @@ class Capture:
         except Exception as error:  # raised again where the context is left
             self._error = error
 
-    def _attend(self, debugger: Debugger, monitor: Monitor) -> None:
+    def _attend(self, debugger: Debugger, monitor: "Monitor") -> None:
         """Until the machine ends, which is Gone."""
         debugger.attach()
         if self._points:
@@ -164,7 +170,7 @@ class Capture:
                 debugger.insert(self._points.stop)
         debugger.go()
 
-    def _name(self, register: bytes, monitor: Monitor, at: Stop) -> str | None:
+    def _name(self, register: bytes, monitor: "Monitor", at: Stop) -> str | None:
         """The stop that a syscall's argument means: the register itself, or pt_regs that it points at."""
         assert self._points
         word = struct.Struct("<Q" if self._points.little else ">Q")
@@ -177,7 +183,7 @@ class Capture:
             (value,) = word.unpack(saved)
         return name_of(value)
 
-    def _look(self, name: str, monitor: Monitor, at: Stop) -> None:
+    def _look(self, name: str, monitor: "Monitor", at: Stop) -> None:
         self._since = time.monotonic()
         recording = self._recording(monitor, at)
         self._visit(name, recording)
@@ -185,8 +191,9 @@ class Capture:
         self.snapshots.append(Snapshot(name, pages))
         self._stood, self._since = self._stood + time.monotonic() - self._since, None
 
-    def _recording(self, monitor: Monitor, at: Stop) -> Recording:
+    def _recording(self, monitor: "Monitor", at: Stop) -> Recording:
         """The memory as the CPU that came to a breakpoint sees it."""
+        from oolong.machine.qmp import Refused
 
         def fetch(address: int, size: int) -> bytes:
             filename = f"{self._seen_as}/{PAGES_FILE}"

@@ -3,7 +3,6 @@
 A document has all the keys of its type and no other: there are no defaults and nothing is ignored.
 """
 
-import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,7 +29,7 @@ def decode(read: Any, kind: type[T], *, where: str) -> T:
 
 def encode(value: Any) -> Any:
     """A dataclass as the dictionaries, lists and scalars of parsed JSON."""
-    return json.loads(json.dumps(msgspec.to_builtins(value)))
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def schema(kind: type, *, title: str) -> dict[str, Any]:

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
-
-import requests
-import urllib3
 
 from oolong.errors import Infrastructure, Missing
 from oolong.host.digest import file_sha256
@@ -25,6 +23,9 @@ from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.spec.model import Package, Tarball
 from oolong.supply import bundle
+
+if TYPE_CHECKING:
+    import requests
 
 AT_ONCE = 8
 ATTEMPTS = 3
@@ -224,6 +225,8 @@ def _chunks(uri: str, have: int, size: int | None) -> Iterator[tuple[bool, bytes
             while chunk := stream.read(CHUNK):
                 yield False, chunk
         return
+    import requests
+
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with requests.get(uri, headers=headers, stream=True, timeout=PATIENCE) as answer:
         if answer.status_code in GONE:
@@ -238,8 +241,10 @@ def _chunks(uri: str, have: int, size: int | None) -> Iterator[tuple[bool, bytes
             restart = False
 
 
-def _as_it_comes(answer: requests.Response) -> Iterator[bytes]:
+def _as_it_comes(answer: "requests.Response") -> Iterator[bytes]:
     """What one read brings at a time, so that a drip is seen as one."""
+    import urllib3
+
     try:
         while chunk := answer.raw.read1(CHUNK):
             yield chunk

@@ -1,13 +1,11 @@
 """What a run came to: the results of the stages that it touched and the errors that it met → the exit code."""
 
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from oolong.audit.check import CheckStatus
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, Damaged, Interrupted, Missing, OolongError
-from oolong.verdict.judge import Verdict
+from oolong.report.model import CellReport
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -20,7 +18,7 @@ class Collected:
     errors: dict[str, OolongError] = field(default_factory=dict)
     crashes: dict[str, str] = field(default_factory=dict)
     failures: set[str] = field(default_factory=set)
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    reports: dict[str, CellReport] = field(default_factory=dict)
     judged_subjects: set[str] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -42,11 +40,12 @@ class Collected:
         with self._guard:
             self.failures.add(task)
 
-    def reported(self, cell: str, verdict: Verdict, subjects: Iterable[str]) -> None:
-        """The result.json of a cell stands as of this run; the verdict speaks for the stages of its `subjects`."""
+    def reported(self, report: CellReport) -> None:
+        """The result.json of a cell stands as of this run; its verdict speaks for the stages of the cell and its
+        build."""
         with self._guard:
-            self.verdicts[cell] = verdict
-            self.judged_subjects.update(subjects)
+            self.reports[report.cell] = report
+            self.judged_subjects.update((report.cell, report.build))
 
     @property
     def absent(self) -> frozenset[str]:
@@ -68,7 +67,7 @@ class Collected:
             return BAD_INPUT
         if errors or self.crashes:
             return INFRASTRUCTURE
-        if self.failures or any(verdict.status == CheckStatus.FAIL for verdict in self.verdicts.values()):
+        if self.failures or any(report.failed for report in self.reports.values()):
             return CELL_FAILED
         unjudged = (result for task, result in self.results.items() if not self._is_judged(task))
         return CELL_FAILED if any(result.status == StageStatus.FAIL for result in unjudged) else ALL_PASS

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from oolong.engine.stage import StageStatus
 from oolong.printable import printable, printable_lines
-from oolong.report import results, tables
+from oolong.report import tables
 from oolong.report.model import CellReport
+from oolong.report.results import RESULT
 from tasks.session import Session
 
 
@@ -21,7 +22,7 @@ def show(session: Session) -> None:
         sys.stdout.write(tables.notes(reports))
         known_issues = [entry.name for entry in session.project.known_issues]
         sys.stdout.write(tables.unmatched(reports, known_issues))
-        sys.stdout.write(f"results: {folder}/CELL/{results.RESULT}\n")
+        sys.stdout.write(f"results: {folder}/CELL/{RESULT}\n")
     judged = session.collected.judged_subjects
     for task, stage in session.collected.results.items():
         if stage.status is StageStatus.FAIL and session.stages[task].subject not in judged:
@@ -35,9 +36,8 @@ def show(session: Session) -> None:
 
 def _reported(session: Session) -> list[CellReport]:
     """The report of every cell that this run reported, in the order of the matrix."""
-    judged = session.collected.verdicts
-    cells = session.project.cells if judged else ()
-    return [results.read(session.layout.cell_results(cell.name)) for cell in cells if cell.name in judged]
+    reports = session.collected.reports
+    return [reports[cell.name] for cell in (session.project.cells if reports else ()) if cell.name in reports]
 
 
 def _shown(path: Path) -> str:

@@ -78,7 +78,7 @@ def reported(layout: Layout) -> Path:
 def test_a_verdict_is_computed_and_collected(session: Session, layout: Layout) -> None:
     write_results(CELL)
     assert reported(layout).read_text() == "text"
-    assert session.collected.verdicts.keys() == {CELL.name}
+    assert session.collected.reports.keys() == {CELL.name}
     assert session.collected.judged_subjects == {CELL.name}
 
 
