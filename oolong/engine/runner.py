@@ -103,7 +103,11 @@ class Runner:
         # without the lock first: who works with a finished stage holds it, and a result is published whole
         if not again and (found := self.find(stage)):
             return found
-        with self.store.writing(stage, waiting=lambda holder: self._say(f"{stage.task}: waiting for {holder}")):
+
+        def waiting(holder: str) -> None:
+            self._say(f"{stage.task}: waiting for {holder}")
+
+        with self.store.writing(stage, waiting=waiting, check=self.scope.check):
             again = again and stage.digest not in self._again
             if not again and (found := self.find(stage)):
                 return found

@@ -31,7 +31,7 @@ from oolong.host.files import (
     write_json,
 )
 from oolong.host.layout import Layout
-from oolong.host.manifest import entries_of, parse, render
+from oolong.host.manifest import FILE, PROGRAM, entries_of, parse, render
 from oolong.host.statcache import StatCache
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
@@ -54,9 +54,9 @@ class Store:
         return result.folder.is_relative_to(self.layout.stages)
 
     @contextmanager
-    def writing(self, stage: Stage, *, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock of a stage alone; `waiting` is told who holds it, where somebody does."""
-        with held(self.layout.lock(_label(stage.name, stage.digest)), waiting=waiting):
+    def writing(self, stage: Stage, *, waiting: Callable[[str], None], check: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock of a stage alone; `waiting` hears who holds it, and `check` may end the wait by raising."""
+        with held(self.layout.lock(_label(stage.name, stage.digest)), waiting=waiting, check=check):
             yield
 
     @contextmanager
@@ -82,17 +82,21 @@ class Store:
         if place.exists():
             # not a result of this version, or `find` would have found it
             self.remove(place, stage.name, stage.digest)
-        self.move(folder, place)
-        result = self.find(stage)
-        assert result
-        return result
-
-    def move(self, folder: Path, place: Path) -> None:
-        """Rename a finished folder to a place of the same file system, safe against a loss of power."""
         place.parent.mkdir(parents=True, exist_ok=True)
         sync_system(folder)
         folder.rename(place)
         sync_folder(place.parent)
+        result = self.find(stage)
+        assert result
+        self._remember_digests(result)
+        return result
+
+    def _remember_digests(self, result: StageResult) -> None:
+        """Spare the next run the hashing of what was hashed for the manifests."""
+        for tree in result.trees.values():
+            entries = parse((result.folder / tree.manifest).read_bytes())
+            digests = {entry.path: entry.content for entry in entries if entry.kind in (FILE, PROGRAM)}
+            self.stat_cache.remember(result.folder / tree.path, digests)
 
     def discard(self, result: StageResult) -> None:
         """Take a damaged result away, unless somebody else did. The caller holds its lock."""

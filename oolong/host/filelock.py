@@ -3,14 +3,19 @@
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# between two looks at a lock that another process holds
+LOOK_SECONDS = 0.1
 
 
 @contextmanager
-def held(path: Path, *, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock at `path`; if another process has it, call `waiting(holder)` once and wait.
+def held(path: Path, *, waiting: Callable[[str], None], check: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock at `path`; if another process has it, call `waiting(holder)` once and wait. With `check` the wait
+    can be ended: it is called now and then, and raises.
 
     The kernel drops the lock with the process, however it dies; the file stays, since removing it would let two
     processes hold two locks of one name.
@@ -21,7 +26,10 @@ def held(path: Path, *, waiting: Callable[[str], None]) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting(os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if check:
+                _wait(descriptor, check)
+            else:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} (./doit {' '.join(sys.argv[1:])}".rstrip().encode() + b")", 0)
         yield
@@ -53,6 +61,15 @@ def shared(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait(descriptor: int, check: Callable[[], None]) -> None:
+    while True:
+        check()
+        time.sleep(LOOK_SECONDS)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
 
 
 def _opened(path: Path) -> int:

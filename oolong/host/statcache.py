@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class KnownDigests:
 
     def sha256(self, path: Path, name: str, status: os.stat_result) -> str:
         """The digest of a file whose lstat is `status`; read only if it is not known or has changed."""
-        signature = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        signature = _signature(status)
         found = self._rows.get(name)
         if found and found[0] == signature:
             return found[1]
@@ -59,17 +59,24 @@ class StatCache:
             with suppress(OSError, sqlite3.Error):
                 self._learn(tree, known.learnt)
 
+    def remember(self, tree: Path, digests: Mapping[str, str]) -> None:
+        """Note the digests of files, by name, that were hashed as nobody could change them: a tree of our own, before
+        it was published. Where they cannot be noted they are read again."""
+        with suppress(OSError, sqlite3.Error):
+            signed = {name: (_signature(os.lstat(os.path.join(tree, name))), sha) for name, sha in digests.items()}
+            self._learn(tree, signed)
+
     def _rows(self, tree: Path) -> dict[str, tuple[Signature, str]]:
         query = "select name, size, mtime, ctime, inode, sha256 from files where tree = ?"
         with self._opened() as connection:
-            rows = connection.execute(query, (os.fsencode(tree),))
+            rows = connection.execute(query, (_key(tree),))
             return {os.fsdecode(name): (tuple(signature), sha) for name, *signature, sha in rows}
 
     def _learn(self, tree: Path, learnt: dict[str, tuple[Signature, str]]) -> None:
         with self._opened() as connection:
             connection.executemany(
                 "insert or replace into files values (?, ?, ?, ?, ?, ?, ?)",
-                ((os.fsencode(tree), os.fsencode(name), *signature, sha) for name, (signature, sha) in learnt.items()),
+                ((_key(tree), os.fsencode(name), *signature, sha) for name, (signature, sha) in learnt.items()),
             )
 
     @contextmanager
@@ -82,3 +89,12 @@ class StatCache:
                 yield connection
         finally:
             connection.close()
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _key(tree: Path) -> bytes:
+    """A tree by the one path that it really has."""
+    return os.fsencode(tree.resolve())

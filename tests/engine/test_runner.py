@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -424,3 +425,10 @@ def test_nobody_publishes_in_the_place_of_what_is_being_read(layout: Layout) -> 
             assert waits.wait(60)
             assert runner.find(stage) is None
         assert made.result().path("a").read_text() == "text"
+
+
+def test_what_was_hashed_for_a_manifest_is_not_hashed_by_the_next_run(runner: Runner) -> None:
+    tree = runner.make(stage_of("one", tree_of(**{"in/a": "text"})), SILENT).path("tree")
+    with runner.store.stat_cache.of(tree) as known:
+        digest = known.sha256(Path("/nothing/to/read"), "in/a", os.lstat(tree / "in" / "a"))
+    assert digest == hashlib.sha256(b"text").hexdigest()

@@ -37,6 +37,43 @@ def test_what_was_recorded_is_compared_with_what_is_built(checkout: Checkout) ->
     assert "not as recorded in pipeline.lock: vmlinux is" in other.out
 
 
+def test_other_bytes_from_equal_inputs_are_refused(checkout: Checkout) -> None:
+    with_fakelinux(checkout)
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    path = checkout.folder / "pipeline.lock"
+    lock = json.loads(path.read_text())
+    lock["artifacts"][CELL]["sha256"]["vmlinux"] = "0" * 64
+    path.write_text(json.dumps(lock))
+    done = checkout.doit("record", f"cell={CELL}")
+    assert done.code == 2
+    assert f"{CELL}: the inputs are those recorded, the bytes are not: vmlinux: recorded 000" in done.err
+    assert "remove its entry from pipeline.lock" in done.err
+    assert json.loads(path.read_text()) == lock
+
+
+def test_other_bytes_from_other_inputs_are_recorded(checkout: Checkout) -> None:
+    with_fakelinux(checkout)
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    text = checkout.folder / "linux" / "text.c"
+    text.write_text(text.read_text().replace("x + 1", "x + 12"))
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    assert checkout.doit(f"cell:{CELL}").code == 0
+    assert digest_check(checkout) == ("pass", "as recorded in pipeline.lock")
+
+
+def test_an_edit_of_oolong_leaves_a_record_in_force(checkout: Checkout) -> None:
+    """Known by its content, a record outlives the code that made what it was made from."""
+    with_fakelinux(checkout)
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    for module in ("stages/compile.py", "supply/tree.py", "kbuild/log.py"):
+        path = checkout.folder / "oolong" / module
+        path.write_text(path.read_text() + "\nEDITED = 1\n")
+    done = checkout.doit(f"cell:{CELL}")
+    assert done.code == 0, done.err
+    assert f"compile:{CELL}: ok" in done.err
+    assert digest_check(checkout) == ("pass", "as recorded in pipeline.lock")
+
+
 def test_other_inputs_are_not_compared(checkout: Checkout) -> None:
     with_fakelinux(checkout)
     assert checkout.doit("record", f"cell={CELL}").code == 0
