@@ -39,7 +39,7 @@ def write_results(cell: Cell) -> None:
         for stage in chain:
             session.runner.verify(stage, [output for name, output in FILES.values() if name == stage.name])
         publish(results, session.layout.cell_results(cell.name))
-    _collect(cell, results.report())
+    _collect(cell, results.report(), anew=True)
 
 
 def is_reported(cell: Cell) -> bool:
@@ -51,14 +51,14 @@ def is_reported(cell: Cell) -> bool:
     except (OolongError, *SYSTEM_ERRORS, ValueError):
         return False
     if same:
-        _collect(cell, report)
+        _collect(cell, report, anew=False)
     return same
 
 
-def _collect(cell: Cell, report: CellReport) -> None:
+def _collect(cell: Cell, report: CellReport, *, anew: bool) -> None:
     session = current()
     session.collected.reported(report)
-    session.view.judged(cell, report.verdict)
+    session.view.judged(cell, report.verdict, anew=anew)
 
 
 def _results(cell: Cell) -> CellResults:

@@ -123,10 +123,11 @@ class View:
         if self._board:
             self._board.finish(stage.name, stage.subject, f"{STAGE_MARKS[result.status]} [dim]=[/]")
 
-    def judged(self, cell: Cell, verdict: Verdict) -> None:
+    def judged(self, cell: Cell, verdict: Verdict, *, anew: bool) -> None:
+        """`anew`: not what was reported before, of which no line is said."""
         if self._board:
             self._board.finish(VERDICT, cell.name, f"{VERDICT_MARKS[verdict.status]} {verdict.status}")
-        else:
+        elif anew:
             self.say(f"{cell.name}: {verdict.status}")
 
 

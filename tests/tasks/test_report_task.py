@@ -90,6 +90,16 @@ def test_results_are_written_once(session: Session, layout: Layout) -> None:
     assert not is_reported(CELL)
 
 
+def test_a_verdict_that_was_reported_before_is_not_said_again(session: Session) -> None:
+    screen = StringIO()
+    session.view = View(screen)
+    write_results(CELL)
+    said = screen.getvalue()
+    assert f"{CELL.name}: pass" in said
+    assert is_reported(CELL)
+    assert screen.getvalue() == said
+
+
 @pytest.mark.usefixtures("session")
 def test_a_stage_that_another_run_makes_again_changes_no_report(layout: Layout, compiled: Stage) -> None:
     again = runner_in(layout).make(replace(compiled, work=write_file("vmlinux.o", "other")), SILENT, again=True)
