@@ -175,7 +175,8 @@ def _check_out(commit: Commit, work: Work) -> Outcome:
 def _link_tree(path: Path, entries: Sequence[Entry], work: Work) -> Outcome:
     target = work.folder / TREE
     target.mkdir()
-    tree.materialise(path, entries, target, work.layout.blobs, progress=work.progress, scope=work.scope)
+    pool = tree.Pool(blobs=work.layout.blobs, known=StatCache(work.layout.stat_cache))
+    tree.materialise(path, entries, target, pool, progress=work.progress, scope=work.scope)
     return _finished(with_folders(entries))
 
 

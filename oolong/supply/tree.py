@@ -10,6 +10,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,14 @@ MARKS_OF_A_KERNEL = ("Makefile", "Kconfig", "arch/powerpc/Kconfig")
 NOT_FOR_KCONFIG = frozenset(
     (".c", ".h", ".S", ".rs", ".rst", ".txt", ".dts", ".dtsi", ".json", ".yaml", ".svg", ".inc", ".tbl", ".lds")
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The contents of files by their digests, in the folder `blobs`, and what is known of the files there."""
+
+    blobs: Path
+    known: StatCache
 
 
 def snapshot(tree: Path, stats: StatCache) -> tuple[Entry, ...]:
@@ -94,9 +103,10 @@ def guest_digest(entries: Iterable[Entry]) -> str:
 
 
 def materialise(
-    tree: Path, entries: Sequence[Entry], target: Path, blobs: Path, *, progress: Progress, scope: Scope
+    tree: Path, entries: Sequence[Entry], target: Path, pool: Pool, *, progress: Progress, scope: Scope
 ) -> None:
-    """Make `target` hold the entries, with contents from the pool; what the pool lacks is copied from `tree` first.
+    """Make `target` hold the entries, with contents from the pool; what the pool lacks, or holds damaged, is copied
+    from `tree` first.
 
     BadInput if a file of the tree is no longer what the entry says, or if an entry's name leads out of the tree.
     """
@@ -105,23 +115,24 @@ def materialise(
     folders = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
     for folder in sorted(folders):
         (target / folder).mkdir(mode=FOLDER_MODE, exist_ok=True)
-    for number, entry in enumerate(entries):
-        place = target / entry.path
-        if entry.kind == LINK:
-            place.symlink_to(entry.content)
-            continue
-        blob = blobs / entry.content[:2] / f"{entry.content}.{entry.kind}"
-        if not blob.exists():
-            _add_blob(tree / entry.path, entry, blob)
-        try:
-            os.link(blob, place)
-        except OSError as error:
-            if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV):
-                raise
-            shutil.copy2(blob, place)
-        if number % 1000 == 0:
-            scope.check()
-            progress("files", number, len(entries))
+    pooled: dict[str, str] = {}
+    with pool.known.of(pool.blobs) as known:
+        for number, entry in enumerate(entries):
+            place = target / entry.path
+            if entry.kind == LINK:
+                place.symlink_to(entry.content)
+                continue
+            name = f"{entry.content[:2]}/{entry.content}.{entry.kind}"
+            blob = pool.blobs / name
+            if name not in pooled and not _holds(blob, name, entry.content, known):
+                _add_blob(tree / entry.path, entry, blob)
+            pooled[name] = entry.content
+            _link_or_copy(blob, place)
+            if number % 1000 == 0:
+                scope.check()
+                progress("files", number, len(entries))
+    # a link more is a change of the inode: without a note all would be read again for the next tree
+    pool.known.remember(pool.blobs, pooled)
     fix_times(target, folders_only=True)
 
 
@@ -154,6 +165,24 @@ def unlinked(path: Path) -> None:
         beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
         shutil.copy2(path, beside)
         beside.replace(path)
+
+
+def _holds(blob: Path, name: str, sha256: str, known: KnownDigests) -> bool:
+    """Whether a blob is there and whole: a loss of power may have left an empty file of its name."""
+    try:
+        status = os.lstat(blob)
+    except FileNotFoundError:
+        return False
+    return known.sha256(blob, name, status) == sha256
+
+
+def _link_or_copy(blob: Path, place: Path) -> None:
+    try:
+        os.link(blob, place)
+    except OSError as error:
+        if error.errno not in (errno.EMLINK, errno.EPERM, errno.EXDEV):
+            raise
+        shutil.copy2(blob, place)
 
 
 def _add_blob(path: Path, entry: Entry, blob: Path) -> None:

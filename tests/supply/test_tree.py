@@ -44,6 +44,10 @@ def kernel(tmp_path: Path) -> Path:
     return folder
 
 
+def pool_in(folder: Path) -> tree.Pool:
+    return tree.Pool(blobs=folder / "blobs", known=StatCache(folder / "blobs.sqlite3"))
+
+
 def git(folder: Path, *words: str) -> None:
     settings = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run(["git", "-C", str(folder), *settings, *words], check=True, capture_output=True)
@@ -155,9 +159,7 @@ def test_nothing_is_written_for_an_entry_that_leads_outside(kernel: Path, tmp_pa
     (tmp_path / "made" / "tree").mkdir(parents=True)
     entries = [Entry(path=name, kind=LINK, content="anything")]
     with pytest.raises(BadInput, match="leads out of the tree"):
-        tree.materialise(
-            kernel, entries, tmp_path / "made" / "tree", tmp_path / "blobs", progress=silent, scope=Scope()
-        )
+        tree.materialise(kernel, entries, tmp_path / "made" / "tree", pool_in(tmp_path), progress=silent, scope=Scope())
     assert list((tmp_path / "made").rglob("*")) == [tmp_path / "made" / "tree"]
 
 
@@ -272,7 +274,7 @@ def test_a_snapshot_has_fixed_times_and_modes_and_shares_blobs(kernel: Path, cac
     entries = tree.snapshot(kernel, cache)
     for target in (tmp_path / "a", tmp_path / "b"):
         target.mkdir()
-        tree.materialise(kernel, entries, target, tmp_path / "blobs", progress=silent, scope=Scope())
+        tree.materialise(kernel, entries, target, pool_in(tmp_path), progress=silent, scope=Scope())
         assert entries_of(target) == with_folders(entries)
     one = (tmp_path / "a" / "kernel/fork.c").stat()
     assert (int(one.st_mtime), stat.S_IMODE(one.st_mode), one.st_nlink) == (tree.FIXED_TIME, 0o644, 3)
@@ -286,7 +288,41 @@ def test_a_file_that_changes_under_the_snapshot_is_noticed(kernel: Path, cache: 
     (kernel / "kernel/fork.c").write_text("other\n")
     (tmp_path / "a").mkdir()
     with pytest.raises(BadInput, match="changed while it was read"):
-        tree.materialise(kernel, entries, tmp_path / "a", tmp_path / "blobs", progress=silent, scope=Scope())
+        tree.materialise(kernel, entries, tmp_path / "a", pool_in(tmp_path), progress=silent, scope=Scope())
+
+
+@pytest.mark.parametrize("damaged", [b"", b"other bytes\n"])
+def test_a_damaged_blob_is_replaced_before_it_is_linked(
+    kernel: Path, cache: StatCache, tmp_path: Path, damaged: bytes
+) -> None:
+    """A loss of power may leave an empty file in the pool."""
+    entries = tree.snapshot(kernel, cache)
+    pool = pool_in(tmp_path)
+    (tmp_path / "before").mkdir()
+    tree.materialise(kernel, entries, tmp_path / "before", pool, progress=silent, scope=Scope())
+    fork = next(entry for entry in entries if entry.path == "kernel/fork.c")
+    blob = pool.blobs / fork.content[:2] / f"{fork.content}.{fork.kind}"
+    blob.write_bytes(damaged)
+    (tmp_path / "after").mkdir()
+    tree.materialise(kernel, entries, tmp_path / "after", pool, progress=silent, scope=Scope())
+    assert entries_of(tmp_path / "after") == with_folders(entries)
+
+
+def test_blobs_that_did_not_change_are_not_read_again(
+    kernel: Path, cache: StatCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = tree.snapshot(kernel, cache)
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(statcache, "file_sha256", reading)
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+        tree.materialise(kernel, entries, tmp_path / name, pool_in(tmp_path), progress=silent, scope=Scope())
+    assert read == []
 
 
 def test_a_file_made_its_own_leaves_the_blob_alone(tmp_path: Path) -> None:
