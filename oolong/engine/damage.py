@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oolong.engine.stage import DATA, Artifact, StageResult, TreeArtifact
 from oolong.host.digest import file_sha256
-from oolong.host.manifest import FOLDER, LINK, Entry, names_below, parse
+from oolong.host.manifest import FILE, FOLDER, LINK, PROGRAM, Entry, names_below, parse
 from oolong.host.statcache import KnownDigests, StatCache
 
 
@@ -58,8 +58,10 @@ def _is_same(folder: Path, entry: Entry, known: KnownDigests) -> bool:
         return entry.kind == LINK and os.readlink(path) == entry.content
     if stat.S_ISDIR(status.st_mode):
         return entry.kind == FOLDER
-    plain = stat.S_ISREG(status.st_mode) and entry.kind not in (LINK, FOLDER)
-    return plain and known.sha256(path, entry.path, status) == entry.content
+    kind = PROGRAM if status.st_mode & 0o111 else FILE
+    return (
+        stat.S_ISREG(status.st_mode) and entry.kind == kind and known.sha256(path, entry.path, status) == entry.content
+    )
 
 
 def all_outputs(result: StageResult) -> tuple[str, ...]:

@@ -63,8 +63,8 @@ class Runner:
     def __init__(
         self, store: Store, *, own: Path, say: Say, jobserver: Jobserver | None = None, scope: Scope | None = None
     ) -> None:
-        """`own` is the folder of results that are not published, on the file system of the store; `say` takes a line
-        for the person who waits."""
+        """`own` is the folder of results that are not published, on the file system of the store: of this runner alone
+        while it lives. `say` takes a line for the person who waits."""
         self.store = store
         self.scope = scope or Scope()
         self.jobserver = jobserver
@@ -104,14 +104,14 @@ class Runner:
         if not again and (found := self.find(stage)):
             return found
 
-        def waiting(holder: str) -> None:
-            self._say(f"{stage.task}: waiting for {holder}")
-
-        with self.store.writing(stage, waiting=waiting, check=self.scope.check):
+        # where nothing is published yet, what is made anew is
+        apart = again and self.store.find(stage) is not None
+        waiting = self._waiting_for(stage)
+        with self.store.writing(stage, waiting=waiting, check=self.scope.check, apart=apart) as folder:
             again = again and stage.digest not in self._again
             if not again and (found := self.find(stage)):
                 return found
-            with self._reading(stage.inputs) as inputs, self.store.scratch(stage) as folder:
+            with self._reading(stage.inputs) as inputs:
                 started = time.monotonic()
                 for one in stage.inputs:
                     self.verify_result(inputs[one.role], (one.output,))
@@ -120,7 +120,8 @@ class Runner:
                     outcome = self._worked(stage, inputs, folder, observer)
                 seconds = round(time.monotonic() - started, 3)
                 outcome = self._finished(folder, stage, outcome, seconds)
-                result = self._settled(folder, stage, outcome, inputs)
+                shared = outcome.keep and not apart and all(map(self.store.holds, inputs.values()))
+                result = self._settled(folder, stage, shared=shared)
                 self._again.add(stage.digest)
         if result.ok and self.store.holds(result) and (content := self._content(stage, inputs)):
             self.store.remember_twin(stage, content)
@@ -131,7 +132,8 @@ class Runner:
         """Nobody removes the results of some stages while the context lasts."""
         with ExitStack() as stack:
             for stage in stages:
-                stack.enter_context(self.store.reading(stage))
+                waiting = self._waiting_for(stage)
+                stack.enter_context(self.store.reading(stage, waiting=waiting, check=self.scope.check))
             yield
 
     def verify(self, stage: Stage, outputs: Iterable[str]) -> None:
@@ -199,9 +201,8 @@ class Runner:
             finish(folder, stage, outcome, seconds=seconds)
         return outcome
 
-    def _settled(self, folder: Path, stage: Stage, outcome: Outcome, inputs: Mapping[str, StageResult]) -> StageResult:
+    def _settled(self, folder: Path, stage: Stage, *, shared: bool) -> StageResult:
         """Publish a finished folder, or keep it to this run."""
-        shared = outcome.keep and all(self.store.holds(result) for result in inputs.values())
         if shared and self.store.find(stage) is None:
             result = self.store.publish(folder, stage)
         else:
@@ -215,6 +216,9 @@ class Runner:
             result = self._unpublished[stage.digest] = left
         self._verified.update((result.folder, output) for output in (*result.artifacts, *result.trees))
         return result
+
+    def _waiting_for(self, stage: Stage) -> Callable[[str], None]:
+        return lambda holder: self._say(f"{stage.task}: waiting for {holder}")
 
     def _own_place(self, stage: Stage) -> Path:
         return self._own / stage.name / stage.subject

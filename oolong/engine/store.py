@@ -31,11 +31,13 @@ from oolong.host.files import (
     write_json,
 )
 from oolong.host.layout import Layout
-from oolong.host.manifest import FILE, PROGRAM, entries_of, parse, render
+from oolong.host.manifest import FILE, PROGRAM, Entry, entries_of, names_below, parse, render
 from oolong.host.statcache import StatCache
 
 RESULT, RECIPE, LOG = "result.json", "recipe.json", "log"
 MANIFEST = ".manifest.json"
+# ends the label of the lock of work that is kept from other runs
+APART = "-apart"
 
 
 class Store:
@@ -54,22 +56,29 @@ class Store:
         return result.folder.is_relative_to(self.layout.stages)
 
     @contextmanager
-    def writing(self, stage: Stage, *, waiting: Callable[[str], None], check: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock of a stage alone; `waiting` hears who holds it, and `check` may end the wait by raising."""
-        with held(self.layout.lock(_label(stage.name, stage.digest)), waiting=waiting, check=check):
-            yield
+    def writing(
+        self, stage: Stage, *, waiting: Callable[[str], None], check: Callable[[], None], apart: bool = False
+    ) -> Iterator[Path]:
+        """Hold the lock of a stage alone, with an empty folder in the store's file system: gone afterwards, unless it
+        was moved to its place.
+
+        `waiting` hears who holds the lock, and `check` may end the wait by raising. Work that is kept `apart` has its
+        own lock: readers of what is published do not wait for it.
+        """
+        label = _label(stage.name, stage.digest) + (APART if apart else "")
+        with held(self.layout.lock(label), waiting=waiting, check=check), self._scratch(label) as folder:
+            yield folder
 
     @contextmanager
-    def reading(self, stage: Stage) -> Iterator[None]:
+    def reading(self, stage: Stage, *, waiting: Callable[[str], None], check: Callable[[], None]) -> Iterator[None]:
         """Hold the lock of a stage with others who read."""
-        with shared(self.layout.lock(_label(stage.name, stage.digest))):
+        with shared(self.layout.lock(_label(stage.name, stage.digest)), waiting=waiting, check=check):
             yield
 
     @contextmanager
-    def scratch(self, stage: Stage) -> Iterator[Path]:
-        """An empty folder on the file system of the store; gone afterwards, unless it was published."""
+    def _scratch(self, label: str) -> Iterator[Path]:
         self.layout.scratch.mkdir(parents=True, exist_ok=True)
-        folder = self._beside(_label(stage.name, stage.digest))
+        folder = self._beside(label)
         folder.mkdir()
         try:
             yield folder
@@ -99,16 +108,24 @@ class Store:
             self.stat_cache.remember(result.folder / tree.path, digests)
 
     def discard(self, result: StageResult) -> None:
-        """Take a damaged result away, unless somebody else did. The caller holds its lock."""
-        self.remove(result.folder, result.stage, result.digest)
+        """Take a damaged result from its place, unless somebody else did.
+
+        The caller reads it under its lock, and so may others, whose sandboxes have its files mounted: they are removed
+        by a later sweep, when nobody reads them.
+        """
+        self._aside(result.folder, result.stage, result.digest)
 
     def remove(self, folder: Path, stage: str, digest: str) -> None:
-        """Remove the folder of a stage, whose lock the caller holds; it vanishes at once, so that no part is seen."""
+        """Remove the folder of a stage, whose lock the caller holds alone; it vanishes at once, so that no part is
+        seen."""
+        remove_tree(self._aside(folder, stage, digest))
+
+    def _aside(self, folder: Path, stage: str, digest: str) -> Path:
         self.layout.scratch.mkdir(parents=True, exist_ok=True)
         aside = self._beside(_label(stage, digest))
         with suppress(FileNotFoundError):
             folder.rename(aside)
-        remove_tree(aside)
+        return aside
 
     def twin(self, stage: Stage, content: str) -> StageResult | None:
         """A published success of the same stage that was made from inputs of the same content."""
@@ -146,7 +163,7 @@ def finish(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float) -> N
     artifacts = {name: _artifact(folder, path) for name, path in outcome.artifacts.items()}
     trees = {}
     for name, tree in outcome.trees.items():
-        entries = tree.entries if tree.entries is not None else entries_of(plain_folder(folder, tree.path))
+        entries = tree.entries if tree.entries is not None else _entries_alone(plain_folder(folder, tree.path))
         write_atomically(folder / f"{name}{MANIFEST}", render(entries))
         sha256 = file_sha256(folder / f"{name}{MANIFEST}")
         trees[name] = TreeArtifact(path=tree.path, manifest=f"{name}{MANIFEST}", sha256=sha256, entries=len(entries))
@@ -204,6 +221,14 @@ def read_result(folder: Path) -> StageResult | None:
 def _artifact(folder: Path, relative: str) -> Artifact:
     path = plain_file(folder, relative)
     return Artifact(path=relative, sha256=file_sha256(path), size=path.stat().st_size)
+
+
+def _entries_alone(tree: Path) -> tuple[Entry, ...]:
+    """The entries of a tree, which then holds nothing else: pipes and sockets that a build left are removed."""
+    entries = entries_of(tree)
+    for name in set(names_below(tree)) - {entry.path for entry in entries}:
+        (tree / name).unlink()
+    return entries
 
 
 def _known_tree(result: StageResult, tree: TreeArtifact) -> Tree:

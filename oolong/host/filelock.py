@@ -22,14 +22,7 @@ def held(path: Path, *, waiting: Callable[[str], None], check: Callable[[], None
     """
     descriptor = _opened(path)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting(os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process")
-            if check:
-                _wait(descriptor, check)
-            else:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, fcntl.LOCK_EX, waiting, check)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} (./doit {' '.join(sys.argv[1:])}".rstrip().encode() + b")", 0)
         yield
@@ -53,22 +46,30 @@ def held_if_free(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def shared(path: Path) -> Iterator[None]:
-    """Hold the lock at `path` together with others who only read; whoever wants it alone waits."""
+def shared(path: Path, *, waiting: Callable[[str], None], check: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock at `path` together with others who only read; whoever wants it alone waits. The wait for a process
+    that holds it alone is that of `held`."""
     descriptor = _opened(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _lock(descriptor, fcntl.LOCK_SH, waiting, check)
         yield
     finally:
         os.close(descriptor)
 
 
-def _wait(descriptor: int, check: Callable[[], None]) -> None:
+def _lock(descriptor: int, how: int, waiting: Callable[[str], None], check: Callable[[], None] | None) -> None:
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        return
+    waiting(os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process")
+    if not check:
+        fcntl.flock(descriptor, how)
+        return
     while True:
         check()
         time.sleep(LOOK_SECONDS)
         with suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
             return
 
 

@@ -30,7 +30,7 @@ def gather(supplies: Iterable[object], target: Path, *, layout: Layout, progress
     wanted = [supply for supply in supplies if isinstance(supply, Wanted)]
     paths = fetch(wanted, layout=layout, mirrors=mirrors, progress=progress, scope=scope)
     members = dict(zip((one.member for one in wanted), paths, strict=True))
-    with _scratch(layout) as folder:
+    with _scratch(layout, scope) as folder:
         for number, commit in enumerate(one for one in supplies if isinstance(one, Commit)):
             place = Path(folder, f"{number}.pack")
             ours = repository.bring(commit, layout=layout, progress=progress, scope=scope)
@@ -44,12 +44,12 @@ def gather(supplies: Iterable[object], target: Path, *, layout: Layout, progress
 
 
 @contextmanager
-def _scratch(layout: Layout) -> Iterator[str]:
+def _scratch(layout: Layout, scope: Scope) -> Iterator[str]:
     """An empty folder, gone afterwards; no sweep of the cache takes it while this process lives, and any takes it after
     that."""
     layout.scratch.mkdir(parents=True, exist_ok=True)
     with (
-        shared(layout.lock(LABEL)),
+        shared(layout.lock(LABEL), waiting=lambda holder: None, check=scope.check),
         tempfile.TemporaryDirectory(dir=layout.scratch, prefix=f"{LABEL}.") as folder,
     ):
         yield folder

@@ -14,7 +14,7 @@ import pytest
 
 from oolong.engine.runner import SILENT, Runner
 from oolong.engine.stage import DATA, Input, Outcome, Stage, StageStatus, Tree, Work, failed
-from oolong.errors import Damaged, Infrastructure, Kind
+from oolong.errors import Damaged, Infrastructure, Interrupted, Kind
 from oolong.host.layout import Layout
 from tests.support import layout_in, runner_in, stage_of, write_file
 
@@ -396,7 +396,78 @@ def test_two_runs_that_find_the_same_damage_both_say_so(layout: Layout) -> None:
         with reader.reading([stage]), pytest.raises(Damaged):
             reader.verify_result(result, ["a"])
     assert readers[0].find(stage) is None
+    readers[0].store.sweep()
     assert list(layout.scratch.iterdir()) == []
+
+
+def test_what_another_run_finds_damaged_stays_whole_for_those_who_work_with_it(layout: Layout) -> None:
+    """A sandbox that has a damaged tree mounted would lose files in the middle of a build."""
+    stage = stage_of("one", tree_of(a="1", b="2"))
+    runner_in(layout).make(stage, SILENT).path("tree").joinpath("a").write_text("rotten")
+    user, other = runner_in(layout), runner_in(layout)
+    with user.reading([stage]):
+        mounted = os.open(user.result(stage).path("tree"), os.O_PATH)
+        with other.reading([stage]), pytest.raises(Damaged):
+            other.verify(stage, ["tree"])
+        other.store.sweep()
+        assert sorted(os.listdir(f"/proc/self/fd/{mounted}")) == ["a", "b"]
+    other.store.sweep()
+    assert os.listdir(f"/proc/self/fd/{mounted}") == []
+    os.close(mounted)
+
+
+def test_a_program_that_lost_its_mode_is_damage(layout: Layout) -> None:
+    stage = stage_of("one", tree_of(script="#!/bin/sh"))
+    made = runner_in(layout).make(stage, SILENT)
+    made.path("tree").joinpath("script").chmod(0o755)
+    with pytest.raises(Damaged, match="script"):
+        runner_in(layout).verify(stage, ["tree"])
+
+
+def test_pipes_and_sockets_in_a_tree_are_not_kept(layout: Layout) -> None:
+    def work(work: Work) -> Outcome:
+        outcome = tree_of(a="1")(work)
+        os.mkfifo(work.folder / "there" / "pipe")
+        return outcome
+
+    stage = stage_of("one", work)
+    tree = runner_in(layout).make(stage, SILENT).path("tree")
+    assert [path.name for path in tree.iterdir()] == ["a"]
+    runner_in(layout).verify(stage, ["tree"])
+
+
+def test_a_published_result_can_be_used_while_it_is_made_again(layout: Layout) -> None:
+    heard: list[str] = []
+    inner: list[bool] = []
+
+    def work(work: Work) -> Outcome:
+        if inner:
+            user = runner_in(layout, say=heard.append)
+            inner.append(user.make(stage_of("two", write_file("b", ""), stage, output="a"), SILENT).ok)
+        return write_file("a", "text")(work)
+
+    stage = stage_of("one", work)
+    runner_in(layout).make(stage, SILENT)
+    inner.append(True)
+    assert runner_in(layout).make(stage, SILENT, again=True).ok
+    assert (inner, heard) == ([True, True], [])
+
+
+def test_a_reader_says_for_whom_it_waits_and_can_be_cancelled(layout: Layout) -> None:
+    stage = stage_of("one", write_file("a", "text"))
+    maker = runner_in(layout)
+    maker.make(stage, SILENT)
+    heard: list[str] = []
+
+    def say(line: str) -> None:
+        heard.append(line)
+        reader.scope.cancel()
+
+    reader = runner_in(layout, say=say)
+    alone = maker.store.writing(stage, waiting=heard.append, check=maker.scope.check)
+    with alone, pytest.raises(Interrupted), reader.reading([stage]):
+        raise AssertionError("it was read while it was written")
+    assert [line.partition(" (")[0] for line in heard] == [f"{stage.task}: waiting for process {os.getpid()}"]
 
 
 def test_a_result_that_another_run_published_after_damage_is_not_thrown_away(layout: Layout) -> None:
