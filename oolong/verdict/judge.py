@@ -105,10 +105,6 @@ def _came_to(
     return CheckStatus.KNOWN, None, f"{seen}, {len(ids)} known issue{'s' if len(ids) > 1 else ''}", ()
 
 
-def _kind_of(stage: StageResult) -> Kind | None:
-    return Kind(stage.kind) if stage.kind else None
-
-
 def _stages(stages: Iterable[StageResult]) -> Iterator[Check]:
     """A check for every stage that ran: that it did not fail. Its victims are the lines that show how it did."""
     for stage in stages:
