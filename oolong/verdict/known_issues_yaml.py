@@ -2,6 +2,7 @@
 
 import re
 
+from oolong.audit import catalogue
 from oolong.host.layout import Layout
 from oolong.spec import yamlfile
 from oolong.spec.pipeline_yaml import AXES, NAME, symbol
@@ -10,7 +11,6 @@ from oolong.verdict.known_issues import AtMost, Bound, Covers, KnownIssue, Names
 
 MOST_VICTIMS = 1 << 20
 BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>\d+(?:\.\d+)*)")
-CHECK = re.compile(r"[\w-]+(?:\.[\w-]+)+")
 REQUIRED = ("id", "covers", "reason", "evidence")
 OPTIONAL = ("check", "checks", "kernels", "when", "config", "upstream")
 
@@ -39,9 +39,10 @@ def _entry(item: Value, fields: dict[str, Value]) -> KnownIssue:
         fields["id"].fail(f"{name!r} is not a name", "letters, digits, '.', '_' and '-', a letter or digit first")
     if ("check" in fields) == ("checks" in fields):
         item.fail("needs one of 'check', 'checks'")
+    named = [fields["check"]] if "check" in fields else _some(fields["checks"])
     return KnownIssue(
         name=name,
-        checks=(_check(fields["check"]),) if "check" in fields else tuple(map(_check, _some(fields["checks"]))),
+        checks=tuple(value.choice(catalogue.entries(), "check") for value in named),
         covers=_covers(fields["covers"]),
         kernels=_kernels(fields["kernels"]) if "kernels" in fields else (),
         when=_when(fields["when"]) if "when" in fields else (),
@@ -50,13 +51,6 @@ def _entry(item: Value, fields: dict[str, Value]) -> KnownIssue:
         evidence=fields["evidence"].text().strip(),
         upstream=fields["upstream"].text() if "upstream" in fields else "",
     )
-
-
-def _check(value: Value) -> str:
-    name = value.text()
-    if not CHECK.fullmatch(name):
-        value.fail(f"{name!r} is not the name of a check", "as in result.json, like image.kprobe-window")
-    return name
 
 
 def _covers(value: Value) -> Covers:

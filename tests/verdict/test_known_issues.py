@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from oolong.audit import catalogue
 from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, finding
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
@@ -70,7 +71,7 @@ def test_all_that_an_entry_may_say(layout: Layout) -> None:
     names, number, everything = known_issues_yaml.load(layout)
     assert names == KnownIssue(
         name="some-names",
-        checks=("image.windows",),
+        checks=("image.kprobe-window",),
         covers=Names(globs=("sys_shmdt", "arch_*")),
         kernels=(Bound(sign=">=", version=(6, 18)), Bound(sign="<", version=(8,))),
         when=(("endian", "be"), ("toolchain", "gcc-*")),
@@ -79,13 +80,20 @@ def test_all_that_an_entry_may_say(layout: Layout) -> None:
         evidence="What was seen.",
         upstream="https://bugs.example/1",
     )
-    assert (number.checks, number.covers) == (("image.windows", "guest.windows"), AtMost(victims=3))
+    assert (number.checks, number.covers) == (("image.kprobe-window", "guest.listed-once"), AtMost(victims=3))
     assert (everything.covers, everything.upstream) == (Whole(), "")
 
 
 def test_without_a_file_nothing_is_known(layout: Layout) -> None:
     layout.known_issues.unlink()
     assert known_issues_yaml.load(layout) == ()
+
+
+@pytest.mark.parametrize("name", catalogue.entries())
+def test_every_check_of_the_catalogue_may_be_known(name: str, layout: Layout) -> None:
+    text = layout.known_issues.read_text()
+    layout.known_issues.write_text(text.replace("image.post-link-checks", name))
+    assert known_issues_yaml.load(layout)[2].checks == (name,)
 
 
 def test_own_file_is_valid() -> None:
