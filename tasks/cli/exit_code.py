@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass, field
 
 from oolong.engine.stage import StageResult, StageStatus
-from oolong.errors import BadInput, Damaged, Interrupted, Missing, OolongError
+from oolong.errors import BadInput, BadOutput, Damaged, Interrupted, Missing, OolongError
 from oolong.report.model import CellReport
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -65,9 +65,10 @@ class Collected:
             return INTERRUPTED
         if any(isinstance(error, BadInput) for error in errors):
             return BAD_INPUT
-        if errors or self.crashes:
+        broken = [error for error in errors if isinstance(error, BadOutput)]
+        if len(broken) < len(errors) or self.crashes:
             return INFRASTRUCTURE
-        if self.failures or any(report.failed for report in self.reports.values()):
+        if broken or self.failures or any(report.failed for report in self.reports.values()):
             return CELL_FAILED
         unjudged = (result for task, result in self.results.items() if not self._is_judged(task))
         return CELL_FAILED if any(result.status == StageStatus.FAIL for result in unjudged) else ALL_PASS

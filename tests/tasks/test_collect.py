@@ -5,7 +5,7 @@ import pytest
 
 from oolong.audit.check import CheckStatus
 from oolong.engine.stage import StageResult, StageStatus
-from oolong.errors import BadInput, Infrastructure, Interrupted, OolongError
+from oolong.errors import BadInput, BadOutput, Infrastructure, Interrupted, OolongError
 from oolong.report.model import CellReport
 from oolong.spec.model import Endian
 from oolong.verdict.judge import Verdict
@@ -45,6 +45,9 @@ def report(name: str, build: str, status: CheckStatus) -> CellReport:
         ([OK, OK], [], 0),
         ([OK, FAIL], [], 1),
         ([OK, BLOCKED], [], 0),
+        ([OK], [BadOutput("did not link")], 1),
+        ([OK], [BadOutput("did not link"), Infrastructure("mirror")], 3),
+        ([OK], [BadOutput("did not link"), BadInput("tree")], 2),
         ([FAIL], [Infrastructure("mirror")], 3),
         ([FAIL], [BadInput("tree"), Infrastructure("mirror")], 2),
         ([OK], [Interrupted("interrupted"), BadInput("tree")], 130),
