@@ -10,6 +10,7 @@ from pathlib import Path
 
 from oolong.engine.stage import Stage, StageResult
 from oolong.engine.store import Store
+from oolong.errors import BadInput, did_you_mean
 from oolong.host.layout import Layout
 from oolong.spec import matrix, overrides, pipeline_yaml
 from oolong.spec.lock import Recorded, read_recorded, standing_in
@@ -97,11 +98,18 @@ class Project:
         return Pipeline(self.layout, self.spec, self.cells)
 
     def chain(self, cell: Cell, *, upto: str | None = None) -> tuple[Stage, ...]:
-        """The stages of a cell, each after what it needs; with `upto` only that stage of it and what that needs."""
+        """The stages of a cell, each after what it needs; with `upto` only that stage of it and what that needs.
+
+        BadInput if the cell has no such stage of its own or of its build."""
         stages = self.pipeline.of_cell(cell.name)
         if upto is None:
             return stages
-        return with_needs(stage for stage in stages if stage.name == upto and stage.subject in (cell.name, cell.build))
+        own = {stage.name: stage for stage in stages if stage.subject in subjects((cell,))}
+        if upto not in own:
+            shared = any(stage.name == upto for stage in stages)
+            hint = f"one of: {', '.join(own)}" if shared else did_you_mean(upto, own)
+            raise BadInput(f"{cell.name} has no stage {upto!r} of its own", where="upto", hint=hint)
+        return with_needs((own[upto],))
 
     @cached_property
     def store(self) -> Store:

@@ -56,7 +56,9 @@ class Declared:
 
 def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) -> Verdict:
     """The verdict on a cell of which some stages were made, in the order of the work; `facts` are what the conditions
-    of known issues ask for."""
+    of known issues ask for. ValueError without stages: of nothing there is nothing good to say."""
+    if not stages:
+        raise ValueError("a verdict needs the result of at least one stage")
     by_name = {stage.stage: stage for stage in stages}
     applied = known_issues.apply(
         (

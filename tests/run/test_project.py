@@ -63,6 +63,23 @@ def test_a_chain_ends_with_the_stage_that_is_asked_for(layout: Layout) -> None:
         assert all(position < whole.index(stage) for position in positions)
 
 
+@pytest.mark.parametrize(
+    ("upto", "hint"),
+    [
+        ("audit_object", "did you mean 'audit-object'?"),
+        ("audit", "did you mean 'audit-"),
+        ("source", "one of: configure, compile, "),
+        ("rootfs", "one of: configure, compile, "),
+    ],
+)
+def test_a_chain_ends_with_no_stage_that_the_cell_has_not(fake: Project, tmp_path: Path, upto: str, hint: str) -> None:
+    (cell,) = fake.selected
+    with pytest.raises(BadInput) as caught:
+        make_cell(fake, cell, runner_of(fake, tmp_path), upto=upto)
+    assert caught.value.what == f"{cell.name} has no stage {upto!r} of its own"
+    assert caught.value.hint.startswith(hint)
+
+
 def test_stages_that_see_no_machine_are_named_after_the_build(layout: Layout) -> None:
     project = open_project(Request(), layout)
     for cell in project.cells:

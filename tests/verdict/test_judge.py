@@ -307,7 +307,7 @@ CAME = {
 }
 
 
-@pytest.mark.parametrize("length", range(len(CHAIN) + 1))
+@pytest.mark.parametrize("length", range(1, len(CHAIN) + 1))
 def test_a_cell_is_judged_however_far_it_came(length: int) -> None:
     """Each beginning of the chain has a verdict, which says how far the cell came."""
     stages = list(CHAIN.values())[:length]
@@ -316,6 +316,11 @@ def test_a_cell_is_judged_however_far_it_came(length: int) -> None:
     assert (judged.status, judged.kind, judged.lines) == ("pass", None, ())
     assert judged.summary == (told[-1] if told else "nothing was built")
     assert {check.status for check in judged.checks} <= {CheckStatus.PASS}
+
+
+def test_nothing_has_no_verdict() -> None:
+    with pytest.raises(ValueError, match="at least one stage"):
+        verdict.judge([], declared=NOTHING, facts=FACTS)
 
 
 @pytest.mark.parametrize("left", CHAIN)
