@@ -12,6 +12,7 @@ from oolong.explain import listing, read, text
 from oolong.explain.function import explained
 from oolong.explain.model import Function
 from oolong.printable import printable
+from oolong.run.here import verified_verdict
 from oolong.spec.model import Cell
 from tasks.declare import Task, collecting
 from tasks.session import current
@@ -111,7 +112,7 @@ def _results(cell: Cell) -> tuple[dict[str, StageResult], tuple[Check, ...]]:
     linked = found["link"]
     if not linked.ok:
         raise BadOutput(f"{cell.name} did not link: {linked.lines[0] if linked.lines else linked.kind}")
-    return found, session.project.verdict(cell, results).checks
+    return found, verified_verdict(session.project, cell, results, session.runner).checks
 
 
 def _function() -> str:

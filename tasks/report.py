@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from functools import partial
 
+from oolong.engine.damage import damage
 from oolong.errors import SYSTEM_ERRORS, OolongError
 from oolong.report.model import CellReport
 from oolong.report.results import FILES, RESULT, CellResults, publish
 from oolong.spec.model import Cell
+from oolong.verdict.facts import read_of
 from tasks.declare import Task, collecting, group
 from tasks.session import current
 
@@ -35,17 +37,22 @@ def write_results(cell: Cell) -> None:
     chain = session.project.chain(cell)
     # what is read and copied here is neither discarded nor made by another run meanwhile
     with session.runner.reading(chain):
-        results = _results(cell)
         for stage in chain:
-            session.runner.verify(stage, [output for name, output in FILES.values() if name == stage.name])
+            copied = [output for name, output in FILES.values() if name == stage.name]
+            session.runner.verify(stage, [*copied, *read_of(stage.name)])
+        results = _results(cell)
         publish(results, session.layout.cell_results(cell.name))
     _collect(cell, results.report(), anew=True)
 
 
 def is_reported(cell: Cell) -> bool:
-    """Whether result.json is what it would be now: more than the stamps goes into it."""
+    """Whether result.json is what it would be now: more than the stamps goes into it.
+
+    Damage is left for `write_results` to report: nobody holds the locks here."""
     session = current()
     try:
+        if _is_damaged(cell):
+            return False
         report = _results(cell).report()
         same = bool(json.loads((session.layout.cell_results(cell.name) / RESULT).read_bytes()) == report.as_json())
     except (OolongError, *SYSTEM_ERRORS, ValueError):
@@ -53,6 +60,13 @@ def is_reported(cell: Cell) -> bool:
     if same:
         _collect(cell, report, anew=False)
     return same
+
+
+def _is_damaged(cell: Cell) -> bool:
+    """Whether the cache has something else than was published for a verdict to read."""
+    runner = current().runner
+    chain = current().project.chain(cell)
+    return any(damage(runner.result(stage), read_of(stage.name), runner.store.stat_cache) for stage in chain)
 
 
 def _collect(cell: Cell, report: CellReport, *, anew: bool) -> None:

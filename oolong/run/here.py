@@ -1,6 +1,6 @@
 """Makes stages in this process, one after the other: what a bisection, a benchmark or a worker does with a cell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from oolong.engine.runner import SILENT, Observer, Runner
 from oolong.engine.stage import Stage, StageResult
@@ -8,6 +8,8 @@ from oolong.report.model import CellReport
 from oolong.report.results import CellResults
 from oolong.run.project import Project
 from oolong.spec.model import Cell
+from oolong.verdict.facts import read_of
+from oolong.verdict.judge import Verdict
 
 
 def make(stages: Iterable[Stage], runner: Runner, *, observer: Observer = SILENT) -> dict[str, StageResult]:
@@ -30,7 +32,16 @@ def make_cell(
     return CellResults(
         cell=cell,
         stages=[(stage, results[stage.task]) for stage in stages],
-        verdict=project.verdict(cell, results),
+        verdict=verified_verdict(project, cell, results, runner),
         unlocked=project.unlocked,
         repeat="",
     ).report()
+
+
+def verified_verdict(project: Project, cell: Cell, results: Mapping[str, StageResult], runner: Runner) -> Verdict:
+    """The verdict on a cell; Damaged if what it reads of the cache is not what was published."""
+    made = [stage for stage in project.chain(cell) if stage.task in results]
+    with runner.reading(made):
+        for stage in made:
+            runner.verify_result(results[stage.task], read_of(stage.name))
+        return project.verdict(cell, results)

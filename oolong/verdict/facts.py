@@ -7,11 +7,20 @@ from oolong.host.files import text_of
 from oolong.kbuild import config as kconfig
 from oolong.verdict.known_issues import Facts
 
+# where facts are read from, as (stage, artifact): the first that is there
+RELEASE = (("compile", "release"),)
+CONFIG = (("compile", "config"), ("configure", "config"))
+
+
+def read_of(stage: str) -> tuple[str, ...]:
+    """The artifacts of a stage that facts may be read from; verify them first."""
+    return tuple(artifact for owner, artifact in (*RELEASE, *CONFIG) if owner == stage)
+
 
 def facts_of(axes: Mapping[str, str], results: Sequence[StageResult]) -> Facts:
     """`axes` are the values of the cell's axes by name; the release and .config are read from what stages left."""
-    release = _text(results, ("compile", "release"))
-    config = _text(results, ("compile", "config"), ("configure", "config"))
+    release = _text(results, RELEASE)
+    config = _text(results, CONFIG)
     return Facts(
         axes=axes,
         release=None if release is None else release.strip(),
@@ -19,8 +28,8 @@ def facts_of(axes: Mapping[str, str], results: Sequence[StageResult]) -> Facts:
     )
 
 
-def _text(results: Sequence[StageResult], *places: tuple[str, str]) -> str | None:
-    """The first of some artifacts, as (stage, artifact), that is there."""
+def _text(results: Sequence[StageResult], places: Sequence[tuple[str, str]]) -> str | None:
+    """The text of the first of some artifacts that is there."""
     for stage, artifact in places:
         for result in results:
             if result.stage == stage and artifact in result.artifacts:

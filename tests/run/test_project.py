@@ -7,7 +7,7 @@ import pytest
 from oolong.audit.check import CheckStatus
 from oolong.engine.runner import Runner, Silent
 from oolong.engine.stage import Stage
-from oolong.errors import BadInput, Interrupted
+from oolong.errors import BadInput, Damaged, Interrupted
 from oolong.host.layout import Layout
 from oolong.run.here import make, make_cell
 from oolong.run.project import Project, Request, open_project
@@ -97,6 +97,19 @@ def test_a_cell_is_made_up_to_a_stage_and_has_a_verdict(fake: Project, tmp_path:
     assert whole.stages[-1].stage == "live"
     assert whole.verdict.status == CheckStatus.PASS
     assert whole.stage("compile") == part.stage("compile")
+
+
+def test_a_verdict_reads_no_damaged_configuration(fake: Project, tmp_path: Path) -> None:
+    (cell,) = fake.selected
+    chain = fake.chain(cell, upto="compile")
+    config = make(chain, runner_of(fake, tmp_path))[f"compile:{cell.build}"].path("config")
+    text = config.read_text()
+    config.unlink()
+    config.write_text(f"{text}CONFIG_TAMPERED=y\n")
+    with pytest.raises(Damaged):
+        make_cell(fake, cell, runner_of(fake, tmp_path), upto="compile")
+    make_cell(fake, cell, runner_of(fake, tmp_path), upto="compile")
+    assert config.read_text() == text
 
 
 def test_a_failure_is_a_verdict_on_what_was_made(fake: Project, checkout: Checkout, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ DAMAGED = {
     "tool": ("rootfs/*/root/usr/bin/dash", "compile"),
     "object": ("compile/*/tree/text.o", "link"),
     "result": ("boot/*/console.log", "report"),
+    "configuration": ("compile/*/tree/.config", "report"),
 }
 
 
@@ -168,6 +169,20 @@ def test_a_flipped_bit_is_not_published(alone: Checkout) -> None:
         check=True,
     )
     assert sha256.stdout.split()[0] == good
+
+
+@pytest.mark.parametrize("file", [".config", "include/config/kernel.release"])
+def test_what_the_verdict_reads_and_is_gone_is_made_anew(alone: Checkout, file: str) -> None:
+    """Also by a run that has nothing else to do."""
+    kernel = kernel_of(alone)
+    assert alone.doit(f"cell:{CELL}", kernel).code == 0
+    (path,) = alone.stages.glob(f"compile/*/tree/{file}")
+    path.unlink()
+    done = alone.doit(f"cell:{CELL}", kernel)
+    assert done.code == 0, done.err
+    assert "SOMETHING IN THE CACHE WAS DAMAGED" in done.err
+    assert path.is_file()
+    assert "DAMAGED" not in alone.doit(f"cell:{CELL}", kernel).err
 
 
 def test_a_disk_that_breaks_again_and_again_is_infrastructure(alone: Checkout) -> None:

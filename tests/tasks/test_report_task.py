@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oolong.engine.runner import SILENT
-from oolong.engine.stage import Stage, StageResult
+from oolong.engine.stage import Outcome, Stage, StageResult, Work
 from oolong.errors import Damaged
 from oolong.host.digest import file_sha256
 from oolong.host.layout import Layout
@@ -42,6 +42,14 @@ class OneCell(Project):
         del cell, results
 
 
+def compiled_files(work: Work) -> Outcome:
+    """The work of a stage that leaves an object and what facts are read from."""
+    made = {"vmlinux.o": "text", "config": "CONFIG_A=y\n", "release": "7.3.4\n"}
+    for name, text in made.items():
+        (work.folder / name).write_text(text)
+    return Outcome(artifacts={name: name for name in made})
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     return layout_in(tmp_path)
@@ -49,7 +57,7 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def compiled() -> Stage:
-    return stage_of("compile", write_file("vmlinux.o", "text"), subject=CELL.name)
+    return stage_of("compile", compiled_files, subject=CELL.name)
 
 
 @pytest.fixture
@@ -118,3 +126,22 @@ def test_damage_is_not_reported_and_what_another_run_then_published_is(
     runner_in(layout).make(compiled, SILENT)
     write_results(CELL)
     assert reported(layout).read_text() == "text"
+
+
+@pytest.mark.parametrize("output", ["config", "release"])
+@pytest.mark.parametrize("text", ["CONFIG_A=n\n", None])
+def test_what_the_verdict_reads_is_verified_first(
+    session: Session, layout: Layout, compiled: Stage, output: str, text: str | None
+) -> None:
+    write_results(CELL)
+    damaged = session.runner.result(compiled).path(output)
+    damaged.unlink()
+    if text is not None:
+        damaged.write_text(text)
+    session.runner = runner_in(layout)
+    assert not is_reported(CELL)
+    with pytest.raises(Damaged, match=f"{output} is not what it was"):
+        write_results(CELL)
+    runner_in(layout).make(compiled, SILENT)
+    write_results(CELL)
+    assert is_reported(CELL)
