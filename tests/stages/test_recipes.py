@@ -1,6 +1,7 @@
 """Which edit of oolong's own code gives which stages a new recipe: each module edited in turn, held against a table."""
 
 import shutil
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from oolong.engine.code_digest import Code
 from oolong.engine.stage import Stage
 from oolong.host.layout import Layout
 from oolong.run.project import Request, open_project
+from oolong.spec.model import StubPass
+from oolong.stages.chain import Pipeline
 from tests.support import CHECKOUT
 
 PACKAGE = CHECKOUT / "oolong"
@@ -147,3 +150,15 @@ def test_an_edit_of_prose_reaches_no_stage(package: Path, defining: dict[str, st
 def test_every_row_of_the_table_is_used() -> None:
     used = {row_of(module)[0] for module in modules()}
     assert used == {patterns for patterns, _, _ in TABLE}
+
+
+@pytest.mark.parametrize("stage", ["audit-object", "link", "audit-image"])
+def test_what_the_stub_pass_decides_has_a_recipe_for_each_pass(stage: str) -> None:
+    layout = Layout(checkout=CHECKOUT, cache=CHECKOUT / "no-cache")
+    project = open_project(Request(set="smoke"), layout)
+    found = set()
+    for stub_pass in StubPass:
+        cell = replace(project.cells[0], stub_pass=stub_pass)
+        chain = Pipeline(layout, project.spec, [cell]).of_cell(cell.name)
+        found |= {one.digest for one in chain if one.name == stage}
+    assert len(found) == len(StubPass)
