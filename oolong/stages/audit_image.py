@@ -20,8 +20,8 @@ from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OFFSETS, ROOT, TREE, VMLINUX
-from oolong.stages.sandboxed import run
 from oolong.stubs import counting
 
 MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET"
@@ -47,6 +47,7 @@ def stage(
     return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
+@limited
 def _work(cell: Cell, work: Work) -> Outcome:
     config = kconfig.read(work.path("config"))
     if not is_traced(config):

@@ -18,8 +18,8 @@ from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
-from oolong.stages.sandboxed import run
 from oolong.stubs import counting
 
 PROBED = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY"
@@ -51,6 +51,7 @@ def _linked_source(cell: Cell) -> str:
     return TREE_STUB_SOURCE if cell.stub_pass is StubPass.KERNEL else STUB_SOURCE
 
 
+@limited
 def _work(cell: Cell, work: Work) -> Outcome:
     config = kconfig.read(work.path("config"))
     if not is_traced(config):

@@ -14,9 +14,6 @@ from oolong.kbuild.make import FIXED_ENV, ccache_env
 from oolong.stages.outputs import ROOT
 from oolong.stages.sandboxed import MAKEFLAGS
 
-# of a command that exceeded its time limit, as evidence
-LAST_LINES = 10
-
 
 def build_view(*read_only: str) -> View:
     """What every build sees: the kernel, one object tree that it writes to, and what it needs besides."""
@@ -37,12 +34,8 @@ def build_sandbox(work: Work, view: View, hosts: Mapping[str, Path]) -> Sandbox:
 
 
 def build_failed(done: Ran, *, artifacts: Mapping[str, str] | None = None) -> Outcome:
-    """The outcome of a build command that did not succeed; one that exceeded its time limit may do better another
-    time, on another machine."""
-    if done.late is None:
-        return failed(Kind.BUILD, culprits(done.lines), artifacts=artifacts or {})
-    lines = (f"timeout: not over after {done.late:.0f} s", *done.lines[-LAST_LINES:])
-    return failed(Kind.TIMEOUT, lines, artifacts=artifacts or {}, keep=False)
+    """The outcome of a build command that did not succeed."""
+    return failed(Kind.BUILD, culprits(done.lines), artifacts=artifacts or {})
 
 
 def copy_tree(work: Work, role: str, target: Path) -> None:

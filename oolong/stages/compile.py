@@ -15,8 +15,8 @@ from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages import outputs
 from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
+from oolong.stages.limited import Late, run
 from oolong.stages.outputs import CONFIG, OBJECTS, PREPARED, ROOT, TREE, VMLINUX_O
-from oolong.stages.sandboxed import run
 
 FOLDER = "tree"
 RELEASE = f"{FOLDER}/include/config/kernel.release"
@@ -45,8 +45,11 @@ def _work(cell: Cell, work: Work) -> Outcome:
     sandbox = build_sandbox(work, VIEW, {SRC: work.path("source"), BUILD: build})
     hint = work.layout.hint(f"compile-{cell.endian}-{cell.config.name}")
     counter = _Counter(work.progress, expected=_expected(hint))
-    done = run(work, sandbox, work.stage.recipe.argv[0], timeout=cell.build_timeout, on_line=counter.see)
-    release = {outputs.RELEASE: RELEASE} if (work.folder / RELEASE).is_file() else {}
+    try:
+        done = run(work, sandbox, work.stage.recipe.argv[0], timeout=cell.build_timeout, on_line=counter.see)
+    except Late as late:
+        return late.outcome(artifacts=_release(work))
+    release = _release(work)
     if not done.ok:
         return build_failed(done, artifacts=release)
     configured, compiled = text_of(work.path("prepared"), ".config"), text_of(build, ".config")
@@ -61,6 +64,11 @@ def _work(cell: Cell, work: Work) -> Outcome:
         trees={OBJECTS: Tree(path=FOLDER)},
         data={"objects": objects},
     )
+
+
+def _release(work: Work) -> dict[str, str]:
+    """The file with the kernel's release, which a build that fails may have left."""
+    return {outputs.RELEASE: RELEASE} if (work.folder / RELEASE).is_file() else {}
 
 
 class _Counter:

@@ -14,8 +14,8 @@ from oolong.kbuild import make as kbuild
 from oolong.kbuild.config_why import explain
 from oolong.spec.model import Cell
 from oolong.stages.building import build_failed, build_sandbox, build_view
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, PREPARED, ROOT, TREE
-from oolong.stages.sandboxed import run
 
 FOLDER, DOT_CONFIG = "tree", ".config"
 VIEW = build_view(kbuild.REQUEST)
@@ -49,6 +49,7 @@ def requested(cell: Cell) -> dict[str, str]:
     return kconfig.merge(*fragments, kconfig.parse(kbuild.FIXED_CONFIG, where="fixed"))
 
 
+@limited
 def _work(cell: Cell, request: dict[str, str], base: str | None, work: Work) -> Outcome:
     build, asked = work.folder / FOLDER, work.folder / "request"
     build.mkdir()

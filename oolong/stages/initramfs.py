@@ -13,8 +13,8 @@ from oolong.kbuild.log import culprits
 from oolong.machine import guest
 from oolong.spec.model import Cell
 from oolong.stages.building import build_failed, build_sandbox, build_view
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import INITRAMFS, MODULES, ORDER, ROOT, TREE
-from oolong.stages.sandboxed import run
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, modules: Stage | None, folder: Path) -> Stage:
@@ -41,6 +41,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, guest_digest: str, module
     return Stage(subject=cell.build, base=recipe, inputs=tuple(inputs), work=partial(_work, cell, init))
 
 
+@limited
 def _work(cell: Cell, init: bytes, work: Work) -> Outcome:
     build = work.folder / "build"
     out = build / "out"

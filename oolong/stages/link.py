@@ -16,8 +16,8 @@ from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import post_link
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, SYSTEM_MAP, TREE, VMLINUX
-from oolong.stages.sandboxed import run
 from oolong.stubs.areas import read_areas
 
 FOLDER = "tree"
@@ -63,6 +63,7 @@ def _stage(name: str, cell: Cell, stub_pass: StubPass, needs: Needs) -> Stage:
     return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
+@limited
 def _work(cell: Cell, work: Work) -> Outcome:
     build = work.folder / FOLDER
     copy_tree(work, "compile", build)

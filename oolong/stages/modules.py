@@ -19,8 +19,8 @@ from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import MODULES, OBJECTS, ORDER, ROOT, TREE
-from oolong.stages.sandboxed import run
 
 FOLDER = "tree"
 VIEW = build_view(kbuild.GUEST_MODULE)
@@ -44,6 +44,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, folder: 
     return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, files))
 
 
+@limited
 def _work(cell: Cell, files: Mapping[str, bytes], work: Work) -> Outcome:
     build = work.folder / FOLDER
     copy_tree(work, "compile", build)

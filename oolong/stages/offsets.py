@@ -18,8 +18,8 @@ from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, OFFSETS, ROOT, TREE
-from oolong.stages.sandboxed import run
 
 FOLDER = "tree"
 VIEW = build_view()
@@ -55,6 +55,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage, compile
     return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
+@limited
 def _work(cell: Cell, work: Work) -> Outcome:
     found = NOTHING
     if (work.path("compile") / kbuild.FTRACE_OBJECT).exists():

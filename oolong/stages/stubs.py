@@ -14,8 +14,8 @@ from oolong.host.sandbox import BUILD, SRC, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
+from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
-from oolong.stages.sandboxed import run
 from oolong.stubs import counting
 
 OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
@@ -41,6 +41,7 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
     return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, template.read_text()))
 
 
+@limited
 def _work(cell: Cell, template: str, work: Work) -> Outcome:
     config = kconfig.read(work.path("config"))
     if config.get(OUT_OF_LINE) != "y":

@@ -77,6 +77,29 @@ def test_a_build_that_exceeds_its_time_limit_is_a_failure_that_is_not_cached(alo
     assert alone.doit(f"cell:{CELL}", kernel).code == 0
 
 
+PROBE = "arch/powerpc/tools/check-fpatchable-function-entry.sh"
+SLOW = {
+    "stubs": ("arch/powerpc/tools/ftrace-gen-ool-stubs.sh", "#!/bin/sh\nsleep 600\n"),
+    "audit-object": (PROBE, "sleep 600\n"),
+    "audit-image": ("arch/powerpc/tools/ftrace_check.sh", "sleep 600\n"),
+    "initramfs": ("usr/gen_init_cpio.c", "#include <unistd.h>\nint main(void) { return sleep(600); }\n"),
+}
+
+
+@pytest.mark.parametrize("stage", SLOW)
+def test_a_script_or_tool_of_the_tree_that_exceeds_the_limit_is_no_fault_of_the_kernel(
+    alone: Checkout, kernel: str, stage: str
+) -> None:
+    edit(alone.folder / "pipeline.yaml", "build: {timeout: 14400}", "build: {timeout: 3}")
+    name, text = SLOW[stage]
+    (alone.folder.parent / "fakelinux" / name).write_text(text)
+    for _ in range(2):
+        done = alone.doit(f"{stage}:{CELL}", kernel)
+        assert done.code == 1, done.err
+        assert f"{stage}:{CELL}: fail" in done.err, "the time-out was cached"
+        assert "timeout: not over after 3 s" in done.err
+
+
 def test_a_limit_that_is_no_number_is_bad_input(checkout: Checkout) -> None:
     edit(checkout.folder / "pipeline.yaml", "build: {timeout: 14400}", "build: {timeout: never}")
     done = checkout.doit("cells")
