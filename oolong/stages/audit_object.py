@@ -68,7 +68,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         found, out_of_line=counts["out_of_line"], source=_counts(cell, work), reserve=counts.get("reserve", 0)
     )
     text, inittext = found.plan
-    return audited(work, [*done, _probe(cell, config, work)], plan={"text": text, "inittext": inittext})
+    return audited(work, [*done, probe(cell, config, work)], plan={"text": text, "inittext": inittext})
 
 
 def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:
@@ -78,14 +78,14 @@ def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:
     return counting.counts_in(work.path("stubs").read_text(encoding="utf-8", errors="replace"))
 
 
-def _probe(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
+def probe(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
     """The configuration found the compiler fit for out-of-line ftrace if, and only if, it is."""
     tools = work.path("source") / kbuild.TOOLS
     script = next((script for script in kbuild.PROBES if (tools / script).exists()), None)
     if script is None:
         return outcomes.PROBE.came(skipped("this kernel has no script that looks"))
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts={SRC: work.path("source")})
-    done = run(work, sandbox, kbuild.probe(cell, script), timeout=cell.build_timeout)
+    done = run(work, sandbox, kbuild.probe(cell, script), timeout=cell.build_timeout, compiles=True)
     fit, found = done.ok, config.get(PROBED) == "y"
     told = f"{script}, with all flags: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
     return outcomes.PROBE.came(judged(fit == found, told))

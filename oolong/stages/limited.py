@@ -47,9 +47,10 @@ def run(
     timeout: float,
     on_line: Callable[[str], None] | None = None,
     on_output: Callable[[bytes], object] | None = None,
+    compiles: bool = False,
 ) -> Ran:
     """As sandboxed.run; raises Late if the command took more than `timeout` seconds."""
-    done = sandboxed.run(work, sandbox, argv, timeout=timeout, on_line=on_line, on_output=on_output)
+    done = sandboxed.run(work, sandbox, argv, timeout=timeout, on_line=on_line, on_output=on_output, compiles=compiles)
     if done.late is not None:
         raise Late(done.late, done.lines)
     return done

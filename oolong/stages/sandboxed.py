@@ -35,10 +35,11 @@ def run(
     until: Callable[[int], bool] | None = None,
     pass_fds: Sequence[int] = (),
     log_as: Sequence[str] | None = None,
+    compiles: bool = False,
 ) -> Ran:
     """Run one command inside; its output goes to the stage's log, as bytes to `on_output` instead where that is
     given. `until` ends it early, `pass_fds` are open inside too, and `log_as` is the host's command line that the
-    log shows instead, as in process.run.
+    log shows instead, as in process.run. A command that `compiles` counts as a job, though it is no make.
 
     Raises Infrastructure if bwrap could not start the command, and if the command failed for want of disk or
     memory: neither says anything about the kernel.
@@ -59,7 +60,7 @@ def run(
     command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
     try:
-        with _slot(work, sandbox):
+        with _slot(work, counts=compiles or MAKEFLAGS in sandbox.env):
             done = process.run(
                 [command[0], "--json-status-fd", str(writer), *command[1:]],
                 scope=work.scope,
@@ -92,9 +93,9 @@ def run(
     return Ran(returncode=done.returncode, timed_out=done.timed_out, lines=tuple(tail.lines), late=late)
 
 
-def _slot(work: Work, sandbox: Sandbox) -> AbstractContextManager[None]:
-    """The job that every make has by itself; other commands need none."""
-    if work.jobserver and MAKEFLAGS in sandbox.env:
+def _slot(work: Work, *, counts: bool) -> AbstractContextManager[None]:
+    """The job that a command has by itself where it `counts`: every make, and what compiles."""
+    if work.jobserver and counts:
         return work.jobserver.slot(work.scope.check)
     return nullcontext()
 

@@ -1,11 +1,22 @@
-"""Two cells side by side: never more compilers than jobs, counted by a compiler that counts itself."""
+"""Two cells side by side: never more compilers than jobs, counted by a compiler that counts itself; and a compiler
+that no make runs."""
 
+import os
 from pathlib import Path
 
+from oolong.engine.stage import StageResult, StageStatus, TreeArtifact, Work
+from oolong.host.jobserver import serving
+from oolong.host.layout import Layout
+from oolong.host.process import Scope
+from oolong.kbuild import make as kbuild
+from oolong.run.project import Request, open_project
+from oolong.stages import audit_object
+from oolong.stages.outputs import ROOT, TREE
 from tests import counting, crosstool
 from tests.checkout import Checkout, fake_kernel
 from tests.crosstool import BE, LE
 from tests.loopback import Mirror
+from tests.support import CHECKOUT, silent
 
 JOBS = 2
 LOG = "compilers"
@@ -23,3 +34,60 @@ def test_two_cells_side_by_side_never_run_more_compilers_than_jobs(
     done = alone.doit("-n", "2", f"jobs={JOBS}", f"kernel={kernel}", *cells)
     assert done.code == 0, done.err
     assert counting.most_at_once(alone.cache / "ccache" / LOG) == JOBS
+
+
+def folder_as(output: str, folder: Path) -> StageResult:
+    """The result of a stage whose output is a folder of this machine."""
+    return StageResult(
+        stage=output,
+        digest="",
+        folder=folder,
+        status=StageStatus.OK,
+        kind=None,
+        lines=(),
+        artifacts={},
+        trees={output: TreeArtifact(path=".", manifest="", sha256="", entries=0)},
+        data={},
+        keep=True,
+        blocks=True,
+        seconds=0.0,
+    )
+
+
+def test_the_look_at_the_compiler_is_a_job_while_it_lasts(tmp_path: Path) -> None:
+    tools = tmp_path / "source" / kbuild.TOOLS
+    tools.mkdir(parents=True)
+    (tools / kbuild.PROBES[0]).write_text("echo compiling\n")
+    layout = Layout(checkout=CHECKOUT, cache=tmp_path / "cache")
+    project = open_project(Request(set="smoke"), layout)
+    cell = project.cells[0]
+    (stage,) = (one for one in project.chain(cell) if one.name == "audit-object")
+    tokens = []
+    with serving(1) as jobserver:
+        work = Work(
+            stage=stage,
+            folder=tmp_path,
+            inputs={"rootfs": folder_as(ROOT, Path("/")), "source": folder_as(TREE, tmp_path / "source")},
+            log=tmp_path / "log",
+            progress=silent,
+            listener=lambda line: tokens.append((line, left(jobserver.fifo))),
+            layout=layout,
+            jobserver=jobserver,
+            scope=Scope(),
+        )
+        audit_object.probe(cell, {audit_object.PROBED: "y"}, work)
+        assert tokens == [("compiling", 0)]
+        assert left(jobserver.fifo) == 1
+
+
+def left(fifo: Path) -> int:
+    """How many jobs nobody has; they stay."""
+    descriptor = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        found = os.read(descriptor, 100)
+        os.write(descriptor, found)
+        return len(found)
+    except BlockingIOError:
+        return 0
+    finally:
+        os.close(descriptor)
