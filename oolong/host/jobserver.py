@@ -1,4 +1,4 @@
-"""One GNU make jobserver for all cells of a run: a FIFO with a token for every job, and a slot for each make.
+"""One GNU make jobserver for all cells of a run: a FIFO with a token for every job, and slots for what compiles.
 
 GNU make 4.4 takes it as `--jobserver-auth=fifo:PATH` (GNU make manual, "POSIX Jobserver Interaction"). Every make has
 one job without a token: its slot is a token that was taken out for it before it starts.
