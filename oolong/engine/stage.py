@@ -188,7 +188,7 @@ class Input:
         """What the recipe says of it: which output of which stage."""
         if self.digest or not self.output:
             return self.digest or self.stage.digest
-        return digest_of([self.stage.digest, self.output])
+        return f"{self.stage.digest}/{self.output}"
 
     def content(self, result: StageResult) -> str:
         """What decides the output, whatever recipe it came from."""

@@ -371,7 +371,7 @@ def test_modules_are_built_and_packed(checkout: Checkout) -> None:
     assert done.code == 0, done.err
     stages = {stage["stage"]: stage for stage in checkout.result(CELL)["stages"]}
     assert stages["modules"]["artifacts"].keys() == {"fake.ko", "oolong_data.ko", "oolong_guest.ko", "order.json"}
-    assert stages["initramfs"]["recipe"]["inputs"]["modules"] == stages["modules"]["digest"]
+    assert stages["initramfs"]["recipe"]["inputs"]["modules"] == f"{stages['modules']['digest']}/modules"
     log = (checkout.folder / "build" / "results" / CELL / "logs" / "initramfs.log").read_text()
     assert "gen_init_cpio" in log
 
