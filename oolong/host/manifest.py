@@ -4,11 +4,11 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from oolong.host.digest import file_sha256
+from oolong.host.parallel import in_threads
 
 FILE, PROGRAM, LINK, FOLDER = "file", "program", "link", "folder"
 
@@ -24,9 +24,8 @@ class Entry:
 
 def entries_of(folder: Path) -> tuple[Entry, ...]:
     """Everything below a folder, in order of the paths; what is no file, link or folder is left out."""
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda name: _entry(folder, name), sorted(names_below(folder)))
-        return tuple(entry for entry in found if entry)
+    found = in_threads(lambda name: _entry(folder, name), sorted(names_below(folder)))
+    return tuple(entry for entry in found if entry)
 
 
 def with_folders(entries: Iterable[Entry]) -> tuple[Entry, ...]:

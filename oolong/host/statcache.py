@@ -27,13 +27,13 @@ class KnownDigests:
         self._rows = rows
         self.learnt: dict[str, tuple[Signature, str]] = {}
 
-    def sha256(self, path: Path, name: str, status: os.stat_result) -> str:
+    def sha256(self, path: str | Path, name: str, status: os.stat_result) -> str:
         """The digest of a file whose lstat is `status`; read only if it is not known or has changed."""
         signature = _signature(status)
         found = self._rows.get(name)
         if found and found[0] == signature:
             return found[1]
-        digest = file_sha256(path)
+        digest = file_sha256(Path(path))
         if status.st_ctime_ns < time.time_ns() - SETTLED_NANOSECONDS:
             self.learnt[name] = (signature, digest)
         return digest

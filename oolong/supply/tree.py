@@ -9,7 +9,6 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -19,6 +18,7 @@ from uuid import uuid4
 from oolong.errors import BadInput
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.manifest import FILE, LINK, PROGRAM, Entry
+from oolong.host.parallel import in_threads
 from oolong.host.process import Scope
 from oolong.host.progress import Progress
 from oolong.host.statcache import KnownDigests, StatCache
@@ -65,8 +65,8 @@ def snapshot(tree: Path, stats: StatCache) -> tuple[Entry, ...]:
     for name in names:
         check_inside(name, where=f"kernel={tree}")
     there = _reached_through_folders(tree, sorted(set(names)))
-    with stats.of(tree) as known, ThreadPoolExecutor() as pool:
-        return tuple(entry for entry in pool.map(lambda name: _entry(tree, name, known), there) if entry)
+    with stats.of(tree) as known:
+        return tuple(entry for entry in in_threads(lambda name: _entry(tree, name, known), there) if entry)
 
 
 def check_inside(name: str, *, where: str) -> None:
