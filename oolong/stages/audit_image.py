@@ -4,7 +4,6 @@ It ends well whatever the checks say: the verdict judges them. The tree's own ch
 since the kernel's build may not do it.
 """
 
-from collections.abc import Mapping
 from functools import partial
 
 from oolong.audit import image as vmlinux
@@ -13,13 +12,11 @@ from oolong.audit.check import Check, finding, none_of
 from oolong.audit.image_checks import IMAGE, Known
 from oolong.binary import structs
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput, Kind
+from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.host.sandbox import SRC, View, sandbox_of
-from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
-from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.audited import Config, audited, where_audited
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OFFSETS, ROOT, TREE, VMLINUX
 from oolong.stubs import counting
@@ -48,22 +45,14 @@ def stage(
 
 
 @limited
-def _work(cell: Cell, work: Work) -> Outcome:
-    config = kconfig.read(work.path("config"))
-    if not is_traced(config):
-        return Outcome(data={"checks": []})
-    if not is_audited(config):
-        return audited(work, IMAGE.skipped(NO_DESCRIPTORS))
-    try:
-        kernel = vmlinux.read(work.path("vmlinux"))
-    except BadInput as error:
-        # the build made this file: what is wrong with it is the kernel's fault, not a person's
-        return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
+@where_audited(IMAGE.skipped)
+def _work(cell: Cell, work: Work, config: Config) -> Outcome:
+    kernel = vmlinux.read(work.path("vmlinux"))
     done = static_checks.image_checks(kernel, _known(work, config))
     return audited(work, [*done, _scripts(cell, config, work)])
 
 
-def _known(work: Work, config: Mapping[str, str]) -> Known:
+def _known(work: Work, config: Config) -> Known:
     counted = work.input("object").data.get("plan")
     return Known(
         plan=counting.StubPlan(**counted, exit=0, reserve=0) if counted else None,
@@ -73,7 +62,7 @@ def _known(work: Work, config: Mapping[str, str]) -> Known:
     )
 
 
-def _scripts(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
+def _scripts(cell: Cell, config: Config, work: Work) -> Check:
     """The tree's own checks of the linked image hold, whoever runs them."""
     hosts = {SRC: work.path("source"), kbuild.VMLINUX: work.path("vmlinux")}
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)

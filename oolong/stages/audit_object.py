@@ -11,13 +11,11 @@ from oolong.audit import object, outcomes, static_checks
 from oolong.audit.check import Check, judged, skipped
 from oolong.audit.object_checks import OBJECT
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput, Kind
+from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.host.sandbox import SRC, View, sandbox_of
-from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
-from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.audited import Config, audited, where_audited
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import counting
@@ -52,18 +50,10 @@ def _linked_source(cell: Cell) -> str:
 
 
 @limited
-def _work(cell: Cell, work: Work) -> Outcome:
-    config = kconfig.read(work.path("config"))
-    if not is_traced(config):
-        return Outcome(data={"checks": []})
-    if not is_audited(config):
-        return audited(work, OBJECT.skipped(NO_DESCRIPTORS))
+@where_audited(OBJECT.skipped)
+def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     counts = work.input("counts").data
-    try:
-        found = object.read(work.path("vmlinux.o"))
-    except BadInput as error:
-        # the build made this file: what is wrong with it is the kernel's fault, not a person's
-        return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
+    found = object.read(work.path("vmlinux.o"))
     done = static_checks.object_checks(
         found, out_of_line=counts["out_of_line"], source=_counts(cell, work), reserve=counts.get("reserve", 0)
     )
@@ -78,7 +68,7 @@ def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:
     return counting.counts_in(work.path("stubs").read_text(encoding="utf-8", errors="replace"))
 
 
-def probe(cell: Cell, config: Mapping[str, str], work: Work) -> Check:
+def probe(cell: Cell, config: Config, work: Work) -> Check:
     """The configuration found the compiler fit for out-of-line ftrace if, and only if, it is."""
     tools = work.path("source") / kbuild.TOOLS
     script = next((script for script in kbuild.PROBES if (tools / script).exists()), None)

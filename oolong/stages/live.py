@@ -3,7 +3,7 @@
 It ends well whatever the checks say: the verdict judges them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from oolong.audit import guest_checks, live_checks
@@ -16,13 +16,12 @@ from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.binary.structs import Offsets
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work, failed
-from oolong.errors import BadInput, BadOutput, Kind
-from oolong.kbuild import config as kconfig
+from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
+from oolong.errors import BadOutput
 from oolong.machine import memory, stops
 from oolong.machine.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
-from oolong.stages.audited import NO_DESCRIPTORS, audited, is_audited, is_traced
+from oolong.stages.audited import Config, audited, where_audited
 from oolong.stages.outputs import CONFIG, MEMORY, OFFSETS, REPORT, VMLINUX
 
 # where a guest stops only if its configuration has what is looked at there
@@ -43,22 +42,18 @@ def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted
     return Stage(subject=cell.name, base=recipe, inputs=inputs, work=partial(_work, cell))
 
 
-def _work(cell: Cell, work: Work) -> Outcome:
+def _skipped(reason: str) -> tuple[Check, ...]:
+    return (*live_checks.skipped_all(reason), *guest_checks.GUEST.skipped(reason))
+
+
+@where_audited(_skipped)
+def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     booted = work.input("boot")
-    config = kconfig.read(work.path("config"))
-    if not is_traced(config):
-        return Outcome(data={"checks": []})
-    if not is_audited(config):
-        return audited(work, (*live_checks.skipped_all(NO_DESCRIPTORS), *guest_checks.GUEST.skipped(NO_DESCRIPTORS)))
-    try:
-        with opened(work.path("vmlinux")) as file:
-            image = vmlinux.image_of(file, "vmlinux")
-            stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
-        laid_out = structs.load(work.path("offsets"))
-        snapshots = memory.load(work.path("memory"))
-    except BadInput as error:
-        # the build and the boot made these files: what is wrong with them is not a person's fault
-        return failed(Kind.STUB_AUDIT, (str(error.what),), blocks=False)
+    with opened(work.path("vmlinux")) as file:
+        image = vmlinux.image_of(file, "vmlinux")
+        stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
+    laid_out = structs.load(work.path("offsets"))
+    snapshots = memory.load(work.path("memory"))
     surveys, unreadable = _surveys(snapshots, image, laid_out)
     due = _due(config, modules=cell.config.modules) if booted.ok else None
     seen = Live(image, laid_out, surveys, due, unreadable)
@@ -87,7 +82,7 @@ def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> 
     return found, wrong
 
 
-def _due(config: Mapping[str, str], *, modules: bool) -> list[str]:
+def _due(config: Config, *, modules: bool) -> list[str]:
     """The stops of a guest with a configuration."""
     needs = {**BY_SYMBOL, **(BY_MODULE if modules else {})}
     absent = {stop for stop, symbol in needs.items() if config.get(symbol, "n") == "n"}
