@@ -31,7 +31,7 @@ class Finding:
 
     `address` is that of the patch site, slot, stub or function, in hexadecimal: not every reader of JSON has 64 bits
     for a number. Where there is a `section`, of an object, it counts from its start. `stop` is the point at which the
-    guest stood still.
+    guest stood still. `rule` names the rule that explains the finding, if one does: a known issue may cover it by that.
     """
 
     who: str
@@ -39,6 +39,7 @@ class Finding:
     address: Annotated[str, Meta(pattern="^0x[0-9a-f]+$")] | None = None
     section: str | None = None
     stop: str = ""
+    rule: str = ""
 
     @property
     def told(self) -> str:
@@ -47,9 +48,12 @@ class Finding:
         return f"{self.who}: {what}" if what else self.who
 
 
-def finding(who: str, what: str, address: int | None = None, section: str | None = None, *, stop: str = "") -> Finding:
+def finding(
+    who: str, what: str, address: int | None = None, section: str | None = None, *, stop: str = "", rule: str = ""
+) -> Finding:
     """A finding at an address."""
-    return Finding(who=who, what=what, address=None if address is None else hex(address), section=section, stop=stop)
+    place = None if address is None else hex(address)
+    return Finding(who=who, what=what, address=place, section=section, stop=stop, rule=rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
