@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from oolong.audit import image as vmlinux
-from oolong.audit import image_checks, object, object_checks, probes
+from oolong.audit import object, object_checks, probes, static_checks
 from oolong.audit.image_checks import Known
 from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
@@ -39,7 +39,7 @@ TABLES = {2: (24, SYMBOL), 4: (24, RELOCATION)}
 
 def read_image(path: Path) -> None:
     kernel = vmlinux.read(path)
-    list(image_checks.checks(kernel, Known(config={"KPROBES_ON_FTRACE": "y"})))
+    static_checks.image_checks(kernel, Known(config={"KPROBES_ON_FTRACE": "y"}))
     probes.probes(kernel)
 
 

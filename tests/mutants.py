@@ -13,7 +13,7 @@ from itertools import chain, cycle
 from random import Random
 from typing import NamedTuple
 
-from oolong.audit import image_checks, live_checks
+from oolong.audit import live_checks, static_checks
 from oolong.audit.allocation import Stub
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, Function, Image
@@ -361,14 +361,14 @@ EACH = _stubs, _pointers, _sites, _unused, _records
 
 def image_outcomes(kernel: Kernel, draw: Random) -> Iterator[Outcome]:
     """Every kind of change of the image, each looked at by all of its checks."""
-    before = list(image_checks.checks(kernel.image, kernel.known))
+    before = static_checks.image_checks(kernel.image, kernel.known)
     for kind, what, words, image in chain(
         _words_of(kernel.image, draw), _slots(kernel.image, draw), _areas(kernel.image), _functions(kernel.image, draw)
     ):
         kept = {address: image.code.word(address) or 0 for address in words}
         for address, word in words.items():
             image.code.put(address, word)
-        yield Outcome(kind, what, noticed(before, image_checks.checks(image, kernel.known)))
+        yield Outcome(kind, what, noticed(before, static_checks.image_checks(image, kernel.known)))
         for address, word in kept.items():
             image.code.put(address, word)
 

@@ -1,6 +1,5 @@
 """The checks of a linked kernel: its table of patch sites, its stub areas, what the kernel makes of both (pure)."""
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,21 +10,15 @@ from oolong.audit.allocation import Allocation, allocate, out_of_reach
 from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Area, Function, Image
 from oolong.audit.registry import Checks, Needs
+from oolong.audit.rules import PROLOGUES
 from oolong.binary import powerpc
 from oolong.errors import Kind
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 
 # what struct ftrace_ool_stub has been: with the pointer to the ops (CALL_OPS), and in the releases before it
 STUB_SIZES = 24, 16
-# how far after a function's symbol a kprobe looks for its patch site, both ends included
-# (kprobe_lookup_name, arch/powerpc/kernel/kprobes.c)
-KPROBE_WINDOW = 16
-# FTRACE_MCOUNT_MAX_OFFSET, arch/powerpc/include/asm/ftrace.h, where the kernel's build does not say
-MAX_OFFSET = 16
 # arch/powerpc/tools/ftrace_check.sh
 CALLER_REACH, TRAMPOLINE_REACH = 0x2000000, 0x4000000
-# mflr r0, and std r0,16(r1), which gcc 5 puts after it
-PROLOGUES = (powerpc.MFLR_R0,), (powerpc.MFLR_R0, 0xF8010010)
 SHOULD_RUN = {"CHKHEAD": "PPC64", "CHKREL": "RELOCATABLE", "CHKFTRC": "FUNCTION_TRACER"}
 # why what is about stubs does not apply
 OFF = "out-of-line ftrace is off in this kernel"
@@ -394,54 +387,6 @@ def trampolines(linked: Linked) -> Answer:
     near, far = caller - image.text.start, tramp - caller
     told = f"ftrace_caller is {near} bytes after _stext, ftrace_tramp_text {far} after ftrace_caller"
     return judged(near < CALLER_REACH and far < TRAMPOLINE_REACH, told)
-
-
-@IMAGE.check(
-    "image.kprobe-window",
-    title="no foreign site in a kprobe's window",
-    holds="no foreign site from a function's symbol to 16 bytes after it",
-    failure="a kprobe on it by name may land on the neighbour",
-)
-def kprobe_window(linked: Linked) -> Answer:
-    """A kprobe by symbol takes any patch site from the symbol to 16 bytes after it, so there must be but its own."""
-    image, known = linked.image, linked.known
-    if known.config is not None and known.config.get("KPROBES_ON_FTRACE") != "y":
-        return skipped("kprobes do not use ftrace in this configuration")
-    held = f"no foreign site within {KPROBE_WINDOW} bytes of {len(image.functions)} functions"
-    return none_of(_shared_windows(image), held=held)
-
-
-def _shared_windows(image: Image) -> Iterator[Finding]:
-    ips = [site.ip for site in image.sites]
-    for function in image.functions:
-        first, last = bisect_left(ips, function.address), bisect_right(ips, function.address + KPROBE_WINDOW)
-        foreign = [ip for ip in ips[first:last] if not function.covers(ip)]
-        own = last - first - len(foreign)
-        if foreign:
-            what = f"the site of {image.told(foreign[0])} is at +{foreign[0] - function.address:#x}"
-            yield finding(function.name, what, function.address)
-        elif own > 1:
-            yield finding(function.name, f"it has {own} sites within {KPROBE_WINDOW} bytes", function.address)
-
-
-@IMAGE.check(
-    "image.dead-record-window",
-    title="dead records that are seen as dead",
-    holds="no site of overridden weak code within FTRACE_MCOUNT_MAX_OFFSET of a symbol",
-    failure="a dead record passes for the function before it",
-)
-def dead_record_window(linked: Linked) -> Answer:
-    """The kernel takes a record for dead if it is further after the nearest symbol than FTRACE_MCOUNT_MAX_OFFSET; a
-    dead one that is nearer passes for the function before it."""
-    image, known = linked.image, linked.known
-    limit = MAX_OFFSET if known.max_offset is None else known.max_offset
-    wrong = (
-        finding(named[0], f"dead weak code at +{named[1]:#x} passes for it", site.ip)
-        for site in image.sites
-        if site.function is None and (named := image.name_of(site.ip)) is not None and named[1] <= limit
-    )
-    dead = sum(site.function is None for site in image.sites)
-    return none_of(wrong, held=f"{dead} dead records, all further than {limit} bytes")
 
 
 @IMAGE.check(

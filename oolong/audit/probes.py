@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from oolong.audit.image import Function, Image, Site
-from oolong.audit.image_checks import KPROBE_WINDOW
+from oolong.audit.rules import KPROBE_WINDOW
 
 SHORT, LONG, LONG_BYTES = 12, 3, 256
 # a name that no compiler has decorated

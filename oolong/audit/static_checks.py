@@ -1,14 +1,15 @@
 """The static audit: the checks of vmlinux.o and those of vmlinux, each alone or together (pure)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from oolong.audit import image_checks as linked
 from oolong.audit.check import Check, skipped
 from oolong.audit.image import Image
-from oolong.audit.image_checks import OFF, Known
+from oolong.audit.image_checks import IMAGE, OFF, Known, Linked
 from oolong.audit.object import Object
 from oolong.audit.object_checks import OBJECT, Compiled
+from oolong.audit.window_checks import WINDOWS
 from oolong.stubs import counting
 
 
@@ -21,7 +22,14 @@ def object_checks(found: Object, *, out_of_line: bool, source: Mapping[str, int]
 
 def image_checks(kernel: Image, known: Known) -> list[Check]:
     """Nothing is compared with what was counted in vmlinux.o where a kernel keeps no stubs."""
-    return list(linked.checks(kernel, known if kernel.out_of_line else replace(known, plan=None)))
+    known = known if kernel.out_of_line else replace(known, plan=None)
+    return [*linked.checks(kernel, known), *WINDOWS.run(Linked(kernel, known))]
+
+
+def image_skipped(why: str) -> Iterator[Check]:
+    """The checks of an image that was not looked at."""
+    yield from IMAGE.skipped(why)
+    yield from WINDOWS.skipped(why)
 
 
 def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:

@@ -6,7 +6,7 @@ did make from the memory of the stops.
 
 from collections.abc import Iterator, Sequence
 
-from oolong.audit import image_checks
+from oolong.audit import rules
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.check import CheckStatus
 from oolong.audit.image import CALLERS, POINTER, Code, Image
@@ -171,7 +171,7 @@ def _notes(kernel: Kernel, symbol: Symbol, own: Sequence[Listed], left: Sequence
     if kernel.image.area_of(symbol.address) == "inittext":
         yield INIT
     limit = kernel.offsets.constant(MAX_OFFSET)
-    limit = image_checks.MAX_OFFSET if limit is None else limit
+    limit = rules.MAX_OFFSET if limit is None else limit
     for site in left:
         near = site.ip - symbol.address <= limit
         taken = f"the kernel takes it for {symbol.name}'s" if near else "the kernel takes it for dead"

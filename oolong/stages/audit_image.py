@@ -9,7 +9,7 @@ from functools import partial
 from oolong.audit import image as vmlinux
 from oolong.audit import outcomes, static_checks
 from oolong.audit.check import Check, finding, none_of
-from oolong.audit.image_checks import IMAGE, Known
+from oolong.audit.image_checks import Known
 from oolong.binary import structs
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
@@ -45,7 +45,7 @@ def stage(
 
 
 @limited
-@where_audited(IMAGE.skipped)
+@where_audited(static_checks.image_skipped)
 def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     kernel = vmlinux.read(work.path("vmlinux"))
     done = static_checks.image_checks(kernel, _known(work, config))

@@ -1,7 +1,7 @@
 """The checks of a linked kernel, on small images with one fault each: the check that names it, and its victim."""
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,6 +11,7 @@ from oolong.audit import image_checks, object
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import RELATIVE, Area, Code, Image, Range
 from oolong.audit.image_checks import IMAGE, Known, Linked
+from oolong.audit.window_checks import WINDOWS
 from oolong.errors import BadInput
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 from tests.support import TEST_DATA
@@ -21,7 +22,7 @@ RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
 RESERVE = 2
 FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
-NAMES = tuple(entry.name for entry in IMAGE.entries)
+NAMES = tuple(entry.name for entry in (*IMAGE.entries, *WINDOWS.entries))
 ABOUT_STUBS = {entry.name for entry in IMAGE.entries if entry.about_stubs}
 
 
@@ -34,6 +35,12 @@ def known(*, more: int = 0) -> Known:
     text, init = object.read(AUDIT / "image-healthy-le.o").plan
     plan = StubPlan(text=text + more, inittext=init, exit=0, reserve=RESERVE)
     return Known(plan=plan, config=CONFIG, max_offset=16, post_link=POST_LINK)
+
+
+def checks(image: Image, known: Known) -> Iterator[Check]:
+    """All checks of an image."""
+    yield from image_checks.checks(image, known)
+    yield from WINDOWS.run(Linked(image, known))
 
 
 def wrong(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:
@@ -51,7 +58,7 @@ FAULTS: Mapping[str, tuple[int, dict[str, tuple[str, ...]]]] = {
             "image.mcount-entries": (),
             "image.unique": ("leaf",),
             "image.stub-allocation": ("in_order",),
-            "image.kprobe-window": ("leaf",),
+            "image.one-site": ("leaf",),
         },
     ),
     "no-nop": (0, {"image.site-words": ("leaf",)}),
@@ -59,7 +66,7 @@ FAULTS: Mapping[str, tuple[int, dict[str, tuple[str, ...]]]] = {
     "before-entry": (0, {"image.entry-points": ("late",)}),
     "global-entry": (0, {"image.site-words": ("reads",), "image.entry-points": ("reads",)}),
     "neighbour": (1, {"image.kprobe-window": ("short",)}),
-    "two-sites": (2, {"image.entry-points": ("double",), "image.kprobe-window": ("double",)}),
+    "two-sites": (2, {"image.entry-points": ("double",), "image.one-site": ("double",)}),
     "dead-near": (0, {"image.kprobe-window": ("before_dead",), "image.dead-record-window": ("before_dead",)}),
     "no-trampoline": (0, {"image.trampolines": ()}),
     "area-nonzero": (0, {"image.stub-areas": (RESERVED,)}),
@@ -108,12 +115,12 @@ FAULTS: Mapping[str, tuple[int, dict[str, tuple[str, ...]]]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named_by_its_check_with_its_victim(fault: str, order: str) -> None:
     more, expected = FAULTS[fault]
-    assert wrong(image_checks.checks(read(fault, order), known(more=more))) == expected
+    assert wrong(checks(read(fault, order), known(more=more))) == expected
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
 def test_a_healthy_kernel_passes_every_check(order: str) -> None:
-    done = {check.name: check.status for check in image_checks.checks(read("relocatable", order), known())}
+    done = {check.name: check.status for check in checks(read("relocatable", order), known())}
     assert done == dict.fromkeys(NAMES, PASS)
 
 
@@ -124,7 +131,7 @@ def test_kernels_that_are_as_they_may_be(name: str, order: str) -> None:
     clang records, which are wrong from gcc."""
     found = read(name, order)
     assert found.little == (order == "le")
-    done = list(image_checks.checks(found, known()))
+    done = list(checks(found, known()))
     assert wrong(done) == {}
     assert [check.name for check in done if check.status == SKIP] == ["image.relocations"]
 
@@ -154,9 +161,9 @@ def test_a_site_in_exit_text_is_passed_over_as_the_kernel_does() -> None:
 
 def test_what_the_configuration_says_must_be_there() -> None:
     found = read("healthy")
-    assert wrong(image_checks.checks(found, replace(known(), config=RELOCATABLE))) == {"image.relocations": ()}
+    assert wrong(checks(found, replace(known(), config=RELOCATABLE))) == {"image.relocations": ()}
     stubs = replace(known(), config={**CONFIG, "PPC_FTRACE_OUT_OF_LINE": "y"})
-    assert set(wrong(image_checks.checks(replace(found, areas={}), stubs))) >= ABOUT_STUBS
+    assert set(wrong(checks(replace(found, areas={}), stubs))) >= ABOUT_STUBS
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -216,7 +223,7 @@ def test_where_the_slots_are_zero_the_relocations_say_what_the_kernel_will_find(
     found = read("relocatable")
     empty = replace(found, stored=(0,) * len(found.stored))
     assert empty.slots == found.stored
-    assert wrong(image_checks.checks(empty, known())) == {}
+    assert wrong(checks(empty, known())) == {}
 
 
 def test_dead_code_that_the_linker_removed_may_be_missing() -> None:
@@ -226,14 +233,6 @@ def test_dead_code_that_the_linker_removed_may_be_missing() -> None:
     assert image_checks.mcount_entries(Linked(read("twice"), removed)).status == FAIL
     empty = replace(read("healthy"), stored=(), table=Range(0, 0))
     assert image_checks.mcount_entries(Linked(empty, removed)).status == FAIL
-
-
-@pytest.mark.parametrize("limit", [8, 15, 16, 31, 32, None])
-def test_a_dead_record_beyond_the_limit_is_dead_for_the_kernel_too(limit: int | None) -> None:
-    near, far = read("dead-near"), read("healthy")
-    told = replace(known(), max_offset=limit)
-    assert (image_checks.dead_record_window(Linked(near, told)).status == FAIL) == (limit is None or limit >= 16)
-    assert (image_checks.dead_record_window(Linked(far, told)).status == FAIL) == (limit == 32)
 
 
 @pytest.mark.parametrize(
@@ -254,17 +253,12 @@ def test_post_link_checks_that_were_not_run_are_told(
 
 
 def test_what_is_not_known_is_skipped() -> None:
-    done = image_checks.checks(read("relocatable"), Known())
+    done = checks(read("relocatable"), Known())
     assert [check.name for check in done if check.status == SKIP] == [
         "image.mcount-entries",
         "image.stub-counts",
         "image.post-link-checks",
     ]
-
-
-def test_kprobes_that_do_not_use_ftrace_have_no_window() -> None:
-    config = {**CONFIG, "KPROBES_ON_FTRACE": "n"}
-    assert image_checks.kprobe_window(Linked(read("neighbour"), replace(known(), config=config))).status == SKIP
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
@@ -281,7 +275,7 @@ def test_kprobes_that_do_not_use_ftrace_have_no_window() -> None:
 )
 def test_a_kernel_without_stubs(name: str, expected: dict[str, tuple[str, ...]], order: str) -> None:
     """-mprofile-kernel, whose sites call _mcount, and -fpatchable-function-entry=2."""
-    done = list(image_checks.checks(read(name, order), known()))
+    done = list(checks(read(name, order), known()))
     assert wrong(done) == expected
     assert {check.name for check in done if check.status == SKIP} == {*ABOUT_STUBS, "image.relocations"}
 
