@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from functools import partial
 
 from oolong.audit import object, outcomes, static_checks
-from oolong.audit.check import Check, judged, skipped
+from oolong.audit.check import Check, finding, judged, none_of, skipped
 from oolong.audit.object_checks import OBJECT
+from oolong.audit.rules import PROBE_WITHOUT_TARGET, PROBED, probe_without_target
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
+from oolong.errors import BadOutput
+from oolong.host.files import text_of
 from oolong.host.sandbox import SRC, View, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
@@ -20,7 +23,7 @@ from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import counting
 
-PROBED = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY"
+KCONFIG = "arch/powerpc/Kconfig"
 # where scripts leave what they need in passing
 VIEW = View(read_only=(SRC,), env={"srctree": SRC}, chdir="/tmp")
 
@@ -78,4 +81,15 @@ def probe(cell: Cell, config: Config, work: Work) -> Check:
     done = run(work, sandbox, kbuild.probe(cell, script), timeout=cell.build_timeout, compiles=True)
     fit, found = done.ok, config.get(PROBED) == "y"
     told = f"{script}, with all flags: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
-    return outcomes.PROBE.came(judged(fit == found, told))
+    if fit == found:
+        return outcomes.PROBE.came(judged(True, told))
+    explained = probe_without_target(_kconfig(work), config, fit=fit)
+    rule = PROBE_WITHOUT_TARGET.name if explained else ""
+    return outcomes.PROBE.came(none_of([finding(PROBED, told, rule=rule)], held=told))
+
+
+def _kconfig(work: Work) -> str:
+    try:
+        return text_of(work.path("source"), KCONFIG)
+    except BadOutput:
+        return ""

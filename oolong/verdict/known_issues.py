@@ -1,7 +1,8 @@
 """The checks of a cell, held against known-issues.yaml → the findings that it covers, and notes (pure).
 
 An entry of known-issues.yaml speaks of a check under conditions: versions of the kernel, axes of the cell, symbols of
-its .config. It covers no more than it says: more victims, or others where it names them, are a finding.
+its .config. It covers no more than it says: victims that it does not name, or that its rule does not explain, are a
+finding.
 """
 
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 
-from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus
+from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, Finding
 from oolong.kbuild import config as kconfig
 
 FILE = "known-issues.yaml"
@@ -41,23 +42,26 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AtMost:
-    """Covers a finding about no more functions, or whatever its victims are, than that."""
-
-    victims: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
     """Covers the victims whose names match one of the globs."""
 
     globs: tuple[str, ...]
 
-    def match(self, victim: str) -> bool:
-        return any(glob == victim or fnmatchcase(victim, glob) for glob in self.globs)
+    def match(self, finding: Finding) -> bool:
+        return any(glob == finding.who or fnmatchcase(finding.who, glob) for glob in self.globs)
 
 
-Covers = Whole | AtMost | Names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByRule:
+    """Covers the findings that a rule of oolong.audit.rules explains, whatever their victims are called."""
+
+    rule: str
+
+    def match(self, finding: Finding) -> bool:
+        return finding.rule == self.rule
+
+
+Covers = Whole | Names | ByRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +101,8 @@ class Applied:
 
 
 def apply(checks: Iterable[Check], entries: Sequence[KnownIssue], facts: Facts) -> Applied:
-    """Hold every check that ran against the entries that speak of it, in the order of the file; the first that covers
-    it does, where entries with names may complete each other."""
+    """Hold every check that ran against the entries that speak of it. Each finding has the first entry of the file that
+    covers it: entries with names and with rules complete each other."""
     holding = [entry for entry in entries if _holds(entry, facts)]
     done: list[Check] = []
     notes: list[str] = []
@@ -129,37 +133,41 @@ def _holds(entry: KnownIssue, facts: Facts) -> bool:
 
 
 def _passed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[str]]:
-    return check, [f"no longer occurs: {entry.name} ({check.name}): remove it from {FILE}" for entry in speaking]
+    # a rule holds for kernels of other cells, too
+    return check, [
+        f"no longer occurs: {entry.name} ({check.name})"
+        + ("" if isinstance(entry.covers, ByRule) else f": remove it from {FILE}")
+        for entry in speaking
+    ]
 
 
 def _failed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[str]]:
     """The check as far as it is covered, and the notes on the entries that were asked."""
     notes: list[str] = []
     short: list[str] = []
-    covered: dict[str, str] = {}
-    found, victims = check.count, check.victims
+    covered: dict[int, str] = {}
     for entry in speaking:
         match entry.covers:
-            case Whole() if not found:
+            case Whole() if not check.count:
                 return replace(check, status=CheckStatus.KNOWN, known=(entry.name,)), notes
             case Whole():
-                short.append(f"{entry.name} covers a finding without victims, this one has {found}")
-            case _ if not found:
+                short.append(f"{entry.name} covers a finding without victims, this one has {check.count}")
+            case _ if not check.count:
                 short.append(f"{entry.name} covers victims, this finding has none")
-            case AtMost(victims=most) if found <= most:
-                if found < most:
-                    notes.append(f"{entry.name} ({check.name}): covers {most}, {found} were found")
-                return replace(check, status=CheckStatus.KNOWN, known=(entry.name,)), notes
-            case AtMost(victims=most):
-                short.append(f"{entry.name} covers at most {most}, {found} were found")
-            case Names() as names:
-                notes += _gone(entry.name, names, check)
-                for victim in victims:
-                    if names.match(victim):
-                        covered.setdefault(victim, entry.name)
-                if len(covered) == len(victims) and check.is_whole:
-                    return replace(check, status=CheckStatus.KNOWN, known=_used(covered)), notes
+            case Names() | ByRule() as some:
+                if isinstance(some, Names):
+                    notes += _gone(entry.name, some, check)
+                for number, finding in enumerate(check.findings):
+                    if some.match(finding):
+                        covered.setdefault(number, entry.name)
+    if covered and len(covered) == len(check.findings) and _all_are_kept(check):
+        return replace(check, status=CheckStatus.KNOWN, known=_used(covered)), notes
     return _in_part(check, covered, short), notes
+
+
+def _all_are_kept(check: Check) -> bool:
+    """Whether nothing was found besides what was kept: of a victim that was, another finding may be missing."""
+    return check.is_whole and len(check.findings) < MOST_FINDINGS
 
 
 def _gone(entry: str, names: Names, check: Check) -> list[str]:
@@ -168,19 +176,22 @@ def _gone(entry: str, names: Names, check: Check) -> list[str]:
     return [f"no longer occurs for {', '.join(gone)}: {entry} ({check.name})"] if gone else []
 
 
-def _in_part(check: Check, covered: Mapping[str, str], short: Iterable[str]) -> Check:
+def _in_part(check: Check, covered: Mapping[int, str], short: Iterable[str]) -> Check:
     """A check that stays a failure; its evidence says first what nobody knows of."""
     parts = []
-    if covered and not check.is_whole:
-        parts.append(f"{check.count - MOST_FINDINGS} more than are kept, of which no name is known")
+    if covered and not _all_are_kept(check):
+        more = check.count - MOST_FINDINGS
+        parts.append(f"{more if more > 0 else 'perhaps some'} more than are kept, of which nothing is known")
     if covered:
-        new = [victim for victim in check.victims if victim not in covered]
-        more = f" and {len(new) - NEW_SHOWN} more" if len(new) > NEW_SHOWN else ""
+        new = tuple(dict.fromkeys(one.who for number, one in enumerate(check.findings) if number not in covered))
+        more_names = f" and {len(new) - NEW_SHOWN} more" if len(new) > NEW_SHOWN else ""
         if new:
-            parts.append(f"{len(new)} not covered: {', '.join(new[:NEW_SHOWN])}{more}")
-        parts.append(f"{len(covered)} covered by {', '.join(_used(covered))}")
+            parts.append(f"{len(new)} not covered: {', '.join(new[:NEW_SHOWN])}{more_names}")
+        known = {check.findings[number].who for number in covered} - set(new)
+        if known:
+            parts.append(f"{len(known)} covered by {', '.join(_used(covered))}")
     return replace(check, evidence="; ".join([*parts, *short, check.evidence]), known=_used(covered))
 
 
-def _used(covered: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(covered.values()))
+def _used(covered: Mapping[int, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(covered[number] for number in sorted(covered)))

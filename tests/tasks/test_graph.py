@@ -154,13 +154,14 @@ KNOWN_ERROR = """issues:
     check: stage.compile
     covers: {names: ["*error: 'y' undeclared*"]}
     kernels: "==7.3.4"
-    when: {kernel: fakelinux}
+    when: {kernel: fakelinux, toolchain: gcc-14}
     config: {PPC_FTRACE_OUT_OF_LINE: y}
     reason: a test
     evidence: a test
   - id: elsewhere
     check: stage.link
     covers: whole
+    kernels: "==7.3.4"
     reason: a test
     evidence: a test
 """

@@ -12,7 +12,7 @@ from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
 from oolong.verdict import judge as verdict
-from oolong.verdict.known_issues import AtMost, Bound, Covers, Facts, KnownIssue, Names, Whole
+from oolong.verdict.known_issues import Bound, ByRule, Covers, Facts, KnownIssue, Names, Whole
 
 OK, FAIL, BLOCKED = StageStatus
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
@@ -188,7 +188,7 @@ def audited(*checks: Check, stage_name: str = "audit-image") -> list[StageResult
 
 
 def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
-    findings = tuple(finding(who, "too wide") for who in victims)
+    findings = tuple(finding(who, "too wide", rule="short") for who in victims)
     return Check(name=name, status=CheckStatus.FAIL, evidence="too wide", findings=findings, count=len(victims))
 
 
@@ -219,7 +219,8 @@ def test_the_name_of_a_check_tells_the_kind_of_its_failure(name: str, kind: str)
 def test_what_is_known_makes_no_cell_fail() -> None:
     checks = (windows("a", "b"), windows(name="image.post-link-checks"))
     declared = knowing(
-        issue("two-wide", "image.kprobe-window", AtMost(victims=2)), issue("not-run", "image.post-link-checks", Whole())
+        issue("two-wide", "image.kprobe-window", ByRule(rule="short")),
+        issue("not-run", "image.post-link-checks", Whole()),
     )
     judged = judge(audited(*checks), areas={"link": AREAS}, declared=declared)
     assert (judged.status, judged.kind, judged.lines) == ("known", None, ())
@@ -233,7 +234,7 @@ def test_what_is_known_makes_no_cell_fail() -> None:
 
 def test_what_is_not_known_fails_beside_what_is() -> None:
     checks = (windows("a", "b"), windows(name="image.post-link-checks"))
-    declared = knowing(issue("two-wide", "image.kprobe-window", AtMost(victims=2)))
+    declared = knowing(issue("two-wide", "image.kprobe-window", ByRule(rule="short")))
     judged = judge(audited(*checks), areas={"link": AREAS}, declared=declared)
     assert (judged.status, judged.lines) == ("fail", ("image.post-link-checks: too wide",))
 
@@ -281,7 +282,7 @@ def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None
     judged = judge(stages, areas={}, declared=knowing(issue("errors", "stage.boot", Names(globs=("*: error",)))))
     assert (judged.status, judged.kind) == ("fail", "oops")
     assert (judged.checks[0].count, len(judged.checks[0].findings)) == (MOST_FINDINGS + 1, MOST_FINDINGS)
-    assert judged.checks[0].evidence.startswith("1 more than are kept, of which no name is known; ")
+    assert judged.checks[0].evidence.startswith("1 more than are kept, of which nothing is known; ")
 
 
 CHAIN = {
