@@ -39,7 +39,7 @@ SHORT_FUNCTION = Rule(
 )
 DEAD_RECORD = Rule(
     name="dead-record",
-    says="the site is the entry of code without a symbol right after the function, within FTRACE_MCOUNT_MAX_OFFSET of it",
+    says="the site is the entry of code without a symbol that follows the function within FTRACE_MCOUNT_MAX_OFFSET",
     checks=("image.kprobe-window", "image.dead-record-window", "guest.listed-once", "guest.kprobe-location"),
 )
 NO_MAX_OFFSET = Rule(
@@ -49,7 +49,7 @@ NO_MAX_OFFSET = Rule(
 )
 PROBE_WITHOUT_TARGET = Rule(
     name="probe-without-target",
-    says="the compiler is clang and fit, and arch/powerpc/Kconfig asks it without $(CLANG_FLAGS), which hold its target",
+    says="clang is fit, and arch/powerpc/Kconfig asks it without $(CLANG_FLAGS), which hold its target",
     checks=("config.out-of-line-probe",),
 )
 RULES: Mapping[str, Rule] = {
@@ -93,8 +93,8 @@ def dead_record(image: Image, site: Site, limit: int | None) -> bool:
 
 
 def probe_without_target(kconfig: str, config: Mapping[str, str], *, fit: bool) -> bool:
-    """The tree's look at the compiler says that clang is unfit, and it is fit: arch/powerpc/Kconfig hands it the flag of
-    this byte order, and no target, so that clang compiled for the machine of the build."""
+    """The tree's look at the compiler says that clang is unfit, and it is fit: arch/powerpc/Kconfig hands it the flag
+    of this byte order, and no target, so that clang compiled for the machine of the build."""
     if not fit or config.get(PROBED) == "y" or config.get("CC_IS_CLANG") != "y":
         return False
     order = "-mlittle-endian" if config.get("CPU_LITTLE_ENDIAN") == "y" else "-mbig-endian"

@@ -1,7 +1,7 @@
 """What the output of a build says: the lines of a failed one that matter, the checks that it ran (pure)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 CULPRIT = re.compile(
     r"\berror: |: Error: |undefined reference to|multiple definition of|No rule to make target"
@@ -9,17 +9,34 @@ CULPRIT = re.compile(
 )
 POST_LINK = re.compile(r"^\s*(CHK[A-Z]+)\s", re.MULTILINE)
 MOST = 20
+# in place of the lines after the first ones
+LEFT_OUT = re.compile(r"… and (\d{1,9}) more in the log")
 # the assembler calls what stopped it a warning, and says in another line that it is an error
 FATAL_WARNINGS = "treating warnings as errors"
 WARNING = re.compile(r": Warning: ")
 PASSED_ON = re.compile(r"make(?:\[\d+\])?: \*\*\* (?:\[.*\] Error \d+|Waiting for unfinished jobs\.+)")
 
 
-def culprits(lines: Sequence[str]) -> tuple[str, ...]:
-    """The first lines that name what went wrong, else the last lines of all; at most 20."""
+def culprits(last: Sequence[str], *, said: Iterable[str] = ()) -> tuple[str, ...]:
+    """The first 20 lines that name what went wrong, and how many more there are; else the last lines of all.
+
+    Where `last` are not all lines, `said` are: the whole log.
+    """
+    before = [line.rstrip() for line in said if CULPRIT.search(line) or WARNING.search(line)]
+    there = set(before)
+    lines = [*before, *(line.rstrip() for line in last if line.rstrip() not in there)]
     fatal = any(FATAL_WARNINGS in line for line in lines)
-    found = [line.rstrip() for line in lines if CULPRIT.search(line) or (fatal and WARNING.search(line))]
-    return tuple(found[:MOST] if found else [line.rstrip() for line in lines[-MOST:]])
+    found = [line for line in lines if CULPRIT.search(line) or (fatal and WARNING.search(line))]
+    if not found:
+        return tuple(line.rstrip() for line in last[-MOST:])
+    more = sum(not PASSED_ON.fullmatch(line) for line in found[MOST:])
+    return (*found[:MOST], *((f"… and {more} more in the log",) if more else ()))
+
+
+def left_out(lines: Sequence[str]) -> int:
+    """How many lines such lines stand for besides themselves."""
+    match = LEFT_OUT.fullmatch(lines[-1]) if lines else None
+    return int(match[1]) if match else 0
 
 
 def post_link(said: str) -> list[str]:

@@ -33,9 +33,11 @@ def build_sandbox(work: Work, view: View, hosts: Mapping[str, Path]) -> Sandbox:
     return replace(sandbox, mounts=mounts, env=env)
 
 
-def build_failed(done: Ran, *, artifacts: Mapping[str, str] | None = None) -> Outcome:
+def build_failed(work: Work, done: Ran, *, artifacts: Mapping[str, str] | None = None) -> Outcome:
     """The outcome of a build command that did not succeed."""
-    return failed(Kind.BUILD, culprits(done.lines), artifacts=artifacts or {})
+    with work.log.open(encoding="utf-8", errors="replace") as said:
+        lines = culprits(done.lines, said=said)
+    return failed(Kind.BUILD, lines, artifacts=artifacts or {})
 
 
 def copy_tree(work: Work, role: str, target: Path) -> None:

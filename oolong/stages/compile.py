@@ -51,7 +51,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         return late.outcome(artifacts=_release(work))
     release = _release(work)
     if not done.ok:
-        return build_failed(done, artifacts=release)
+        return build_failed(work, done, artifacts=release)
     configured, compiled = text_of(work.path("prepared"), ".config"), text_of(build, ".config")
     if compiled != configured:
         changed = set(compiled.splitlines()) ^ set(configured.splitlines())

@@ -63,7 +63,7 @@ def _work(cell: Cell, request: dict[str, str], base: str | None, work: Work) -> 
             _write_config(build, kconfig.apply(text_of(build, DOT_CONFIG), request))
         done = run(work, sandbox, argv, timeout=cell.build_timeout)
         if not done.ok:
-            return build_failed(done)
+            return build_failed(work, done)
     try:
         final = kconfig.parse(text_of(build, DOT_CONFIG), where=DOT_CONFIG)
     except BadInput as error:

@@ -61,7 +61,7 @@ def _work(cell: Cell, init: bytes, work: Work) -> Outcome:
     for command in commands:
         done = run(work, sandbox, command, timeout=cell.build_timeout)
         if not done.ok:
-            return build_failed(done)
+            return build_failed(work, done)
     archive = work.folder / INITRAMFS
     with archive.open("wb") as sink:
         done = run(work, sandbox, packing, timeout=cell.build_timeout, on_output=sink.write)

@@ -77,7 +77,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         on_line=lambda line: ran.update(post_link(line)),
     )
     if not done.ok:
-        return build_failed(done)
+        return build_failed(work, done)
     artifacts = {VMLINUX: VMLINUX, SYSTEM_MAP: SYSTEM_MAP}
     if (build / kbuild.STUB_SOURCE).exists():
         artifacts[STUB_SOURCE] = STUB_SOURCE

@@ -57,7 +57,7 @@ def _work(cell: Cell, files: Mapping[str, bytes], work: Work) -> Outcome:
     for argv in work.stage.recipe.argv:
         done = run(work, sandbox, argv, timeout=cell.build_timeout)
         if not done.ok:
-            return build_failed(done)
+            return build_failed(work, done)
     target = work.folder / MODULES
     target.mkdir()
     paths: dict[str, str] = {}

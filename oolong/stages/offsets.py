@@ -65,7 +65,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         for argv in work.stage.recipe.argv:
             done = run(work, sandbox, argv, timeout=cell.build_timeout)
             if not done.ok:
-                return build_failed(done)
+                return build_failed(work, done)
         try:
             found = _read(build)
         except BadInput as error:

@@ -14,7 +14,7 @@ from oolong.audit.check import Answer, Check, CheckStatus, finding, from_json, j
 from oolong.audit.outcomes import LINKS, STAGE
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import Kind
-from oolong.kbuild.log import causes
+from oolong.kbuild.log import causes, left_out
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
@@ -117,9 +117,11 @@ def _stages(stages: Iterable[StageResult]) -> Iterator[Check]:
             yield entry.came(judged(True, "it succeeded"))
 
 
-def _by_line(lines: Iterable[str]) -> Answer:
-    """A finding for each line; one about the whole if there is none."""
-    return replace(none_of((finding(line, "") for line in lines), held=""), status=CheckStatus.FAIL)
+def _by_line(lines: Sequence[str]) -> Answer:
+    """A finding for each line, and a count of those that are left out; one about the whole if there is none."""
+    more = left_out(lines)
+    answer = none_of((finding(line, "") for line in (lines[:-1] if more else lines)), held="")
+    return replace(answer, status=CheckStatus.FAIL, count=answer.count + more)
 
 
 def _first_line(stage: StageResult) -> str:

@@ -167,7 +167,12 @@ def _failed(check: Check, speaking: Iterable[KnownIssue]) -> tuple[Check, list[s
 
 def _all_are_kept(check: Check) -> bool:
     """Whether nothing was found besides what was kept: of a victim that was, another finding may be missing."""
-    return check.is_whole and len(check.findings) < MOST_FINDINGS
+    return not _left_out(check) and len(check.findings) < MOST_FINDINGS
+
+
+def _left_out(check: Check) -> int:
+    """Of how many victims no finding was kept."""
+    return check.count - len({(finding.who, finding.address) for finding in check.findings})
 
 
 def _gone(entry: str, names: Names, check: Check) -> list[str]:
@@ -180,8 +185,7 @@ def _in_part(check: Check, covered: Mapping[int, str], short: Iterable[str]) -> 
     """A check that stays a failure; its evidence says first what nobody knows of."""
     parts = []
     if covered and not _all_are_kept(check):
-        more = check.count - MOST_FINDINGS
-        parts.append(f"{more if more > 0 else 'perhaps some'} more than are kept, of which nothing is known")
+        parts.append(f"{_left_out(check) or 'perhaps some'} more than are kept, of which nothing is known")
     if covered:
         new = tuple(dict.fromkeys(one.who for number, one in enumerate(check.findings) if number not in covered))
         more_names = f" and {len(new) - NEW_SHOWN} more" if len(new) > NEW_SHOWN else ""

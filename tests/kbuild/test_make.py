@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from oolong.kbuild import make as kbuild
-from oolong.kbuild.log import causes, culprits
+from oolong.kbuild.log import causes, culprits, left_out
 from oolong.spec.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
 
 
@@ -103,3 +103,18 @@ def test_causes_leave_out_that_make_passes_a_failure_on() -> None:
     missing = "make[1]: *** No rule to make target 'a.c', needed by 'a.o'.  Stop."
     killed = "make[1]: *** [Makefile:1: b.o] Killed"
     assert causes([missing, killed, *FATAL_WARNING[3:]]) == (missing, killed)
+
+
+def test_a_line_among_the_first_of_a_long_log_is_a_culprit() -> None:
+    """Its command kept the last lines alone."""
+    error = "kernel/fork.c:1:2: error: expected ';'"
+    log = [error, *(f"  CC      {number}.o" for number in range(1000)), "make: *** [x] Error 1"]
+    assert culprits(log[-400:], said=(f"{line}\n" for line in log)) == (error, log[-1])
+    assert culprits(log[1:20], said=(f"{line}\n" for line in log[1:20])) == tuple(log[1:20])
+
+
+def test_culprits_that_are_left_out_are_counted() -> None:
+    errors = [f"a.c:{number}: error: bad" for number in range(23)]
+    assert culprits(errors[:20])[-1] == errors[19]
+    assert culprits([*errors, "make: *** [x] Error 1"]) == (*errors[:20], "… and 3 more in the log")
+    assert [left_out(culprits(errors[:number])) for number in (0, 20, 21, 23)] == [0, 0, 1, 3]

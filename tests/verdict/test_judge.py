@@ -8,6 +8,7 @@ import pytest
 from oolong.audit.check import MOST_FINDINGS, Check, CheckStatus, finding
 from oolong.engine.stage import Artifact, StageResult, StageStatus
 from oolong.errors import Kind
+from oolong.kbuild.log import culprits
 from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
@@ -283,6 +284,23 @@ def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None
     assert (judged.status, judged.kind) == ("fail", "oops")
     assert (judged.checks[0].count, len(judged.checks[0].findings)) == (MOST_FINDINGS + 1, MOST_FINDINGS)
     assert judged.checks[0].evidence.startswith("1 more than are kept, of which nothing is known; ")
+
+
+def test_the_21st_line_of_a_failed_build_is_not_covered_by_those_before_it() -> None:
+    """As a stage hands them on: only the first lines are kept."""
+    known = [f"drivers/a.c:{number}: error: 'y' undeclared" for number in range(20)]
+    passed_on = "make[2]: *** [scripts/Makefile.build:1: fork.o] Error 1"
+    declared = knowing(issue("y", "stage.compile", Names(globs=("*error: 'y' undeclared",))))
+
+    def judged(*said: str) -> verdict.Verdict:
+        lines = culprits(["  CC      drivers/a.o", *said, passed_on])
+        return judge([stage("compile", FAIL, "build", lines)], areas={}, declared=declared)
+
+    assert judged(*known).status == "known"
+    news = judged(*known, "kernel/fork.c:1: error: something entirely new")
+    assert (news.status, news.kind, news.checks[0].count) == ("fail", "build", 21)
+    assert news.checks[0].evidence.startswith("1 more than are kept, of which nothing is known; 20 covered by y")
+    assert news.lines == (*known, "… and 1 more in the log")
 
 
 CHAIN = {
