@@ -4,6 +4,7 @@ that no make runs."""
 import os
 from pathlib import Path
 
+from oolong.audit.rules import PROBED
 from oolong.engine.stage import StageResult, StageStatus, TreeArtifact, Work
 from oolong.host.jobserver import serving
 from oolong.host.layout import Layout
@@ -75,7 +76,7 @@ def test_the_look_at_the_compiler_is_a_job_while_it_lasts(tmp_path: Path) -> Non
             jobserver=jobserver,
             scope=Scope(),
         )
-        audit_object.probe(cell, {audit_object.PROBED: "y"}, work)
+        audit_object.probe(cell, {PROBED: "y"}, work)
         assert tokens == [("compiling", 0)]
         assert left(jobserver.fifo) == 1
 
