@@ -37,6 +37,9 @@ PROJECT = (
 )
 
 
+PROJECT_MAY_HAVE = ("pipeline.victims",)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """How a ./doit ended: its exit code, stdout and stderr."""
@@ -110,6 +113,10 @@ def copied_to(folder: Path, *, cache: Path) -> Checkout:
             shutil.copytree(source, folder / name)
         else:
             shutil.copy2(source, folder / name)
+    # what no cell has been recorded for is not there
+    for name in PROJECT_MAY_HAVE:
+        if (CHECKOUT / name).exists():
+            shutil.copy2(CHECKOUT / name, folder / name)
     return Checkout(folder=folder, cache=cache)
 
 

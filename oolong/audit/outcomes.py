@@ -104,6 +104,16 @@ REPRODUCED = declare(
     failure="the build depends on something that no recipe holds",
     stages=("compile", "link"),
 )
+VICTIMS = declare(
+    "audit.victims",
+    title="the same victims again",
+    needs=Needs.GUEST,
+    kind=Kind.DIGEST,
+    holds="the same inputs gave the findings that pipeline.lock records, by name: none new, none gone (only where they "
+    "are recorded)",
+    failure="something else is wrong than was known, or a check no longer finds what it found",
+    stages=("audit-object", "audit-image", "live"),
+)
 LINKS = {"link": LINK, "crosslink": CROSSLINK}
 
 # what a stage does that a kernel can make fail
@@ -146,5 +156,6 @@ CELL: tuple[Entry, ...] = (
     BOOT_TOTAL,
     EXPECTED_OOL,
     REPRODUCED,
+    VICTIMS,
     *STAGES.values(),
 )

@@ -99,6 +99,11 @@ class Layout:
         """Where the digests of artifacts are: the checkout's own lock, whatever stands in for it."""
         return self.checkout / "pipeline.lock"
 
+    @property
+    def victims(self) -> Path:
+        """The names whose digest `recorded` has: for whom the checks of a cell did not hold."""
+        return self.checkout / "pipeline.victims"
+
     # the cache
     def download(self, sha256: str) -> Path:
         return self.cache / "downloads" / sha256[:2] / sha256

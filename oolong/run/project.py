@@ -13,7 +13,7 @@ from oolong.engine.store import Store
 from oolong.errors import BadInput, did_you_mean
 from oolong.host.layout import Layout
 from oolong.spec import matrix, overrides, pipeline_yaml
-from oolong.spec.lock import Recorded, read_recorded, standing_in
+from oolong.spec.lock import Recorded, RecordedVictims, read_recorded, read_victims, standing_in
 from oolong.spec.model import Cell, Spec
 from oolong.stages.chain import Pipeline, with_needs
 from oolong.supply import bundle
@@ -126,6 +126,7 @@ class Project:
         declared = Declared(
             expect=cell.expect,
             recorded=self._recorded.get(cell.build),
+            victims=self._victims.get(cell.name),
             inputs=self.recorded_inputs(cell, results),
             unlocked=self.unlocked,
             known=self.known_issues,
@@ -144,11 +145,15 @@ class Project:
 
     def _check_declarations(self) -> None:
         """Read what the verdict will need: what is malformed is BadInput before an hour of building, not after it."""
-        _ = self.known_issues, self._recorded
+        _ = self.known_issues, self._recorded, self._victims
 
     @cached_property
     def _recorded(self) -> dict[str, Recorded]:
         return read_recorded(self.layout)
+
+    @cached_property
+    def _victims(self) -> dict[str, RecordedVictims]:
+        return read_victims(self.layout)
 
     @cached_property
     def _expanded(self) -> tuple[Cell, ...]:

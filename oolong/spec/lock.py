@@ -18,7 +18,10 @@ from oolong.host.layout import Layout
 from oolong.spec.model import DebianSource, GitSource, Package, Toolchain
 
 RELOCK = "./doit lock resolves all packages again and rewrites the locks"
+AGAIN = "remove what is wrong; ./doit record victims=1 writes it anew"
 INSTEAD_OF = "instead-of"
+# characters of a line of names
+WIDEST = 120
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 FIELDS = frozenset(field.name for field in dataclasses.fields(Package))
@@ -42,6 +45,20 @@ class Recorded:
 
     inputs: str
     artifacts: Mapping[str, str]
+
+
+# check → what explains its findings, or what they say → for whom it did not hold, sorted
+Victims = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedVictims:
+    """For whom the checks of a cell once did not hold, known issues included: `sha256` of the names, which are `names`
+    where they are there; `inputs` as in Recorded."""
+
+    inputs: str
+    sha256: str
+    names: Victims | None = None
 
 
 def asked_by_toolchain(toolchain: Toolchain) -> str:
@@ -109,6 +126,36 @@ def write_recorded(layout: Layout, recorded: Mapping[str, Recorded]) -> None:
     write_atomically(layout.recorded, _rendered({**before, "artifacts": {**before.get("artifacts", {}), **fields}}))
 
 
+def read_victims(layout: Layout) -> dict[str, RecordedVictims]:
+    """The recorded victims of cells, by name: the digests of pipeline.lock, with the names of pipeline.victims where
+    these are the ones that the digest is of."""
+    if not layout.recorded.exists():
+        return {}
+    found = _load(layout.recorded).get("victims", {})
+    names = _load(layout.victims, hint=AGAIN) if layout.victims.exists() else {}
+    try:
+        return {
+            cell: RecordedVictims(
+                inputs=value["inputs"],
+                sha256=value["sha256"],
+                names=names[cell] if cell in names and digest_of(names[cell]) == value["sha256"] else None,
+            )
+            for cell, value in found.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadInput("its `victims` are malformed", where=layout.recorded.name, hint=AGAIN) from None
+
+
+def write_victims(layout: Layout, recorded: Mapping[str, RecordedVictims]) -> None:
+    """Write the victims of some cells to pipeline.lock, their names to pipeline.victims; those of others stay."""
+    before = _load(layout.recorded) if layout.recorded.exists() else {}
+    fields = {cell: {"inputs": one.inputs, "sha256": one.sha256} for cell, one in recorded.items()}
+    names = {cell: one.names for cell, one in recorded.items() if one.names is not None}
+    others = _load(layout.victims, hint=AGAIN) if layout.victims.exists() else {}
+    write_atomically(layout.victims, _wrapped({**others, **names}))
+    write_atomically(layout.recorded, _rendered({**before, "victims": {**before.get("victims", {}), **fields}}))
+
+
 def standing_in(layout: Layout) -> Layout:
     """The layout with the temporary locks of build/, if there are any and they stand in for the locks as they are."""
     folder = layout.unlocked
@@ -172,15 +219,42 @@ def _rendered(value: Mapping[str, Any]) -> bytes:
     return (re.sub(r'"@(\d+)@"', lambda match: packages[int(match[1])], text) + "\n").encode()
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _wrapped(value: Any) -> bytes:
+    """Indented JSON in which lists of names are wrapped, so that a new name is a change of one line or few."""
+    lines: list[str] = []
+
+    def put(part: Any, before: str, after: str, depth: int) -> None:
+        if isinstance(part, Mapping):
+            lines.append(f"{' ' * depth}{before}{{")
+            last = len(part) - 1
+            for number, key in enumerate(sorted(part)):
+                put(part[key], f"{json.dumps(key)}: ", "," if number < last else "", depth + 1)
+            lines.append(f"{' ' * depth}}}{after}")
+            return
+        lines.append(f"{' ' * depth}{before}[")
+        row = ""
+        for number, name in enumerate(part):
+            word = json.dumps(name) + ("," if number < len(part) - 1 else "")
+            if row and depth + len(row) + len(word) + 2 > WIDEST:
+                lines.append(f"{' ' * depth} {row}")
+                row = ""
+            row += f" {word}" if row else word
+        lines.append(f"{' ' * depth} {row}")
+        lines.append(f"{' ' * depth}]{after}")
+
+    put(value, "", "", 0)
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _load(path: Path, *, hint: str = RELOCK) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise BadInput("this lock is missing", where=path.name, hint=RELOCK) from None
+        raise BadInput("this lock is missing", where=path.name, hint=hint) from None
     except ValueError as error:
-        raise BadInput(f"this is not JSON: {error}", where=path.name, hint=RELOCK) from error
+        raise BadInput(f"this is not JSON: {error}", where=path.name, hint=hint) from error
     if not isinstance(value, dict):
-        raise BadInput("this lock is not a mapping", where=path.name, hint=RELOCK)
+        raise BadInput("this lock is not a mapping", where=path.name, hint=hint)
     return value
 
 

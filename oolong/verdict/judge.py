@@ -15,14 +15,12 @@ from oolong.audit.outcomes import LINKS, STAGE
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import Kind
 from oolong.kbuild.log import causes, left_out
-from oolong.spec.lock import Recorded
+from oolong.spec.lock import Recorded, RecordedVictims
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
-from oolong.verdict import known_issues
+from oolong.verdict import known_issues, victims
 from oolong.verdict.known_issues import Facts, KnownIssue
-
-# the stages whose data holds checks of their own
-AUDITS = ("audit-object", "audit-image", "live")
+from oolong.verdict.victims import AUDITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +40,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What is known of a cell besides its results: what it expects, and what its build once came to, if that was
-    recorded; `inputs` is the digest that recorded inputs are compared with, None where nothing was compiled;
-    `unlocked` says that temporary locks stand in, with which it may come to something else; `known` are the entries of
-    known-issues.yaml."""
+    """What is known of a cell besides its results: what it expects, and what its build once came to, and for whom its
+    checks did not hold, if that was recorded; `inputs` is the digest that recorded inputs are compared with, None where
+    nothing was compiled; `unlocked` says that temporary locks stand in, with which it may come to something else;
+    `known` are the entries of known-issues.yaml."""
 
     expect: Expect
     recorded: Recorded | None = None
+    victims: RecordedVictims | None = None
     inputs: str | None = None
     unlocked: bool = False
     known: tuple[KnownIssue, ...] = ()
@@ -60,17 +59,14 @@ def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) ->
     if not stages:
         raise ValueError("a verdict needs the result of at least one stage")
     by_name = {stage.stage: stage for stage in stages}
-    applied = known_issues.apply(
-        (
-            *_stages(stages),
-            *_expected(by_name, declared.expect),
-            *_checks(by_name),
-            *_reproduced(by_name, declared),
-            *_audited(by_name),
-        ),
-        declared.known,
-        facts,
+    made = (
+        *_stages(stages),
+        *_expected(by_name, declared.expect),
+        *_checks(by_name),
+        *_reproduced(by_name, declared),
+        *_audited(by_name),
     )
+    applied = known_issues.apply((*made, *_same_victims(made, by_name, declared)), declared.known, facts)
     # that a stage succeeded says no more than the results of the stages do
     checks = tuple(
         check for check in applied.checks if check.status is not CheckStatus.PASS or not check.name.startswith(STAGE)
@@ -196,6 +192,17 @@ def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterat
         evidence = f"not as recorded in pipeline.lock: {told}" if unlike else "as recorded in pipeline.lock"
         answer = judged(not unlike, evidence)
     yield outcomes.REPRODUCED.came(answer)
+
+
+def _same_victims(checks: Sequence[Check], stages: Mapping[str, StageResult], declared: Declared) -> Iterator[Check]:
+    """Whether the same inputs have the victims that were recorded."""
+    if declared.victims is not None:
+        answer = victims.compared(
+            checks, declared.victims, stages=stages, inputs=declared.inputs, unlocked=declared.unlocked
+        )
+        yield outcomes.VICTIMS.came(answer)
+    elif declared.recorded is not None and declared.inputs == declared.recorded.inputs:
+        yield outcomes.VICTIMS.came(skipped(f"not compared: no victims are recorded; {victims.RECORD}"))
 
 
 def _equal(seen: int | None, counted: int, what: str) -> Answer:

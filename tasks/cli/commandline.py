@@ -18,6 +18,7 @@ VARIABLES: Mapping[str, str] = {
     "jobs": "N: compile with N jobs; the default is the number of CPUs",
     "quiet": "1: show the end alone",
     "verbose": "1: show the output of every build and machine as it comes",
+    "victims": "1: record the victims of checks alone, and say which are new or gone",
     "tier": "full: the long tests too",
     "format": "json or table, for stdout",
     "only": "NAME,NAME: lock only these; for test, EXPRESSION: run only the tests that match (pytest -k)",
@@ -75,7 +76,7 @@ def _target(rest: list[str]) -> str:
 
 
 def _check_values(variables: Mapping[str, str]) -> None:
-    for switch in ("again", "locked", "quiet", "verbose"):
+    for switch in ("again", "locked", "quiet", "verbose", "victims"):
         if (value := variables.get(switch, "0")) not in ("0", "1"):
             raise BadInput(f"{switch}={value}: it is 0 or 1")
     if variables.get("quiet") == variables.get("verbose") == "1":

@@ -18,7 +18,7 @@ TASKS = {
     "doctor [format=json]": "programs and settings that are missing on this machine, and how to get them",
     "explain -c CELL -f FUNCTION": "a function's patch site and its stub, in the file and in memory; format=json",
     "lock [only=NAME,NAME]": "resolve toolchains and kernels again and rewrite the locks",
-    "record [set=NAME]": "write the digests of a set to pipeline.lock, for every machine to compare with",
+    "record [set=NAME] [victims=1]": "write what a set came to into pipeline.lock, for every machine to compare with",
     "bundle FILE [set=NAME]": "all inputs of a set in one archive; bundle=FILE runs from it",
     "test [tier=full] [only=EXPRESSION]": "the project's own tests",
     "list [--all] | info TASK | clean": "doit's own: all tasks, the reasons of one to run, remove results",
@@ -32,7 +32,7 @@ TAKES = {
     "explain": ("cell", "function", "set", "kernel", "config", "patches", "format"),
     "lock": ("only",),
     "bundle": ("set", "cell", "kernel", "config", "patches"),
-    "record": ("set", "cell"),
+    "record": ("set", "cell", "victims"),
     "test": ("tier", "only"),
 }
 # doit's, less what makes no sense here: another dodo file, another reporter

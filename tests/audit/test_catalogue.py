@@ -18,7 +18,7 @@ from oolong.spec import pipeline_yaml
 from oolong.spec.matrix import expand
 from oolong.stages.chain import Pipeline
 from oolong.verdict import known_issues_yaml
-from oolong.verdict.judge import AUDITS
+from oolong.verdict.victims import AUDITS
 from tests import docs
 from tests.support import CHECKOUT
 

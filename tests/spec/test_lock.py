@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import BadInput
+from oolong.host.digest import digest_of
 from oolong.host.layout import Layout
 from oolong.spec import lock
 from oolong.spec.lock import Lock
@@ -83,3 +84,44 @@ def test_temporary_locks_stand_in_until_the_real_ones_change(layout: Layout) -> 
     lock.write_toolchain(layout, locked(package(version="4.6", sha256="e" * 64)))
     assert lock.standing_in(layout) == layout
     assert json.loads(layout.toolchain_lock("tools").read_text())["packages"][0]["version"] == "4.6"
+
+
+VICTIMS = {"image.kprobe-window": {"short-function": [f"function_{number}" for number in range(40)], "": ["a b"]}}
+
+
+def victims(names: lock.Victims = VICTIMS) -> lock.RecordedVictims:
+    return lock.RecordedVictims(inputs="c" * 64, sha256=digest_of(names), names=names)
+
+
+def test_victims_are_kept_beside_artifacts_and_sources(layout: Layout) -> None:
+    lock.write_recorded(layout, {"one": lock.Recorded(inputs="a" * 64, artifacts={"vmlinux": "b" * 64})})
+    assert lock.read_victims(layout) == {}
+    lock.write_victims(layout, {"one": victims()})
+    lock.write_victims(layout, {"two": victims({})})
+    assert lock.read_victims(layout) == {"one": victims(), "two": victims({})}
+    assert lock.read_recorded(layout).keys() == {"one"}
+    text = layout.victims.read_text()
+    assert json.loads(text) == {"one": VICTIMS, "two": {}}
+    assert max(map(len, text.splitlines())) <= 120
+    assert len(text.splitlines()) < 20
+    assert '"function_39"' not in layout.recorded.read_text()
+
+
+def test_names_that_are_not_those_of_the_digest_are_not_told(layout: Layout) -> None:
+    lock.write_victims(layout, {"one": victims()})
+    layout.victims.write_text(json.dumps({"one": {"image.kprobe-window": {"short-function": ["other"]}}}))
+    assert lock.read_victims(layout)["one"] == replace(victims(), names=None)
+    layout.victims.unlink()
+    assert lock.read_victims(layout)["one"] == replace(victims(), names=None)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "names"),
+    [('{"victims": {"one": 5}}', "{}"), ('{"victims": []}', "{}"), ('{"victims": {}}', "{"), ('{"victims": {}}', "[]")],
+)
+def test_malformed_victims_are_bad_input(layout: Layout, recorded: str, names: str) -> None:
+    layout.checkout.mkdir()
+    layout.recorded.write_text(recorded)
+    layout.victims.write_text(names)
+    with pytest.raises(BadInput, match=r"pipeline\.(lock|victims).*\n.*record victims=1"):
+        lock.read_victims(layout)

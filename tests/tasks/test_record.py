@@ -107,3 +107,62 @@ def test_a_malformed_record_is_bad_input(checkout: Checkout) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "artifacts": {CELL: 5}}))
     done = checkout.doit("list", "--all")
     assert (done.code, "its `artifacts` are malformed" in done.err) == (2, True)
+
+
+def victims_check(checkout: Checkout) -> tuple[str, str]:
+    checks = {check["name"]: check for check in checkout.result(CELL)["verdict"]["checks"]}
+    return checks["audit.victims"]["status"], checks["audit.victims"]["evidence"]
+
+
+def test_victims_are_recorded_and_other_ones_fail_in_both_directions(checkout: Checkout) -> None:
+    """A kernel in which some functions share their windows; the checks that find them change, its inputs do not."""
+    with_fakelinux(checkout)
+    makefile = checkout.folder / "linux" / "Makefile"
+    makefile.write_text(makefile.read_text().replace("-falign-functions=32", "-falign-functions=16 -mtraceback=no"))
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    done = checkout.doit(f"cell:{CELL}")
+    assert done.code == 0, done.out
+    assert victims_check(checkout) == ("pass", "6 victims, as recorded in pipeline.lock")
+    names = checkout.folder / "pipeline.victims"
+    assert json.loads(names.read_text())[CELL] == {
+        "image.kprobe-window": {"short-function": ["first", "five", "four", "one", "three", "two"]}
+    }
+    before = names.read_text()
+
+    rules = checkout.folder / "oolong" / "audit" / "window_checks.py"
+    text = rules.read_text()
+    finds = "if not function.covers(site.ip):"
+    assert finds in text
+    rules.write_text(text.replace(finds, f'{finds[:-1]} and function.name != "two":'))
+    other = checkout.doit(f"cell:{CELL}")
+    assert (other.code, checkout.result(CELL)["verdict"]["kind"]) == (1, "digest")
+    assert victims_check(checkout) == ("fail", "1: two: gone from image.kprobe-window (short-function)")
+    refused = checkout.doit("record", f"cell={CELL}")
+    assert (refused.code, "two: gone from image.kprobe-window (short-function)" in refused.err) == (2, True)
+    assert "./doit record victims=1" in refused.err
+    assert names.read_text() == before
+
+    again = checkout.doit("record", f"cell={CELL}", "victims=1")
+    assert again.code == 0, again.err
+    assert f"{CELL}: two: gone from image.kprobe-window (short-function)" in again.err
+    assert checkout.doit(f"cell:{CELL}").code == 0
+    rules.write_text(text)
+    new = checkout.doit(f"cell:{CELL}")
+    assert new.code == 1
+    assert victims_check(checkout) == ("fail", "1: two: new in image.kprobe-window (short-function)")
+
+
+def test_without_recorded_victims_there_is_no_comparison(checkout: Checkout) -> None:
+    with_fakelinux(checkout)
+    assert checkout.doit("record", f"cell={CELL}").code == 0
+    path = checkout.folder / "pipeline.lock"
+    lock = json.loads(path.read_text())
+    del lock["victims"]
+    path.write_text(json.dumps(lock))
+    assert checkout.doit(f"cell:{CELL}").code == 0
+    told = "not compared: no victims are recorded; ./doit record victims=1 records them"
+    assert victims_check(checkout) == ("skip", told)
+    assert checkout.doit("record", f"cell={CELL}", "victims=1").code == 0
+    assert json.loads(path.read_text())["artifacts"] == lock["artifacts"]
+    assert checkout.doit(f"cell:{CELL}").code == 0
+    assert victims_check(checkout)[0] == "pass"
