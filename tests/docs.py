@@ -6,18 +6,28 @@ from pathlib import Path
 
 from oolong.audit import catalogue
 from oolong.audit.registry import Entry
+from oolong.audit.rules import RULES
 from tests.support import CHECKOUT
 
-FILES = tuple(CHECKOUT / "docs" / name for name in ("audit.md", "stub-pass.md"))
+FILES = tuple(CHECKOUT / "docs" / name for name in ("audit.md", "stub-pass.md", "extending.md"))
 # <!-- checks: NAMES --> is followed by a table of those checks, and of those whose names begin with NAME and a dot
 TABLE = re.compile(
     r"(?P<start><!-- checks: (?P<names>[^>]*) -->\n)(?P<table>.*?)(?P<end><!-- end of checks -->)", re.DOTALL
 )
+RULE_ROWS = re.compile(r"(?P<start><!-- rules -->\n).*?(?P<end><!-- end of rules -->)", re.DOTALL)
 
 
 def rewritten(text: str) -> str:
     """A page with its tables as they must be."""
-    return TABLE.sub(lambda match: f"{match['start']}{table(named(match['names'].split()))}{match['end']}", text)
+    text = TABLE.sub(lambda match: f"{match['start']}{table(named(match['names'].split()))}{match['end']}", text)
+    return RULE_ROWS.sub(lambda match: f"{match['start']}{rules()}{match['end']}", text)
+
+
+def rules() -> str:
+    """A table of the rules."""
+    head = "| rule | explains | of the checks |\n|---|---|---|\n"
+    checks = {name: ", ".join(f"`{check}`" for check in rule.checks) for name, rule in RULES.items()}
+    return head + "".join(f"| `{name}` | {rule.says} | {checks[name]} |\n" for name, rule in RULES.items())
 
 
 def named(words: Iterable[str]) -> list[Entry]:
