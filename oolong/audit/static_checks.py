@@ -28,8 +28,8 @@ def image_checks(kernel: Image, known: Known) -> list[Check]:
 
 def image_skipped(why: str) -> Iterator[Check]:
     """The checks of an image that was not looked at."""
-    yield from IMAGE.skipped(why)
-    yield from WINDOWS.skipped(why)
+    for group in (*IMAGE, WINDOWS):
+        yield from group.skipped(why)
 
 
 def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:

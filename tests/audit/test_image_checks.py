@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from oolong.audit import area_checks, image_checks, object
 from oolong.audit import image as vmlinux
-from oolong.audit import image_checks, object
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import RELATIVE, Area, Code, Image, Range
 from oolong.audit.image_checks import IMAGE, Known, Linked
@@ -22,8 +22,9 @@ RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
 RESERVE = 2
 FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
-NAMES = tuple(entry.name for entry in (*IMAGE.entries, *WINDOWS.entries))
-ABOUT_STUBS = {entry.name for entry in IMAGE.entries if entry.about_stubs}
+ENTRIES = tuple(entry for group in (*IMAGE, WINDOWS) for entry in group.entries)
+NAMES = tuple(entry.name for entry in ENTRIES)
+ABOUT_STUBS = {entry.name for entry in ENTRIES if entry.about_stubs}
 
 
 def read(name: str, order: str = "le") -> Image:
@@ -299,7 +300,7 @@ def area(name: str, address: int, stubs: int, size: int) -> Area:
 def test_the_size_of_a_stub(areas: tuple[Area, ...], size: int, victims: tuple[str, ...] | None) -> None:
     found = replace(read("healthy"), areas={one.name: one for one in areas})
     assert found.stub_size == size
-    check = image_checks.stub_size(Linked(found))
+    check = area_checks.stub_size(Linked(found))
     assert check.victims == ((RESERVED, TEXT_END, INITTEXT) if victims is None else victims)
 
 
@@ -308,8 +309,8 @@ def test_a_word_that_is_not_zero_is_told_wherever_it_is() -> None:
         found = read("healthy")
         one = found.areas[name]
         found.code.put(one.address + one.size - 4, 1)
-        assert image_checks.stub_areas(Linked(found)).victims == (name,)
-        assert f"is not zero at +{one.size - 4:#x}" in image_checks.stub_areas(Linked(found)).evidence
+        assert area_checks.stub_areas(Linked(found)).victims == (name,)
+        assert f"is not zero at +{one.size - 4:#x}" in area_checks.stub_areas(Linked(found)).evidence
 
 
 @pytest.mark.parametrize(
@@ -325,7 +326,7 @@ def test_how_far_the_trampolines_may_be(caller: int, tramp: int, good: bool) -> 
     found = read("healthy")
     start = found.text.start
     addresses = {**found.addresses, "ftrace_caller": start + caller, "ftrace_tramp_text": start + tramp}
-    assert (image_checks.trampolines(Linked(replace(found, addresses=addresses))).status == PASS) == good
+    assert (area_checks.trampolines(Linked(replace(found, addresses=addresses))).status == PASS) == good
 
 
 def test_code_is_words_by_address() -> None:
