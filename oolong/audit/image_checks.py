@@ -12,6 +12,7 @@ from oolong.audit.image import POINTER, RELATIVE, Function, Image
 from oolong.audit.linked import OFF as OFF
 from oolong.audit.linked import Known as Known
 from oolong.audit.linked import Linked as Linked
+from oolong.audit.orphans import OWN_NOP, aligns_a_loop
 from oolong.audit.registry import Checks, Needs
 from oolong.audit.rules import PROLOGUES
 from oolong.binary import powerpc
@@ -42,12 +43,12 @@ def _without_stubs(known: Known) -> Answer:
     "image.mcount-entries",
     title="as many entries as were compiled",
     holds="the table has as many entries as vmlinux.o, and as many of them in init text (with dead code elimination: "
-    "no more)",
+    "no more, and one for each function that is left)",
     failure="sites were lost or added by the link, or init's functions ended in text",
 )
 def mcount_entries(linked: Linked) -> Answer:
     """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
-    only where the linker throws dead code away."""
+    only where the linker throws dead code away, and then one for each function that is left."""
     image, known = linked.image, linked.known
     if known.plan is None:
         return skipped("nothing was counted in vmlinux.o to compare with")
@@ -57,8 +58,37 @@ def mcount_entries(linked: Linked) -> Answer:
     told = f"in the table {ours}; in vmlinux.o {theirs}"
     if known.config is None or known.config.get(DEAD_CODE) != "y":
         return judged(there == needed, told)
-    good = 0 < there[0] <= needed[0] and there[1] <= needed[1]
-    return judged(good, f"{told}, less what CONFIG_{DEAD_CODE} removes")
+    removed = f"{told}, less what CONFIG_{DEAD_CODE} removes"
+    if not (0 < there[0] <= needed[0] and there[1] <= needed[1]):
+        return judged(False, removed)
+    return none_of(_orphans(linked), held=removed)
+
+
+@SITES.check(
+    "image.no-orphan",
+    title="no patch site without an entry",
+    holds="each function with a nop at its local entry point has an entry; other nops are told apart as in "
+    "`object.no-orphan`",
+    failure="its entry was lost: the function cannot be traced, and nothing says so",
+    about_stubs=True,
+)
+def no_orphan(linked: Linked) -> Answer:
+    """Every function with room for a patch has an entry, whatever the linker threw away."""
+    return none_of(_orphans(linked), held=f"none of {len(linked.image.functions)} functions")
+
+
+def _orphans(linked: Linked) -> Iterator[Finding]:
+    image, untraced = linked.image, linked.known.untraced
+    for function in image.functions:
+        at = function.address + function.local_entry
+        if image.code.word(at) != powerpc.NOP or at in image.places or (0, at) in image.patched:
+            continue
+        words = image.code.words(at, (function.size - function.local_entry) // powerpc.INSTRUCTION) or ()
+        if function.name in OWN_NOP or aligns_a_loop(words, 0, len(words), at):
+            continue
+        # without vmlinux.o a nop in a function that uses the TOC may be the linker's
+        if (untraced is not None and function.name not in untraced) or not any(map(powerpc.uses_toc, words)):
+            yield finding(function.name, "a nop at its local entry point, and no entry", at)
 
 
 @SITES.check(

@@ -3,19 +3,18 @@
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from oolong.audit.check import Answer, Check, Finding, finding, none_of, skipped
 from oolong.audit.object import Entry, Object
+from oolong.audit.orphans import OWN_NOP, aligns_a_loop
 from oolong.audit.registry import Checks, Needs
 from oolong.binary import powerpc
 from oolong.errors import Kind
 from oolong.stubs import counting
 from oolong.stubs.counting import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
 
-# to which compilers align loops, at least
-LOOP_ALIGNMENT = 16
 # what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
 TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
 
@@ -175,23 +174,45 @@ def one_nop(compiled: Compiled) -> Answer:
         second = number + 1
         if words[number : second + 1].count(powerpc.NOP) < 2:
             continue
-        if (entry.section, second * powerpc.INSTRUCTION) in found.patched:
+        if entry.section is None or (entry.section, second * powerpc.INSTRUCTION) in found.patched:
             continue
         own = places[entry.section]
         after = bisect_right(own, entry.place)
         end = own[after] // powerpc.INSTRUCTION if after < len(own) else len(words)
-        if not _aligns_a_loop(words, number, end):
+        if not aligns_a_loop(words, number, end):
             wrong.append(compiled.at(entry, "more than one nop"))
     return none_of(wrong, held=f"no second nop at any of {len(found.entries)} places")
 
 
-def _aligns_a_loop(words: Sequence[int], number: int, end: int) -> bool:
-    """Whether the nops from a word on end at an aligned place that the words up to `end` jump to."""
-    loop = next((at for at in range(number, end) if words[at] not in powerpc.PADDING), end)
-    start = loop * powerpc.INSTRUCTION
-    return start % LOOP_ALIGNMENT == 0 and any(
-        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(loop, end)
-    )
+@OBJECT.check(
+    "object.no-orphan",
+    title="no patch site without an entry",
+    holds="each function with a nop at its local entry point has an entry; nops that the kernel patches for other "
+    "reasons, that align a loop, or that a function in assembly has for itself are told apart",
+    failure="an entry was lost before vmlinux.o: nothing counts the function, and nobody can trace it",
+)
+def no_orphan(compiled: Compiled) -> Answer:
+    """No function has room for a patch and no entry. All else that is counted comes from the entries: one that is lost
+    with its slot is missed by nobody."""
+    found = compiled.object
+    wrong = [one for section in found.functions for one in _orphans(found, section)]
+    number = sum(len(own) for own in found.functions.values())
+    return none_of(wrong, held=f"none of {number} functions")
+
+
+def _orphans(found: Object, section: int) -> Iterator[Finding]:
+    words, sites = found.code[section], found.sites[section]
+    told = set()
+    for function in found.functions[section]:
+        at = function.start + function.local_entry
+        number = at // powerpc.INSTRUCTION
+        if number >= len(words) or words[number] != powerpc.NOP or at in sites or at in told:
+            continue
+        told.add(at)
+        own = (section, at) in found.patched or function.name in OWN_NOP
+        if not own and not aligns_a_loop(words, number, min(function.end // powerpc.INSTRUCTION, len(words))):
+            what = "a nop at its local entry point, and no entry"
+            yield finding(function.name, what, at, found.names[section])
 
 
 @OBJECT.check(

@@ -36,7 +36,7 @@ def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, i
     """Both; what the image says of stubs decides for the object, what vmlinux.o needs is added to what is known."""
     reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
     done = object_checks(found, out_of_line=kernel.out_of_line, source=source, reserve=reserve)
-    return [*done, *image_checks(kernel, replace(known, plan=plan_of(found, reserve)))]
+    return [*done, *image_checks(kernel, replace(known, plan=plan_of(found, reserve), untraced=found.untraced))]
 
 
 def plan_of(found: Object, reserve: int) -> counting.StubPlan:

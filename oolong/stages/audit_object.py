@@ -14,11 +14,11 @@ from oolong.audit.rules import PROBE_WITHOUT_TARGET, PROBED, probe_without_targe
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.errors import BadOutput
-from oolong.host.files import text_of
+from oolong.host.files import text_of, write_json
 from oolong.host.sandbox import SRC, View, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
-from oolong.stages.audited import Config, audited, where_audited
+from oolong.stages.audited import UNTRACED, Config, audited, where_audited
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import counting
@@ -61,7 +61,9 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
         found, out_of_line=counts["out_of_line"], source=_counts(cell, work), reserve=counts.get("reserve", 0)
     )
     text, inittext = found.plan
-    return audited(work, [*done, probe(cell, config, work)], plan={"text": text, "inittext": inittext})
+    write_json(work.folder / UNTRACED, sorted(found.untraced))
+    checks = [*done, probe(cell, config, work)]
+    return audited(work, checks, files=(UNTRACED,), plan={"text": text, "inittext": inittext})
 
 
 def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:

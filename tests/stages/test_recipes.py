@@ -82,12 +82,13 @@ TABLE: list[tuple[str, set[str], str]] = [
         "the static audit",
     ),
     (
-        "audit/__init__.py audit/image.py audit/rules.py",
+        "audit/__init__.py audit/image.py audit/patched.py audit/rules.py",
         {*AUDITS, *OF_THE_CELL},
         "the image as it is read; a boot reads it to know where to look and which functions to probe",
     ),
     (
-        "audit/allocation.py audit/check.py audit/image_checks.py audit/registry.py",
+        "audit/allocation.py audit/check.py audit/registry.py "
+        "audit/image_checks.py audit/area_checks.py audit/linked.py audit/orphans.py",
         {*AUDITS, "live"},
         "the image as it is audited",
     ),
