@@ -7,17 +7,26 @@ from oolong.audit import image_checks as linked
 from oolong.audit.check import Check, skipped
 from oolong.audit.image import Image
 from oolong.audit.image_checks import IMAGE, OFF, Known, Linked
+from oolong.audit.linker_script import FIXED, LinkerScript
 from oolong.audit.object import Object
 from oolong.audit.object_checks import OBJECT, Compiled
 from oolong.audit.window_checks import WINDOWS
 from oolong.stubs import counting
 
 
-def object_checks(found: Object, *, out_of_line: bool, source: Mapping[str, int] | None, reserve: int) -> list[Check]:
-    """`source` are the counts that the .S in use sets, `reserve` the stubs that the kernel has within .text anyway.
-    Where a kernel keeps no stubs nobody counts its patch sites."""
+def object_checks(
+    found: Object,
+    *,
+    out_of_line: bool,
+    source: Mapping[str, int] | None,
+    reserve: int,
+    script: LinkerScript | None = None,
+) -> list[Check]:
+    """`source` are the counts that the .S in use sets, `reserve` the stubs that the kernel has within .text anyway,
+    `script` its linker script, if it is there. Where a kernel keeps no stubs nobody counts its patch sites."""
     counts = None if source is None else {**source, counting.RESERVED: reserve}
-    return list(OBJECT.run(Compiled(found, counts), without_stubs=None if out_of_line else skipped(OFF)))
+    compiled = Compiled(found, counts, script or FIXED)
+    return list(OBJECT.run(compiled, without_stubs=None if out_of_line else skipped(OFF)))
 
 
 def image_checks(kernel: Image, known: Known) -> list[Check]:

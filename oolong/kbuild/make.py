@@ -14,6 +14,8 @@ STUBS = "/stubs"
 STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
 STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 TOOLS = "arch/powerpc/tools"
+# in the object tree: what the linker is given, as the preprocessor leaves it
+LINKER_SCRIPT = "arch/powerpc/kernel/vmlinux.lds"
 # where the audit sees the linked kernel
 VMLINUX = "/vmlinux"
 # what looks at the compiler for ARCH_USING_PATCHABLE_FUNCTION_ENTRY (arch/powerpc/Kconfig), now and in older releases

@@ -156,39 +156,6 @@ def test_an_object_without_stubs_is_skipped_whole() -> None:
     assert {check.name: (check.status, check.evidence) for check in done} == dict.fromkeys(NAMES, (SKIP, "off"))
 
 
-@pytest.mark.parametrize(
-    ("name", "placed"),
-    [
-        (".text", True),
-        (".text.unlikely", True),
-        (".text.startup_gfar", True),
-        (".head.text", True),
-        (".noinstr.text", True),
-        (".sched.text.foo", True),
-        (".init.text.foo", True),
-        (".text.startup.foo", True),
-        (".text.exit", True),
-        (".sfpr", True),
-        (".textual", False),
-        (".init.data", False),
-        (".text.", False),
-        ("", False),
-    ],
-)
-def test_sections_that_the_linker_script_places(name: str, placed: bool) -> None:
-    entry = object.Entry("section 1", 0, 38, 0, 0)
-    found = object.Object(
-        bits=64,
-        clang=False,
-        tables=(object.Table("section 1", 1, 8),),
-        entries=(entry,),
-        names=(name,),
-        code={0: [0x60000000]},
-        functions={},
-    )
-    assert (object_checks.sections(Compiled(found)).status is PASS) == placed
-
-
 @pytest.mark.parametrize("name", ["functions-1", "functions-clang", "nops-le-1", "nops-le-clang-1", "image-healthy"])
 def test_each_entry_that_is_lost_with_its_slot_is_missed_by_one_check(name: str) -> None:
     """All else starts from the entries. Where a loop is aligned right after the nop nothing tells the two apart; the
