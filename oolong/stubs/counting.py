@@ -141,16 +141,6 @@ def counts_in(source: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", source)}
 
 
-def differences(planned: StubPlan, source: str) -> tuple[str, ...]:
-    """One line for each area of which another .S says something else than the plan."""
-    theirs = counts_in(source)
-    return tuple(
-        f"{name}: oolong counts {count}, the tree's script {theirs.get(name, 'says nothing')}"
-        for name, _, count in planned.areas
-        if theirs.get(name) != count
-    )
-
-
 def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int]:
     """Section index → entries of one section that point into it."""
     type_name, type_number = ADDRESS[file.bits]
