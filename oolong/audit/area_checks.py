@@ -11,7 +11,7 @@ from oolong.audit.linked import Linked
 from oolong.audit.registry import Checks, Needs
 from oolong.binary import powerpc
 from oolong.errors import Kind
-from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END
+from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, reserve_in
 
 # what struct ftrace_ool_stub has been: with the pointer to the ops (CALL_OPS), and in the releases before it
 STUB_SIZES = 24, 16
@@ -83,24 +83,30 @@ def _wrong_area(image: Image, area: Area) -> Iterator[str]:
 @AREAS.check(
     "image.stub-counts",
     title="as many stubs as are needed",
-    holds="the count words are what vmlinux.o needs",
+    holds="the count words are what vmlinux.o needs; that of the reserve is CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE",
     failure="too few stubs somewhere",
     about_stubs=True,
 )
 def stub_counts(linked: Linked) -> Answer:
-    """The count words are what vmlinux.o needs."""
+    """The count words are what vmlinux.o needs, and what the configuration asks for."""
     image, known = linked.image, linked.known
-    if known.plan is None:
-        return skipped("nothing was counted in vmlinux.o to compare with")
     counts = {area: found.stubs for area, found in image.areas.items()}
-    reserve = counts.get(RESERVED, 0)
-    needed = {TEXT_END: max(0, known.plan.text - reserve), INITTEXT: known.plan.inittext}
+    asked = None if known.config is None else reserve_in(known.config)
+    reserve = counts.get(RESERVED, 0) if asked is None else asked
+    needed: dict[str, tuple[str, int]] = {}
+    if asked is not None:
+        needed[RESERVED] = ".config asks for", asked
+    if known.plan is not None:
+        needed[TEXT_END] = "vmlinux.o needs", max(0, known.plan.text - reserve)
+        needed[INITTEXT] = "vmlinux.o needs", known.plan.inittext
+    if not needed:
+        return skipped("nothing was counted in vmlinux.o to compare with, and there is no .config")
     wrong = (
-        finding(area, f"{counts.get(area, 'no')} stubs, vmlinux.o needs {count}")
-        for area, count in needed.items()
+        finding(area, f"{counts.get(area, 'no')} stubs, {who} {count}")
+        for area, (who, count) in needed.items()
         if counts.get(area) != count
     )
-    return none_of(wrong, held=", ".join(f"{area} {count}" for area, count in counts.items()))
+    return none_of(wrong, held=", ".join(f"{area} {counts[area]}" for area in needed if area in counts))
 
 
 @AREAS.check(

@@ -250,6 +250,9 @@ def image_of(file: elf.ElfFile, where: str) -> Image:
     """The kernel in an ELF file; `where` names it in errors."""
     if file.relocatable or file.bits != 64:
         raise BadInput("no linked 64-bit kernel", where=where, hint="give it vmlinux, as made by the final link")
+    if not any(section.type == elf.SHT_SYMTAB for section in file.sections):
+        hint = "what a distribution boots is stripped: take vmlinux as its build left it, or from its debug package"
+        raise BadInput("has no table of symbols (.symtab)", where=where, hint=hint)
     named = list(file.named_symbols())
     addresses = {one.name: one.symbol.value for one in named if one.name in PLACES}
     for name in (SITES_START, SITES_END, *BOUNDS):

@@ -13,6 +13,8 @@ from oolong.audit.object_checks import OBJECT, Compiled
 from oolong.audit.window_checks import WINDOWS
 from oolong.stubs import counting
 
+NO_OBJECT = "vmlinux.o is not there"
+
 
 def object_checks(
     found: Object,
@@ -41,10 +43,23 @@ def image_skipped(why: str) -> Iterator[Check]:
         yield from group.skipped(why)
 
 
-def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
-    """Both; what the image says of stubs decides for the object, what vmlinux.o needs is added to what is known."""
-    reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
-    done = object_checks(found, out_of_line=kernel.out_of_line, source=source, reserve=reserve)
+def checks(
+    found: Object | None,
+    kernel: Image,
+    known: Known,
+    *,
+    source: Mapping[str, int] | None,
+    script: LinkerScript | None = None,
+) -> list[Check]:
+    """Both; what the image says of stubs decides for the object, what vmlinux.o needs is added to what is known.
+
+    Without an object all its checks are skipped, and the image has what it allows."""
+    if found is None:
+        return [*OBJECT.skipped(NO_OBJECT), *image_checks(kernel, known)]
+    reserve = counting.reserve_in(known.config) if known.config is not None else None
+    if reserve is None:
+        reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
+    done = object_checks(found, out_of_line=kernel.out_of_line, source=source, reserve=reserve, script=script)
     return [*done, *image_checks(kernel, replace(known, plan=plan_of(found, reserve), untraced=found.untraced))]
 
 

@@ -20,7 +20,7 @@ from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import assembled, counting
 
-OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 COUNTS = "stubs.json"
 OUT, OURS = "/out", "oolong.S"
 VIEW = View(read_only=(SRC, BUILD), writable=(OUT,), chdir=BUILD)
@@ -51,9 +51,9 @@ def _work(cell: Cell, template: str, work: Work) -> Outcome:
     if config.get(OUT_OF_LINE) != "y":
         (work.folder / STUB_SOURCE).write_text(NOTHING)
         return Outcome(artifacts={STUB_SOURCE: STUB_SOURCE}, data={"out_of_line": False})
-    if not config.get(RESERVE, "").isdecimal():
-        return failed(Kind.STUB_AUDIT, (f".config has no number in CONFIG_{RESERVE}",))
-    reserve = int(config[RESERVE])
+    reserve = counting.reserve_in(config)
+    if reserve is None:
+        return failed(Kind.STUB_AUDIT, (f".config has no number in CONFIG_{counting.NUM_RESERVE}",))
     try:
         sites = counting.read_sites(work.path("vmlinux.o"))
     except BadInput as error:

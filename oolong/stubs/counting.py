@@ -26,6 +26,9 @@ ENTRIES = "__patchable_function_entries"
 ADDRESS = {64: ("R_PPC64_ADDR64", 38), 32: ("R_PPC_ADDR32", 1)}
 INIT = ".init.text", ".text.startup"
 EXIT = ".exit.text", ".text.exit"
+# in .config: how many stubs the kernel has within .text
+NUM_RESERVE = "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+NUMBER = re.compile(r"\d{1,9}")
 TEMPLATE = Path(__file__).parents[2] / "templates" / "vmlinux.arch.S.j2"
 INSTRUCTION = 4
 FORMAT = 1
@@ -109,6 +112,12 @@ def plan(sites: Sites, reserve: int) -> StubPlan:
         exit=sum(count for name, count in sites.sections.items() if lies_in(name, EXIT)),
         reserve=reserve,
     )
+
+
+def reserve_in(config: Mapping[str, str]) -> int | None:
+    """The reserve that a .config (symbol without CONFIG_ → value) asks for, None if it has no number for it."""
+    told = config.get(NUM_RESERVE, "")
+    return int(told) if NUMBER.fullmatch(told) else None
 
 
 def render(planned: StubPlan, template: str) -> str:
