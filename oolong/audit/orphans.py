@@ -13,6 +13,8 @@ from oolong.binary import powerpc
 LOOP_ALIGNMENT = 16
 # functions in assembly whose first instruction is a nop that nobody patches (arch/powerpc/kernel/rethook.c)
 OWN_NOP = frozenset({"arch_rethook_trampoline"})
+# a branch with a relocation, as it stands in vmlinux.o: to itself
+UNRESOLVED = powerpc.branch(0, 0), powerpc.branch(0, 0, link=True)
 
 
 def aligns_a_loop(words: Sequence[int], number: int, end: int, address: int = 0) -> bool:
@@ -20,6 +22,8 @@ def aligns_a_loop(words: Sequence[int], number: int, end: int, address: int = 0)
     the first word."""
     loop = next((at for at in range(number, end) if words[at] not in powerpc.PADDING), end)
     start = loop * powerpc.INSTRUCTION
+    # after a single nop it is a tail call that the linker has yet to resolve, not a loop of one instruction
+    after = loop + 1 if loop == number + 1 and loop < end and words[loop] in UNRESOLVED else loop
     return (address + start) % LOOP_ALIGNMENT == 0 and any(
-        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(loop, end)
+        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(after, end)
     )
