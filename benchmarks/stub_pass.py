@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.common import Bench, open_bench
 from oolong.host.files import write_atomically, write_json
-from oolong.host.sandbox import SRC, Sandbox, bwrap_argv, sandbox_of
+from oolong.host.sandbox import BUILD, SRC, Sandbox, bwrap_argv, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.stages import stubs
 from oolong.stages.outputs import ROOT, TREE, VMLINUX_O
@@ -61,7 +61,7 @@ def _empty(sandbox: Sandbox) -> list[str]:
 def _sandbox(bench: Bench, vmlinux_o: Path, scratch: Path) -> Sandbox:
     """That of the stage stubs."""
     tools, source = bench.input("stubs", "rootfs").path(ROOT), bench.input("stubs", "source").path(TREE)
-    return sandbox_of(stubs.VIEW, rootfs=tools, hosts={SRC: source, stubs.OBJECT: vmlinux_o, stubs.OUT: scratch})
+    return sandbox_of(stubs.VIEW, rootfs=tools, hosts={SRC: source, BUILD: vmlinux_o.parent, stubs.OUT: scratch})
 
 
 def _in_process(vmlinux_o: Path, scratch: Path, reserve: int) -> None:

@@ -1,4 +1,4 @@
-"""`python -m oolong.audit vmlinux.o vmlinux`: the audit of anyone's kernel, without a pipeline; `--checks` lists all
+"""`python -m oolong.audit [vmlinux.o] vmlinux`: the audit of anyone's kernel, without a pipeline; `--checks` lists all
 checks that oolong has.
 
 Exit code 0 if all checks hold, 1 if one does not, 2 if a file is not what it should be.
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from oolong.audit import catalogue, object, static_checks
+from oolong.audit import catalogue, linker_script, object, static_checks
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image_checks import Known
@@ -28,21 +28,25 @@ FORMAT = 2
 
 
 def audit(
-    vmlinux_o: Path,
+    vmlinux_o: Path | None,
     linked: Path,
     *,
     source: Path | None = None,
     config: Path | None = None,
+    script: Path | None = None,
     log: Path | None = None,
 ) -> list[Check]:
-    """All checks of an object and its image; `source` is the .S that was linked, `config` the .config, `log` what make
-    said when it linked. Where one is not there, the checks that need it are skipped, and say so."""
+    """All checks of an object and its image; `source` is the .S that was linked, `config` the .config, `script` the
+    linker script, `log` what make said when it linked. Where one is not there, the checks that need it are skipped, and
+    say so."""
     known = Known(
         config=kconfig.parse(_text(config), where=str(config)) if config else None,
         post_link=frozenset(post_link(_text(log))) if log else None,
     )
     counts = counting.counts_in(_text(source)) if source else None
-    return static_checks.checks(object.read(vmlinux_o), vmlinux.read(linked), known, source=counts)
+    placed = linker_script.parse(_text(script), told=str(script)) if script else None
+    found = object.read(vmlinux_o) if vmlinux_o else None
+    return static_checks.checks(found, vmlinux.read(linked), known, source=counts, script=placed)
 
 
 def described(checks: Iterable[Check]) -> str:
@@ -59,24 +63,41 @@ def main(argv: Sequence[str]) -> int:
     """The program; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m oolong.audit",
+        usage="%(prog)s [options] [vmlinux.o] vmlinux",
         description="Check every ftrace patch site and every stub of a ppc64 kernel, before and after its final link.",
         epilog="Each check is explained in docs/audit.md. Exit code: 0 all hold, 1 a finding, 2 bad input.",
     )
-    files = {"vmlinux.o": "the kernel before its final link", "vmlinux": "the kernel after it, with its symbol table"}
-    for name, what in files.items():
-        parser.add_argument(name.replace(".", "_"), metavar=name, nargs="?", type=Path, help=what)
+    parser.add_argument(
+        "kernel",
+        nargs="*",
+        type=Path,
+        help="vmlinux.o, the kernel before its final link, if it is there, and vmlinux, with its symbol table",
+    )
     parser.add_argument("--checks", action="store_true", help="list all checks, these and those of a booted kernel")
     parser.add_argument("--source", type=Path, metavar="vmlinux.arch.S", help="the .S with the stubs that was linked")
     parser.add_argument("--config", type=Path, metavar=".config", help="the kernel's configuration")
+    parser.add_argument(
+        "--linker-script", type=Path, metavar="vmlinux.lds", help="arch/powerpc/kernel/vmlinux.lds of the object tree"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="what make said in a whole link, without V=1")
     parser.add_argument("--json", action="store_true", help="write the checks to stdout as JSON, all findings included")
     options = parser.parse_args(argv)
     if options.checks:
         return _list(as_json=options.json)
-    if options.vmlinux is None:
-        parser.error("the following arguments are required: vmlinux.o, vmlinux")
+    if not 1 <= len(options.kernel) <= 2:
+        parser.error("one kernel is audited: [vmlinux.o] vmlinux")
+    *before, linked = options.kernel
+    if not before and (options.source or options.linker_script):
+        parser.error("--source and --linker-script say something of vmlinux.o, which is not given")
     try:
-        done = audit(options.vmlinux_o, options.vmlinux, source=options.source, config=options.config, log=options.log)
+        done = audit(
+            before[0] if before else None,
+            linked,
+            source=options.source,
+            config=options.config,
+            script=options.linker_script,
+            log=options.log,
+        )
     except OolongError as error:
         print(f"oolong.audit: {error}", file=sys.stderr)
         return error.exit_code

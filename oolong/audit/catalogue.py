@@ -20,8 +20,7 @@ def entries() -> Mapping[str, Entry]:
     return by_name(
         *OBJECT.entries,
         outcomes.TREE_SCRIPT,
-        *IMAGE.entries,
-        *WINDOWS.entries,
+        *(entry for group in (*IMAGE, WINDOWS) for entry in group.entries),
         outcomes.POST_LINK_SCRIPTS,
         outcomes.PROBE,
         *(entry for group in LIVE for entry in group.entries),

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from oolong.audit import patched
+from oolong.audit.patched import JUMP_BOUNDS, NOWHERE, Places
 from oolong.binary import elf, powerpc
 from oolong.errors import BadInput
 from oolong.stubs import counting
@@ -28,7 +30,7 @@ BOUNDS = "_stext", "_etext", "_sinittext", "_einittext"
 # what ftrace keeps its records and its ops in (kernel/trace/ftrace.c), and the list of modules
 STATE = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "ftrace_nop_ops", "ftrace_list_ops", "modules"
 EXIT_BOUNDS = "__exittext_begin", "__exittext_end"
-PLACES = (SITES_START, SITES_END, *BOUNDS, *EXIT_BOUNDS, *CALLERS, *TRAMPOLINES, *STATE, "_mcount")
+PLACES = (SITES_START, SITES_END, *BOUNDS, *EXIT_BOUNDS, *JUMP_BOUNDS, *CALLERS, *TRAMPOLINES, *STATE, "_mcount")
 BANNER = re.compile(rb"Linux version (\S+) \(")
 # names that the kernel's own table of symbols leaves out (scripts/mksysmap)
 NOT_IN_KALLSYMS = re.compile(r"\.L|L0\x01|\$|__crc_|__kstrtab|__pi_\.L|\d")
@@ -114,7 +116,8 @@ class Image:
     `table` is where the table of patch sites lies, `stored` what its slots hold in the file; `relocations` maps the
     address of a slot to the (type, addend) of the relocations that apply to it, None where the kernel is not
     relocatable; `functions` and `symbols`, what the kernel can name of its code, are sorted by address, each address
-    once; `addresses` are those of PLACES that there are.
+    once; `addresses` are those of PLACES that there are; `patched` are the instructions that the kernel patches for
+    other reasons than ftrace.
     """
 
     little: bool
@@ -130,6 +133,7 @@ class Image:
     addresses: Mapping[str, int]
     areas: Mapping[str, Area]
     code: Code
+    patched: Places = NOWHERE
 
     @property
     def out_of_line(self) -> bool:
@@ -176,6 +180,12 @@ class Image:
         return tuple(
             self._site(recorded) for recorded in sorted(self.slots) if recorded and self.area_of(recorded) is not None
         )
+
+    @cached_property
+    def places(self) -> frozenset[int]:
+        """Where the kernel takes the sites of all entries to be, those in exit text included."""
+        others = (self._site(slot).ip for slot in self.slots if self.area_of(slot) is None)
+        return frozenset((*(site.ip for site in self.sites), *others))
 
     def area_of(self, address: int) -> str | None:
         """`text` or `inittext`, as the kernel decides which stubs serve an address, or neither."""
@@ -240,6 +250,9 @@ def image_of(file: elf.ElfFile, where: str) -> Image:
     """The kernel in an ELF file; `where` names it in errors."""
     if file.relocatable or file.bits != 64:
         raise BadInput("no linked 64-bit kernel", where=where, hint="give it vmlinux, as made by the final link")
+    if not any(section.type == elf.SHT_SYMTAB for section in file.sections):
+        hint = "what a distribution boots is stripped: take vmlinux as its build left it, or from its debug package"
+        raise BadInput("has no table of symbols (.symtab)", where=where, hint=hint)
     named = list(file.named_symbols())
     addresses = {one.name: one.symbol.value for one in named if one.name in PLACES}
     for name in (SITES_START, SITES_END, *BOUNDS):
@@ -262,6 +275,7 @@ def image_of(file: elf.ElfFile, where: str) -> Image:
         addresses=addresses,
         areas=_areas(file, named),
         code=Code([(section.address, file.words(section)) for section in code]),
+        patched=patched.in_image(file, addresses),
     )
 
 

@@ -1,62 +1,36 @@
-"""The checks of a linked kernel: its table of patch sites, its stub areas, what the kernel makes of both (pure)."""
+"""The checks of a linked kernel: its table of patch sites, what the kernel makes of it, the checks of its build (pure).
+
+Those of its stub areas are in oolong.audit.area_checks.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Iterator
 
-from oolong.audit.allocation import Allocation, allocate, out_of_reach
+from oolong.audit.area_checks import AREAS
 from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
-from oolong.audit.image import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Area, Function, Image
+from oolong.audit.image import POINTER, RELATIVE, Function, Image
+from oolong.audit.linked import OFF as OFF
+from oolong.audit.linked import Known as Known
+from oolong.audit.linked import Linked as Linked
+from oolong.audit.orphans import OWN_NOP, aligns_a_loop
 from oolong.audit.registry import Checks, Needs
 from oolong.audit.rules import PROLOGUES
 from oolong.binary import powerpc
 from oolong.errors import Kind
-from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 
-# what struct ftrace_ool_stub has been: with the pointer to the ops (CALL_OPS), and in the releases before it
-STUB_SIZES = 24, 16
-# arch/powerpc/tools/ftrace_check.sh
-CALLER_REACH, TRAMPOLINE_REACH = 0x2000000, 0x4000000
 SHOULD_RUN = {"CHKHEAD": "PPC64", "CHKREL": "RELOCATABLE", "CHKFTRC": "FUNCTION_TRACER"}
-# why what is about stubs does not apply
-OFF = "out-of-line ftrace is off in this kernel"
 DEAD_CODE = "LD_DEAD_CODE_DATA_ELIMINATION"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What is known of a kernel besides its image; None where it is not.
-
-    `plan` is what vmlinux.o needs; `config` its .config (symbol without CONFIG_ → value); `max_offset` its
-    FTRACE_MCOUNT_MAX_OFFSET; `post_link` the names of the post-link checks that its build ran.
-    """
-
-    plan: StubPlan | None = None
-    config: Mapping[str, str] | None = None
-    max_offset: int | None = None
-    post_link: frozenset[str] | None = None
-
-
-@dataclass(frozen=True)
-class Linked:
-    """An image, and what is known of it besides."""
-
-    image: Image
-    known: Known = field(default_factory=Known)
-
-    @cached_property
-    def allocation(self) -> Allocation:
-        return allocate(self.image)
-
-
-IMAGE = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
+SITES = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
+BUILD = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
+IMAGE = SITES, AREAS, BUILD
 
 
 def checks(image: Image, known: Known) -> Iterator[Check]:
     """All checks of an image, each once."""
-    return IMAGE.run(Linked(image, known), without_stubs=None if image.out_of_line else _without_stubs(known))
+    linked, without_stubs = Linked(image, known), None if image.out_of_line else _without_stubs(known)
+    return (check for group in IMAGE for check in group.run(linked, without_stubs=without_stubs))
 
 
 def _without_stubs(known: Known) -> Answer:
@@ -65,16 +39,16 @@ def _without_stubs(known: Known) -> Answer:
     return skipped(OFF)
 
 
-@IMAGE.check(
+@SITES.check(
     "image.mcount-entries",
     title="as many entries as were compiled",
     holds="the table has as many entries as vmlinux.o, and as many of them in init text (with dead code elimination: "
-    "no more)",
+    "no more, and one for each function that is left)",
     failure="sites were lost or added by the link, or init's functions ended in text",
 )
 def mcount_entries(linked: Linked) -> Answer:
     """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
-    only where the linker throws dead code away."""
+    only where the linker throws dead code away, and then one for each function that is left."""
     image, known = linked.image, linked.known
     if known.plan is None:
         return skipped("nothing was counted in vmlinux.o to compare with")
@@ -84,11 +58,40 @@ def mcount_entries(linked: Linked) -> Answer:
     told = f"in the table {ours}; in vmlinux.o {theirs}"
     if known.config is None or known.config.get(DEAD_CODE) != "y":
         return judged(there == needed, told)
-    good = 0 < there[0] <= needed[0] and there[1] <= needed[1]
-    return judged(good, f"{told}, less what CONFIG_{DEAD_CODE} removes")
+    removed = f"{told}, less what CONFIG_{DEAD_CODE} removes"
+    if not (0 < there[0] <= needed[0] and there[1] <= needed[1]):
+        return judged(False, removed)
+    return none_of(_orphans(linked), held=removed)
 
 
-@IMAGE.check(
+@SITES.check(
+    "image.no-orphan",
+    title="no patch site without an entry",
+    holds="each function with a nop at its local entry point has an entry; other nops are told apart as in "
+    "`object.no-orphan`",
+    failure="its entry was lost: the function cannot be traced, and nothing says so",
+    about_stubs=True,
+)
+def no_orphan(linked: Linked) -> Answer:
+    """Every function with room for a patch has an entry, whatever the linker threw away."""
+    return none_of(_orphans(linked), held=f"none of {len(linked.image.functions)} functions")
+
+
+def _orphans(linked: Linked) -> Iterator[Finding]:
+    image, untraced = linked.image, linked.known.untraced
+    for function in image.functions:
+        at = function.address + function.local_entry
+        if image.code.word(at) != powerpc.NOP or at in image.places or (0, at) in image.patched:
+            continue
+        words = image.code.words(at, (function.size - function.local_entry) // powerpc.INSTRUCTION) or ()
+        if function.name in OWN_NOP or aligns_a_loop(words, 0, len(words), at):
+            continue
+        # without vmlinux.o a nop in a function that uses the TOC may be the linker's
+        if (untraced is not None and function.name not in untraced) or not any(map(powerpc.uses_toc, words)):
+            yield finding(function.name, "a nop at its local entry point, and no entry", at)
+
+
+@SITES.check(
     "image.relocations",
     title="a relocation for each slot",
     holds="a relocatable kernel has one R_PPC64_RELATIVE for each slot, to the address that stands there (LLD "
@@ -122,7 +125,7 @@ def _wrong_slots(image: Image) -> Iterator[Finding]:
         yield finding(f"{at:#x}", "a relocation between two slots", at)
 
 
-@IMAGE.check(
+@SITES.check(
     "image.in-text",
     title="entries within text",
     holds="each entry lies in text or init text, but for those in exit text, where nothing is traced",
@@ -144,7 +147,7 @@ def in_text(linked: Linked) -> Answer:
     return none_of(wrong, held=held)
 
 
-@IMAGE.check(
+@SITES.check(
     "image.unique",
     title="one record for a site",
     holds="no site twice",
@@ -158,7 +161,7 @@ def unique(linked: Linked) -> Answer:
     return none_of(wrong, held=f"{len(image.sites)} patch sites, all different")
 
 
-@IMAGE.check(
+@SITES.check(
     "image.site-words",
     title="what stands at each patch site",
     holds="a nop at each site; two for `=2`; `bl _mcount` otherwise",
@@ -198,7 +201,7 @@ def _no_call(image: Image) -> Iterator[Finding]:
             yield finding(image.owner(site.ip), f"it calls {image.told(target)}, not _mcount", site.ip)
 
 
-@IMAGE.check(
+@SITES.check(
     "image.entry-points",
     title="patch sites at entry points",
     holds="each site is at its function's local entry point, or in the code of an overridden weak function",
@@ -257,139 +260,7 @@ def _off_prologue(image: Image, strict: bool) -> Iterator[Finding]:
             yield finding(one.name, what, site.ip)
 
 
-@IMAGE.check(
-    "image.stub-size",
-    title="one size of a stub",
-    holds="the areas say one size of a stub, 24 or 16 bytes (size of the area by its count word)",
-    failure="structure and .S do not go together",
-    about_stubs=True,
-)
-def stub_size(linked: Linked) -> Answer:
-    """All areas say the same size of a stub, one that the kernel has had."""
-    image = linked.image
-    sizes = {name: area.size / area.stubs for name, area in image.areas.items() if area.stubs}
-    wrong = [
-        finding(name, f"{size:g} bytes a stub", image.areas[name].address)
-        for name, size in sizes.items()
-        if size != image.stub_size or image.stub_size not in STUB_SIZES
-    ]
-    return none_of(wrong, held=f"{image.stub_size} bytes a stub in {', '.join(sizes) or 'no area'}")
-
-
-@IMAGE.check(
-    "image.stub-areas",
-    title="the stub areas",
-    holds="all three areas are there, aligned, zero, apart, in the right range",
-    failure="the kernel overwrites something, or init's stubs are not freed with it",
-    about_stubs=True,
-)
-def stub_areas(linked: Linked) -> Answer:
-    """The areas are there, aligned, zero until the kernel fills them, apart from each other, and in their ranges."""
-    image = linked.image
-    held = ", ".join(f"{area.name} {area.stubs} at {area.address:#x}" for area in image.areas.values())
-    return none_of(_wrong_areas(image), held=held)
-
-
-def _wrong_areas(image: Image) -> Iterator[Finding]:
-    yield from (finding(name, "is missing") for name in (RESERVED, TEXT_END, INITTEXT) if name not in image.areas)
-    areas = sorted(image.areas.values(), key=lambda area: (area.address, area.size))
-    for area in areas:
-        yield from (finding(area.name, what, area.address) for what in _wrong_area(image, area))
-    for one, other in pairwise(area for area in areas if area.size):
-        if one.address + one.size > other.address:
-            yield finding(one.name, f"reaches into {other.name}", one.address)
-
-
-def _wrong_area(image: Image, area: Area) -> Iterator[str]:
-    if area.address % POINTER:
-        yield f"lies at {area.address:#x}, which is no multiple of {POINTER}"
-    if area.size != area.stubs * image.stub_size:
-        yield f"has {area.size} bytes for {area.stubs} stubs of {image.stub_size}"
-    where = image.inittext if area.name == INITTEXT else image.text
-    if not where.holds(area.address, area.size):
-        yield f"reaches out of {'init text' if area.name == INITTEXT else 'text'}"
-    words = image.code.words(area.address, area.size // 4)
-    if words is None:
-        yield "is not all in code"
-    elif any(words):
-        at = next(place for place, word in enumerate(words) if word)
-        yield f"is not zero at +{4 * at:#x}: {words[at]:08x}"
-
-
-@IMAGE.check(
-    "image.stub-counts",
-    title="as many stubs as are needed",
-    holds="the count words are what vmlinux.o needs",
-    failure="too few stubs somewhere",
-    about_stubs=True,
-)
-def stub_counts(linked: Linked) -> Answer:
-    """The count words are what vmlinux.o needs."""
-    image, known = linked.image, linked.known
-    if known.plan is None:
-        return skipped("nothing was counted in vmlinux.o to compare with")
-    counts = {area: found.stubs for area, found in image.areas.items()}
-    reserve = counts.get(RESERVED, 0)
-    needed = {TEXT_END: max(0, known.plan.text - reserve), INITTEXT: known.plan.inittext}
-    wrong = (
-        finding(area, f"{counts.get(area, 'no')} stubs, vmlinux.o needs {count}")
-        for area, count in needed.items()
-        if counts.get(area) != count
-    )
-    return none_of(wrong, held=", ".join(f"{area} {count}" for area, count in counts.items()))
-
-
-@IMAGE.check(
-    "image.stub-allocation",
-    title="a stub for every site",
-    holds="the allocation on paper has a stub for every site",
-    failure="`Stub index overflow`, `ftrace bug` at boot",
-    about_stubs=True,
-)
-def stub_allocation(linked: Linked) -> Answer:
-    """The kernel's own allocation, done on paper, has a stub for every site."""
-    image, allocation = linked.image, linked.allocation
-    wrong = (finding(image.owner(ip), f"{area} is full", ip) for ip, area in allocation.overflowed)
-    used = Counter(stub.area for stub in allocation.stubs.values())
-    held = ", ".join(f"{used[name]} of {area.stubs} in {name}" for name, area in image.areas.items())
-    return none_of(wrong, held=held)
-
-
-@IMAGE.check(
-    "image.branch-range",
-    title="branches that reach",
-    holds="site → stub, stub → ftrace, stub → function: each within ±32 MB",
-    failure="the kernel cannot write the branch",
-    about_stubs=True,
-)
-def branch_range(linked: Linked) -> Answer:
-    """Site to stub, stub to ftrace, and stub back to the function: each branch reaches, 32 MB at most."""
-    image, allocation = linked.image, linked.allocation
-    found = (finding(image.owner(ip), what, ip) for ip, what in out_of_reach(image, allocation.stubs.values()))
-    furthest = max((abs(stub.code - stub.ip) for stub in allocation.stubs.values()), default=0)
-    held = f"the furthest stub is {furthest} bytes away, {powerpc.FURTHEST_AHEAD - furthest} are left"
-    return none_of(found, held=held)
-
-
-@IMAGE.check(
-    "image.trampolines",
-    title="trampolines in reach",
-    holds="`ftrace_caller` within 32 MB of `_stext`, `ftrace_tramp_text` within 64 MB of it",
-    failure="ftrace_check.sh refuses the image: a stub may not reach ftrace",
-)
-def trampolines(linked: Linked) -> Answer:
-    """What the kernel's ftrace_check.sh asserts: ftrace_caller within 32 MB of _stext, the trampoline at the end of
-    text within 64 MB of it."""
-    image = linked.image
-    caller, tramp = image.addresses.get(CALLERS[0]), image.addresses.get(TRAMPOLINES[0])
-    if caller is None or tramp is None:
-        return judged(False, f"no symbol {CALLERS[0] if caller is None else TRAMPOLINES[0]}")
-    near, far = caller - image.text.start, tramp - caller
-    told = f"ftrace_caller is {near} bytes after _stext, ftrace_tramp_text {far} after ftrace_caller"
-    return judged(near < CALLER_REACH and far < TRAMPOLINE_REACH, told)
-
-
-@IMAGE.check(
+@BUILD.check(
     "image.post-link-checks",
     title="the build's own checks of the image",
     holds="the build ran CHKHEAD, CHKREL and CHKFTRC, as Makefile.postlink has them",

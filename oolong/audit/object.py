@@ -4,22 +4,19 @@ Unlike the stub pass (oolong.stubs), which stops at the first entry that it cann
 the checks of oolong.audit.object_checks are functions of what it read.
 """
 
-import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from oolong.audit import patched
+from oolong.audit.patched import NOWHERE, Places
 from oolong.binary import elf, powerpc
 from oolong.stubs import counting
 from oolong.stubs.counting import ENTRIES
-
-# tables of places that the kernel patches; no feature replaces more bytes than LONGEST_FEATURE
-JUMP_TABLE = "__jump_table"
-FEATURES, OTHER_FIXUPS = re.compile(r"__(mmu_|fw_)?ftr_fixup"), re.compile(r"__\w*fixup")
-LONGEST_FEATURE = 1 << 12
 
 
 class Entry(NamedTuple):
@@ -31,6 +28,15 @@ class Entry(NamedTuple):
     type: int
     section: int | None
     place: int
+
+
+class Function(NamedTuple):
+    """A function symbol of a section: from `start` up to `end`, its local entry point `local_entry` bytes after it."""
+
+    start: int
+    end: int
+    name: str
+    local_entry: int
 
 
 class Table(NamedTuple):
@@ -45,9 +51,9 @@ class Table(NamedTuple):
 class Object:
     """A relocatable vmlinux.o: its tables of patch sites, all their entries, and the code that they point into.
 
-    `code` are the words of each section with code that an entry points into, by its index; `names` the names of all
-    sections; `functions` (start, end, name) of the functions of each such section, sorted; `patched` the (section,
-    place) of instructions that the kernel patches for other reasons: jump labels, features of the CPU.
+    `code` are the words of each section with code, by its index; `names` the names of all sections; `functions` those
+    of each such section, sorted; `patched` the (section, place) of instructions that the kernel patches for other
+    reasons: jump labels, features of the CPU.
     """
 
     bits: int
@@ -56,17 +62,17 @@ class Object:
     entries: tuple[Entry, ...]
     names: tuple[str, ...]
     code: Mapping[int, Sequence[int]]
-    functions: Mapping[int, Sequence[tuple[int, int, str]]]
-    patched: frozenset[tuple[int, int]] = frozenset()
+    functions: Mapping[int, Sequence[Function]]
+    patched: Places = NOWHERE
 
     def function(self, entry: Entry) -> str:
         """Whom an entry is for, for people."""
         if entry.section is None:
             return f"{entry.table}+{entry.offset:#x}"
         own = self.functions.get(entry.section, ())
-        place = bisect_right(own, (entry.place, 1 << 64, "")) - 1
-        if place >= 0 and own[place][0] <= entry.place < own[place][1]:
-            return own[place][2]
+        place = bisect_right(own, (entry.place, 1 << 64)) - 1
+        if place >= 0 and own[place].start <= entry.place < own[place].end:
+            return own[place].name
         return f"{self.names[entry.section]}+{entry.place:#x}"
 
     def site(self, entry: Entry) -> tuple[Sequence[int], int] | None:
@@ -87,6 +93,25 @@ class Object:
         found = self.site(entry)
         return None if found is None else found[0][found[1]]
 
+    @cached_property
+    def sites(self) -> Mapping[int, Set[int]]:
+        """By section the places that entries are about, where clang's entries mean them."""
+        found: dict[int, set[int]] = {section: set() for section in self.code}
+        for entry in self.entries:
+            if entry.section in found and (site := self.site(entry)) is not None:
+                found[entry.section].add(site[1] * powerpc.INSTRUCTION)
+        return found
+
+    @cached_property
+    def untraced(self) -> frozenset[str]:
+        """The names of the functions that have no entry."""
+        return frozenset(
+            function.name
+            for section, own in self.functions.items()
+            for function in own
+            if function.start + function.local_entry not in self.sites[section]
+        )
+
     @property
     def plan(self) -> tuple[int, int]:
         """(text, init text) stubs that the entries need."""
@@ -106,12 +131,12 @@ def object_of(file: elf.ElfFile, where: str) -> Object:
     counting.check_relocatable(file, where)
     tables = file.named(ENTRIES)
     entries = tuple(entry for table in tables for entry in _entries(file, table))
-    targets = {entry.section for entry in entries if entry.section is not None}
-    code = {index: file.words(file.sections[index]) for index in targets if file.sections[index].executable}
-    functions: dict[int, list[tuple[int, int, str]]] = {index: [] for index in code}
+    code = {section.index: file.words(section) for section in file.sections if section.executable and section.size}
+    functions: dict[int, list[Function]] = {index: [] for index in code}
     for name, symbol, kind, _ in file.named_symbols():
         if kind == elf.STT_FUNC and symbol.section in functions:
-            functions[symbol.section].append((symbol.value, symbol.value + symbol.size, name))
+            one = Function(symbol.value, symbol.value + symbol.size, name, symbol.local_entry)
+            functions[symbol.section].append(one)
     return Object(
         bits=file.bits,
         clang=any(b"clang version" in file.content(section) for section in file.named(".comment")),
@@ -120,7 +145,7 @@ def object_of(file: elf.ElfFile, where: str) -> Object:
         names=tuple(section.name for section in file.sections),
         code=code,
         functions={index: sorted(own) for index, own in functions.items()},
-        patched=frozenset(_patched(file)),
+        patched=patched.in_object(file),
     )
 
 
@@ -134,39 +159,3 @@ def _entries(file: elf.ElfFile, table: elf.Section) -> Iterator[Entry]:
         for offset, info, addend in zip(offsets, infos, addends, strict=True):
             symbol = symbols[info >> shift]
             yield Entry(told, offset, info & mask, symbol.section, (symbol.value + addend) % modulus)
-
-
-def _patched(file: elf.ElfFile) -> Iterator[tuple[int, int]]:
-    """The instructions that the tables of jump labels (include/linux/jump_label.h: code, target, key) and of CPU
-    features (asm/feature-fixups.h: mask, value, start, end, start and end of the alternative) say are patched."""
-    for section in file.sections:
-        if section.name == JUMP_TABLE:
-            for offset, index, place in _places(file, section):
-                if offset % (8 + file.bits // 8) == 0:
-                    yield index, place
-        elif FEATURES.fullmatch(section.name):
-            starts: dict[int, tuple[int, int]] = {}
-            word = file.bits // 8
-            for offset, index, place in sorted(_places(file, section)):
-                # said from the start of the entry on, not from its member
-                entry, member = divmod(offset, 6 * word)
-                if member == 2 * word:
-                    starts[entry] = index, place - member
-                elif member == 3 * word and entry in starts:
-                    index, first = starts[entry]
-                    for at in range(first, min(place - member, first + LONGEST_FEATURE), powerpc.INSTRUCTION):
-                        yield index, at
-        elif OTHER_FIXUPS.fullmatch(section.name):
-            for _, index, place in _places(file, section):
-                yield index, place
-
-
-def _places(file: elf.ElfFile, section: elf.Section) -> Iterator[tuple[int, int, int]]:
-    """(offset in the table, section, place in it) of each of its relocations."""
-    shift = 32 if file.bits == 64 else 8
-    for relocations, (offsets, infos, addends) in file.relocations_of(section):
-        symbols = file.symbols(file.symbol_table(relocations), {info >> shift for info in set(infos)})
-        for offset, info, addend in zip(offsets, infos, addends, strict=True):
-            symbol = symbols[info >> shift]
-            if symbol.section is not None:
-                yield offset, symbol.section, (symbol.value + addend) % (1 << file.bits)

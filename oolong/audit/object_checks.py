@@ -1,31 +1,32 @@
 """The checks of vmlinux.o: its entries of patch sites, a relocation each, and the stubs that they add up to (pure)."""
 
-import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from oolong.audit.check import Answer, Check, Finding, finding, none_of, skipped
+from oolong.audit.linker_script import EXIT, FIXED, INIT, TEXT, LinkerScript
 from oolong.audit.object import Entry, Object
+from oolong.audit.orphans import OWN_NOP, aligns_a_loop
 from oolong.audit.registry import Checks, Needs
 from oolong.binary import powerpc
 from oolong.errors import Kind
 from oolong.stubs import counting
-from oolong.stubs.counting import ADDRESS, ENTRIES, EXIT, INIT, StubPlan
+from oolong.stubs.counting import ADDRESS, ENTRIES, StubPlan
 
-# to which compilers align loops, at least
-LOOP_ALIGNMENT = 16
-# what the linker script places into the kernel's text: .text and its parts, .head.text, .noinstr.text, …
-TEXT = re.compile(r"\.text(\..+)?|\.[a-z]+(\.[a-z]+)*\.text(\..+)?|\.sfpr|\.fixup")
+# where the linker script may put what is counted for an area
+SERVED_BY = {INIT: (INIT,), TEXT: (TEXT, EXIT)}
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """An object, and the counts that the .S in use sets, by the symbol of the area; None where it is not there."""
+    """An object; the counts that the .S in use sets, by the symbol of the area, None where it is not there; and the
+    linker script."""
 
     object: Object
     source: Mapping[str, int] | None = None
+    script: LinkerScript = FIXED
 
     def at(self, entry: Entry, what: str) -> Finding:
         """A finding about an entry, where it points at."""
@@ -36,9 +37,11 @@ class Compiled:
 OBJECT = Checks[Compiled](needs=Needs.OBJECT, kind=Kind.STUB_AUDIT, about_stubs=True)
 
 
-def checks(found: Object, *, source: Mapping[str, int] | None = None) -> Iterator[Check]:
+def checks(
+    found: Object, *, source: Mapping[str, int] | None = None, script: LinkerScript | None = None
+) -> Iterator[Check]:
     """All checks of an object, each once."""
-    return OBJECT.run(Compiled(found, source))
+    return OBJECT.run(Compiled(found, source, script or FIXED))
 
 
 @OBJECT.check(
@@ -175,48 +178,79 @@ def one_nop(compiled: Compiled) -> Answer:
         second = number + 1
         if words[number : second + 1].count(powerpc.NOP) < 2:
             continue
-        if (entry.section, second * powerpc.INSTRUCTION) in found.patched:
+        if entry.section is None or (entry.section, second * powerpc.INSTRUCTION) in found.patched:
             continue
         own = places[entry.section]
         after = bisect_right(own, entry.place)
         end = own[after] // powerpc.INSTRUCTION if after < len(own) else len(words)
-        if not _aligns_a_loop(words, number, end):
+        if not aligns_a_loop(words, number, end):
             wrong.append(compiled.at(entry, "more than one nop"))
     return none_of(wrong, held=f"no second nop at any of {len(found.entries)} places")
 
 
-def _aligns_a_loop(words: Sequence[int], number: int, end: int) -> bool:
-    """Whether the nops from a word on end at an aligned place that the words up to `end` jump to."""
-    loop = next((at for at in range(number, end) if words[at] not in powerpc.PADDING), end)
-    start = loop * powerpc.INSTRUCTION
-    return start % LOOP_ALIGNMENT == 0 and any(
-        powerpc.jump_target(words[at], at * powerpc.INSTRUCTION) == start for at in range(loop, end)
-    )
+@OBJECT.check(
+    "object.no-orphan",
+    title="no patch site without an entry",
+    holds="each function with a nop at its local entry point has an entry; nops that the kernel patches for other "
+    "reasons, that align a loop, or that a function in assembly has for itself are told apart",
+    failure="an entry was lost before vmlinux.o: nothing counts the function, and nobody can trace it",
+)
+def no_orphan(compiled: Compiled) -> Answer:
+    """No function has room for a patch and no entry. All else that is counted comes from the entries: one that is lost
+    with its slot is missed by nobody."""
+    found = compiled.object
+    wrong = [one for section in found.functions for one in _orphans(found, section)]
+    number = sum(len(own) for own in found.functions.values())
+    return none_of(wrong, held=f"none of {number} functions")
+
+
+def _orphans(found: Object, section: int) -> Iterator[Finding]:
+    words, sites = found.code[section], found.sites[section]
+    told = set()
+    for function in found.functions[section]:
+        at = function.start + function.local_entry
+        number = at // powerpc.INSTRUCTION
+        if number >= len(words) or words[number] != powerpc.NOP or at in sites or at in told:
+            continue
+        told.add(at)
+        own = (section, at) in found.patched or function.name in OWN_NOP
+        if not own and not aligns_a_loop(words, number, min(function.end // powerpc.INSTRUCTION, len(words))):
+            what = "a nop at its local entry point, and no entry"
+            yield finding(function.name, what, at, found.names[section])
 
 
 @OBJECT.check(
     "object.sections",
     title="sections that are placed",
-    holds="each target section is one that the linker script places: text, init or exit",
-    failure="it is not known which area must serve it",
+    holds="the linker script puts each target section where its sites are counted: into text or exit text, or into "
+    "init text (the tree's own script; where it is not at hand, that of Linux 7.3.4)",
+    failure="another area must serve it than the one that has its stubs, or none does",
 )
 def sections(compiled: Compiled) -> Answer:
-    """The section that an entry points into, not the name of one that a tool prints, says whose stub it needs: so
-    each must be one that the linker script is known to place."""
-    found = compiled.object
+    """The section that an entry points into, not the name of one that a tool prints, says whose stub it needs, and the
+    linker script says where that section goes."""
+    found, script = compiled.object, compiled.script
     by_name = Counter(found.names[entry.section] for entry in found.entries if entry.section is not None)
+    places = {name: script.place_of(name) for name in by_name}
     wrong = [
-        finding(name, f"{count} entries in a section that is neither text, init nor exit", section=name)
+        finding(name, f"{count} entries are counted for {_counted(name)}, {_placed(places[name])}", section=name)
         for name, count in by_name.items()
-        if not _is_placed(name)
+        if places[name] not in SERVED_BY[counting.area_of(name)]
     ]
     text, init = found.plan
-    leaving = sum(count for name, count in by_name.items() if counting.lies_in(name, EXIT))
-    return none_of(wrong, held=f"{text} in text, {leaving} of them in exit text, {init} in init text")
+    leaving = sum(count for name, count in by_name.items() if places[name] == EXIT)
+    placed = f"{text} in text, {leaving} of them in exit text, {init} in init text"
+    return none_of(wrong, held=f"{placed}, by {script.told}")
 
 
-def _is_placed(name: str) -> bool:
-    return counting.lies_in(name, (*INIT, *EXIT)) or TEXT.fullmatch(name) is not None
+def _counted(name: str) -> str:
+    return "init text" if counting.area_of(name) == INIT else "text"
+
+
+def _placed(place: str | None) -> str:
+    if place is None:
+        return "and the linker script places no such section"
+    return f"and the linker script puts them into {'init text' if place == INIT else place}"
 
 
 @OBJECT.check(

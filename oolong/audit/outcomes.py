@@ -8,11 +8,12 @@ STAGE = "stage."
 
 TREE_SCRIPT = declare(
     "object.tree-script",
-    title="the count of the tree's own script",
+    title="what the tree's own script makes",
     needs=Needs.OBJECT,
     kind=Kind.STUB_AUDIT,
-    holds="the tree's own script, on the same vmlinux.o, sets the same counts",
-    failure="the kernel's build miscounts",
+    holds="the .S of the tree's own script, on the same vmlinux.o, assembles to what oolong's does: the same counts, "
+    "sections, room, alignment, contents and symbols",
+    failure="the kernel's build miscounts, or reserves less than it counts",
     stages=("stubs",),
 )
 PROBE = declare(
@@ -123,7 +124,7 @@ WORK = {
     "configure": ".config says what was asked and required",
     "compile": "the kernel compiles to vmlinux.o",
     "offsets": "the layout of ftrace's structures can be read",
-    "stubs": "the stubs can be counted, and the tree's own script counts the same",
+    "stubs": "the stubs can be counted, and the tree's own script makes the same of them",
     "audit-object": "vmlinux.o can be read",
     "link": "the kernel links",
     "audit-image": "vmlinux can be read",

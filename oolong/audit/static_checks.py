@@ -7,17 +7,28 @@ from oolong.audit import image_checks as linked
 from oolong.audit.check import Check, skipped
 from oolong.audit.image import Image
 from oolong.audit.image_checks import IMAGE, OFF, Known, Linked
+from oolong.audit.linker_script import FIXED, LinkerScript
 from oolong.audit.object import Object
 from oolong.audit.object_checks import OBJECT, Compiled
 from oolong.audit.window_checks import WINDOWS
 from oolong.stubs import counting
 
+NO_OBJECT = "vmlinux.o is not there"
 
-def object_checks(found: Object, *, out_of_line: bool, source: Mapping[str, int] | None, reserve: int) -> list[Check]:
-    """`source` are the counts that the .S in use sets, `reserve` the stubs that the kernel has within .text anyway.
-    Where a kernel keeps no stubs nobody counts its patch sites."""
+
+def object_checks(
+    found: Object,
+    *,
+    out_of_line: bool,
+    source: Mapping[str, int] | None,
+    reserve: int,
+    script: LinkerScript | None = None,
+) -> list[Check]:
+    """`source` are the counts that the .S in use sets, `reserve` the stubs that the kernel has within .text anyway,
+    `script` its linker script, if it is there. Where a kernel keeps no stubs nobody counts its patch sites."""
     counts = None if source is None else {**source, counting.RESERVED: reserve}
-    return list(OBJECT.run(Compiled(found, counts), without_stubs=None if out_of_line else skipped(OFF)))
+    compiled = Compiled(found, counts, script or FIXED)
+    return list(OBJECT.run(compiled, without_stubs=None if out_of_line else skipped(OFF)))
 
 
 def image_checks(kernel: Image, known: Known) -> list[Check]:
@@ -28,15 +39,28 @@ def image_checks(kernel: Image, known: Known) -> list[Check]:
 
 def image_skipped(why: str) -> Iterator[Check]:
     """The checks of an image that was not looked at."""
-    yield from IMAGE.skipped(why)
-    yield from WINDOWS.skipped(why)
+    for group in (*IMAGE, WINDOWS):
+        yield from group.skipped(why)
 
 
-def checks(found: Object, kernel: Image, known: Known, *, source: Mapping[str, int] | None) -> list[Check]:
-    """Both; what the image says of stubs decides for the object, what vmlinux.o needs is added to what is known."""
-    reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
-    done = object_checks(found, out_of_line=kernel.out_of_line, source=source, reserve=reserve)
-    return [*done, *image_checks(kernel, replace(known, plan=plan_of(found, reserve)))]
+def checks(
+    found: Object | None,
+    kernel: Image,
+    known: Known,
+    *,
+    source: Mapping[str, int] | None,
+    script: LinkerScript | None = None,
+) -> list[Check]:
+    """Both; what the image says of stubs decides for the object, what vmlinux.o needs is added to what is known.
+
+    Without an object all its checks are skipped, and the image has what it allows."""
+    if found is None:
+        return [*OBJECT.skipped(NO_OBJECT), *image_checks(kernel, known)]
+    reserve = counting.reserve_in(known.config) if known.config is not None else None
+    if reserve is None:
+        reserve = kernel.areas[counting.RESERVED].stubs if counting.RESERVED in kernel.areas else 0
+    done = object_checks(found, out_of_line=kernel.out_of_line, source=source, reserve=reserve, script=script)
+    return [*done, *image_checks(kernel, replace(known, plan=plan_of(found, reserve), untraced=found.untraced))]
 
 
 def plan_of(found: Object, reserve: int) -> counting.StubPlan:

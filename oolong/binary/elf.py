@@ -34,7 +34,7 @@ MACHINE = {32: "EM_PPC", 64: "EM_PPC64"}
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section header; `offset` and `size` in bytes, `type` and `flags` as the gABI numbers them."""
+    """A section header; `offset`, `size` and `alignment` in bytes, `type` and `flags` as the gABI numbers them."""
 
     index: int
     name: str
@@ -45,6 +45,7 @@ class Section:
     size: int
     link: int
     info: int
+    alignment: int
 
     @property
     def loaded(self) -> bool:
@@ -314,7 +315,7 @@ class ElfFile:
         return layout.iter_unpack(self._data[start:end])
 
     def _section(self, index: int, fields: tuple[int, ...], strings: bytes) -> Section:
-        name, kind, flags, address, offset, size, link, info, _, _ = fields
+        name, kind, flags, address, offset, size, link, info, alignment, _ = fields
         end = strings.find(b"\0", name, name + LONGEST_NAME)
         if end < 0:
             raise self._bad(f"section {index} has no name")
@@ -328,6 +329,7 @@ class ElfFile:
             size=size,
             link=link,
             info=info,
+            alignment=alignment,
         )
 
     def _parse(self, construct: Any, at: int, what: str) -> Any:

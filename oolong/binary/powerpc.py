@@ -54,6 +54,11 @@ def links(word: int) -> bool:
     return bool(word & _LINK)
 
 
+def uses_toc(word: int) -> bool:
+    """Whether an instruction may add to r2, the TOC pointer: addi, or a load or store of D-form or DS-form."""
+    return word >> 16 & 31 == 2 and (word >> 26 == 14 or word >> 26 >= 32)
+
+
 def sets_up_toc(first: int, second: int) -> bool:
     """Whether two instructions are what lies between a function's global and its local entry point."""
     return first & _HIGH in (_ADDIS_R2_R12, _LIS_R2) and second & _HIGH == _ADDI_R2_R2

@@ -231,7 +231,9 @@ def _names(points: Sequence[_Point], *, always_kernel: bool) -> list[str]:
 
 
 def _cells(spec: Spec, points: Sequence[_Point], *, always_kernel: bool) -> list[Cell]:
-    fallback = StubPass.KERNEL if spec.overrides.kernel else StubPass.OOLONG
+    # whoever brings a tree, or patches, has the tree's own pass judged by the kernel that it makes
+    own = spec.overrides.kernel or spec.overrides.patches
+    fallback = StubPass.KERNEL if own else StubPass.OOLONG
     cells = [
         Cell(
             name=name,

@@ -4,6 +4,7 @@ It ends well whatever the checks say: the verdict judges them. The tree's own ch
 since the kernel's build may not do it.
 """
 
+import json
 from functools import partial
 
 from oolong.audit import image as vmlinux
@@ -16,7 +17,7 @@ from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.host.sandbox import SRC, View, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
-from oolong.stages.audited import Config, audited, where_audited
+from oolong.stages.audited import UNTRACED, Config, audited, where_audited
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OFFSETS, ROOT, TREE, VMLINUX
 from oolong.stubs import counting
@@ -37,6 +38,7 @@ def stage(
         Input(role="source", stage=source, output=TREE),
         Input(role="config", stage=compiled, output=CONFIG),
         Input(role="object", stage=checked, output=DATA),
+        Input(role="untraced", stage=checked, output=UNTRACED),
         Input(role="vmlinux", stage=linked, output=VMLINUX),
         Input(role="link", stage=linked, output=DATA),
         Input(role="offsets", stage=laid_out, output=OFFSETS),
@@ -54,11 +56,14 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
 
 def _known(work: Work, config: Config) -> Known:
     counted = work.input("object").data.get("plan")
+    # an object that could not be read has none
+    there = UNTRACED in work.input("untraced").artifacts
     return Known(
         plan=counting.StubPlan(**counted, exit=0, reserve=0) if counted else None,
         config=config,
         max_offset=structs.load(work.path("offsets")).constant(MAX_OFFSET),
         post_link=frozenset(work.input("link").data["post_link"]),
+        untraced=frozenset(json.loads(work.path("untraced").read_bytes())) if there else None,
     )
 
 

@@ -7,20 +7,21 @@ since the kernel's build does it with other flags.
 from collections.abc import Mapping
 from functools import partial
 
-from oolong.audit import object, outcomes, static_checks
+from oolong.audit import linker_script, object, outcomes, static_checks
 from oolong.audit.check import Check, finding, judged, none_of, skipped
+from oolong.audit.linker_script import LinkerScript
 from oolong.audit.object_checks import OBJECT
 from oolong.audit.rules import PROBE_WITHOUT_TARGET, PROBED, probe_without_target
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.errors import BadOutput
-from oolong.host.files import text_of
+from oolong.host.files import text_of, write_json
 from oolong.host.sandbox import SRC, View, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
-from oolong.stages.audited import Config, audited, where_audited
+from oolong.stages.audited import UNTRACED, Config, audited, where_audited
 from oolong.stages.limited import limited, run
-from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
+from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import counting
 
 KCONFIG = "arch/powerpc/Kconfig"
@@ -41,6 +42,8 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, counted:
         Input(role="source", stage=source, output=TREE),
         Input(role="vmlinux.o", stage=compiled, output=VMLINUX_O),
         Input(role="config", stage=compiled, output=CONFIG),
+        # the linker script in it follows from the source and the configuration
+        Input(role="objects", stage=compiled, output=OBJECTS, decides=False),
         Input(role="counts", stage=counted, output=DATA),
         Input(role="stubs", stage=counted, output=_linked_source(cell)),
     )
@@ -58,10 +61,16 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     counts = work.input("counts").data
     found = object.read(work.path("vmlinux.o"))
     done = static_checks.object_checks(
-        found, out_of_line=counts["out_of_line"], source=_counts(cell, work), reserve=counts.get("reserve", 0)
+        found,
+        out_of_line=counts["out_of_line"],
+        source=_counts(cell, work),
+        reserve=counts.get("reserve", 0),
+        script=_script(work),
     )
     text, inittext = found.plan
-    return audited(work, [*done, probe(cell, config, work)], plan={"text": text, "inittext": inittext})
+    write_json(work.folder / UNTRACED, sorted(found.untraced))
+    checks = [*done, probe(cell, config, work)]
+    return audited(work, checks, files=(UNTRACED,), plan={"text": text, "inittext": inittext})
 
 
 def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:
@@ -69,6 +78,15 @@ def _counts(cell: Cell, work: Work) -> Mapping[str, int] | None:
     if _linked_source(cell) not in work.input("stubs").artifacts:
         return None
     return counting.counts_in(work.path("stubs").read_text(encoding="utf-8", errors="replace"))
+
+
+def _script(work: Work) -> LinkerScript | None:
+    """The tree's own; None where its build made none."""
+    try:
+        text = text_of(work.path("objects"), kbuild.LINKER_SCRIPT)
+    except BadOutput:
+        return None
+    return linker_script.parse(text, told=kbuild.LINKER_SCRIPT)
 
 
 def probe(cell: Cell, config: Config, work: Work) -> Check:

@@ -18,6 +18,9 @@ TRACED = "DYNAMIC_FTRACE"
 ELF_V1 = "PPC64_ELF_ABI_V1"
 NO_DESCRIPTORS = "a kernel with function descriptors (ELFv1), which has no stubs, is not audited"
 
+# audit-object writes it for audit-image: the functions that have no entry
+UNTRACED = "untraced.json"
+
 Config = Mapping[str, str]
 Audit = Callable[[Cell, Work, Config], Outcome]
 
@@ -47,8 +50,8 @@ def where_audited(skipped: Callable[[str], Iterable[Check]]) -> Callable[[Audit]
     return guard
 
 
-def audited(work: Work, checks: Iterable[Check], **data: Any) -> Outcome:
-    """The checks as a file, and for the stages after this one."""
+def audited(work: Work, checks: Iterable[Check], *, files: Iterable[str] = (), **data: Any) -> Outcome:
+    """The checks as a file, and for the stages after this one; `files` are others that the stage has written."""
     listed = [check.as_json() for check in checks]
     write_json(work.folder / CHECKS, listed)
-    return Outcome(artifacts={CHECKS: CHECKS}, data={"checks": listed, **data})
+    return Outcome(artifacts={name: name for name in (CHECKS, *files)}, data={"checks": listed, **data})

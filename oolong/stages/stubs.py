@@ -1,4 +1,6 @@
-"""The stage `stubs`: vmlinux.o → how many stubs, the .S that reserves them, and the counts of the tree's own script.
+"""The stage `stubs`: vmlinux.o → how many stubs, the .S that reserves them, and what the tree's own script makes of it.
+
+Both .S are assembled as the kernel's build assembles them, and compared by what is in the objects.
 
 A difference between the two is a failure that does not stop the cell: link and boot then show what it leads to.
 """
@@ -10,18 +12,18 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput, Kind
 from oolong.host.files import plain_file, text_of, write_json
-from oolong.host.sandbox import BUILD, SRC, View, sandbox_of
+from oolong.host.sandbox import BUILD, SRC, Ran, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
 from oolong.stages.limited import limited, run
-from oolong.stages.outputs import CONFIG, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
-from oolong.stubs import counting
+from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
+from oolong.stubs import assembled, counting
 
-OUT_OF_LINE, RESERVE = "PPC_FTRACE_OUT_OF_LINE", "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 COUNTS = "stubs.json"
-OBJECT, OUT = f"{BUILD}/{VMLINUX_O}", "/out"
-VIEW = View(read_only=(SRC, OBJECT), writable=(OUT,), chdir=BUILD)
+OUT, OURS = "/out", "oolong.S"
+VIEW = View(read_only=(SRC, BUILD), writable=(OUT,), chdir=BUILD)
 NOTHING = "/* out-of-line ftrace is off in this configuration */\n"
 
 
@@ -37,6 +39,8 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, compiled: Stage, template
         Input(role="source", stage=source, output=TREE),
         Input(role="vmlinux.o", stage=compiled, output=VMLINUX_O),
         Input(role="config", stage=compiled, output=CONFIG),
+        # what is in it follows from the source and the configuration
+        Input(role="objects", stage=compiled, output=OBJECTS, decides=False),
     )
     return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, template.read_text()))
 
@@ -47,9 +51,9 @@ def _work(cell: Cell, template: str, work: Work) -> Outcome:
     if config.get(OUT_OF_LINE) != "y":
         (work.folder / STUB_SOURCE).write_text(NOTHING)
         return Outcome(artifacts={STUB_SOURCE: STUB_SOURCE}, data={"out_of_line": False})
-    if not config.get(RESERVE, "").isdecimal():
-        return failed(Kind.STUB_AUDIT, (f".config has no number in CONFIG_{RESERVE}",))
-    reserve = int(config[RESERVE])
+    reserve = counting.reserve_in(config)
+    if reserve is None:
+        return failed(Kind.STUB_AUDIT, (f".config has no number in CONFIG_{counting.NUM_RESERVE}",))
     try:
         sites = counting.read_sites(work.path("vmlinux.o"))
     except BadInput as error:
@@ -57,10 +61,11 @@ def _work(cell: Cell, template: str, work: Work) -> Outcome:
         return failed(Kind.STUB_AUDIT, (f"vmlinux.o: {error.what}",))
     planned = counting.plan(sites, reserve)
     counts = counting.document(sites, planned)
-    (work.folder / STUB_SOURCE).write_text(counting.render(planned, template))
+    rendered = counting.render(planned, template)
+    (work.folder / STUB_SOURCE).write_text(rendered)
     write_json(work.folder / COUNTS, counts)
     artifacts = {STUB_SOURCE: STUB_SOURCE, COUNTS: COUNTS}
-    differences = _compare(cell, planned, work)
+    differences = _compare(cell, rendered, reserve, work)
     if (work.folder / TREE_STUB_SOURCE).exists():
         artifacts[TREE_STUB_SOURCE] = TREE_STUB_SOURCE
     data = {"out_of_line": True, **counts}
@@ -69,19 +74,37 @@ def _work(cell: Cell, template: str, work: Work) -> Outcome:
     return Outcome(artifacts=artifacts, data=data)
 
 
-def _compare(cell: Cell, planned: counting.StubPlan, work: Work) -> tuple[str, ...]:
-    """The counts of the tree's own script, of the same vmlinux.o, that differ."""
+def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ...]:
+    """How `source` and what the tree's own script makes of the same vmlinux.o differ when they are assembled."""
     output = work.folder / "out"
     output.mkdir()
-    hosts = {SRC: work.path("source"), OBJECT: work.path("vmlinux.o"), OUT: output}
+    (output / OURS).write_text(source)
+    hosts = {SRC: work.path("source"), BUILD: work.path("objects"), OUT: output}
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)
-    argv = kbuild.tree_script(cell, reserve=str(planned.reserve))
-    done = run(work, sandbox, argv, timeout=cell.build_timeout)
+    done = run(work, sandbox, kbuild.tree_script(cell, reserve=str(reserve)), timeout=cell.build_timeout)
     if not done.ok:
-        said = " / ".join(done.lines[-3:]) or "without a word"
-        return (f"the tree's script ended with {done.returncode}: {said}",)
+        return (f"the tree's script ended with {done.returncode}: {_said(done)}",)
     try:
-        plain_file(output, STUB_SOURCE).rename(work.folder / TREE_STUB_SOURCE)
+        text = plain_file(output, STUB_SOURCE).read_bytes()
     except BadOutput:
         return ("the tree's script ended well and wrote nothing",)
-    return counting.differences(planned, text_of(work.folder, TREE_STUB_SOURCE))
+    (work.folder / TREE_STUB_SOURCE).write_bytes(text)
+    made = []
+    for whose, name in (("oolong's", OURS), ("the tree's", STUB_SOURCE)):
+        try:
+            saved = text_of(work.path("objects"), kbuild.SAVED)
+            argv = kbuild.assemble(saved, f"{OUT}/{name}", f"{OUT}/{name}.o")
+        except (BadOutput, ValueError):
+            return (f"what the two .S assemble to is not known: the build left no command in {kbuild.SAVED}",)
+        done = run(work, sandbox, argv, timeout=cell.build_timeout, compiles=True)
+        if not done.ok:
+            return (f"{whose} .S does not assemble: {_said(done)}",)
+        try:
+            made.append(assembled.read(plain_file(output, f"{name}.o")))
+        except (BadOutput, BadInput) as error:
+            return (f"{whose} .S assembles to no object: {error.what}",)
+    return assembled.differences(*made)
+
+
+def _said(done: Ran) -> str:
+    return " / ".join(done.lines[-3:]) or "without a word"

@@ -26,6 +26,9 @@ ENTRIES = "__patchable_function_entries"
 ADDRESS = {64: ("R_PPC64_ADDR64", 38), 32: ("R_PPC_ADDR32", 1)}
 INIT = ".init.text", ".text.startup"
 EXIT = ".exit.text", ".text.exit"
+# in .config: how many stubs the kernel has within .text
+NUM_RESERVE = "PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE"
+NUMBER = re.compile(r"\d{1,9}")
 TEMPLATE = Path(__file__).parents[2] / "templates" / "vmlinux.arch.S.j2"
 INSTRUCTION = 4
 FORMAT = 1
@@ -111,6 +114,12 @@ def plan(sites: Sites, reserve: int) -> StubPlan:
     )
 
 
+def reserve_in(config: Mapping[str, str]) -> int | None:
+    """The reserve that a .config (symbol without CONFIG_ → value) asks for, None if it has no number for it."""
+    told = config.get(NUM_RESERVE, "")
+    return int(told) if NUMBER.fullmatch(told) else None
+
+
 def render(planned: StubPlan, template: str) -> str:
     """The assembly source that reserves the stubs; `template` is jinja2."""
     import jinja2
@@ -139,16 +148,6 @@ def document(sites: Sites, planned: StubPlan) -> dict[str, Any]:
 def counts_in(source: str) -> dict[str, int]:
     """The counts that a .S sets, ours or the one of the tree's script: symbol of the area → stubs."""
     return {name: int(count) for name, count in re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", source)}
-
-
-def differences(planned: StubPlan, source: str) -> tuple[str, ...]:
-    """One line for each area of which another .S says something else than the plan."""
-    theirs = counts_in(source)
-    return tuple(
-        f"{name}: oolong counts {count}, the tree's script {theirs.get(name, 'says nothing')}"
-        for name, _, count in planned.areas
-        if theirs.get(name) != count
-    )
 
 
 def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int]:

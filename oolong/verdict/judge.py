@@ -149,7 +149,7 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
     if "total" not in counts:
         return
     if stages["stubs"].status is not StageStatus.FAIL:
-        yield outcomes.TREE_SCRIPT.came(judged(True, "its counts are ours"))
+        yield outcomes.TREE_SCRIPT.came(judged(True, "it assembles to what oolong's does"))
     else:
         lines = stages["stubs"].lines
         yield outcomes.TREE_SCRIPT.came(replace(_by_line(lines), evidence="; ".join(lines)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from oolong.audit import image_checks
+from oolong.audit import area_checks
 from oolong.audit.allocation import Allocation, allocate, out_of_reach, sequence, trampoline
 from oolong.audit.image import Area, Code, Function, Image, Range
 from oolong.audit.image_checks import Linked
@@ -97,7 +97,7 @@ def test_an_area_that_is_full_serves_nobody_more(
     found = kernel(text=text, init=init, reserve=reserve, end=end, inittext=inittext)
     done = allocate(found)
     assert done.overflowed == overflowed
-    check = image_checks.stub_allocation(Linked(found))
+    check = area_checks.stub_allocation(Linked(found))
     assert check.victims == tuple(found.told(ip) for ip, _ in overflowed)
 
 
@@ -107,7 +107,7 @@ def test_what_the_reserve_does_not_reach_is_served_from_the_end() -> None:
     found = kernel(text=[0x100000, far, far + 0x100], reserve=100, end=2, size=40 * MIB)
     done = allocate(found)
     assert areas_of(done) == [(RESERVED, 0), (TEXT_END, 0), (TEXT_END, 1)]
-    assert image_checks.branch_range(Linked(found)).status == "pass"
+    assert area_checks.branch_range(Linked(found)).status == "pass"
 
 
 def test_the_last_site_that_the_reserve_reaches() -> None:
@@ -126,7 +126,7 @@ def test_few_functions_in_much_text_overflow_what_was_counted_for_the_end() -> N
     done = allocate(found)
     assert len(done.stubs) == 15
     assert [area for _, area in done.overflowed] == [TEXT_END] * 15
-    assert len(image_checks.stub_allocation(Linked(found)).victims) == 15
+    assert len(area_checks.stub_allocation(Linked(found)).victims) == 15
 
 
 def test_a_stub_that_is_out_of_reach_is_told() -> None:
@@ -135,7 +135,7 @@ def test_a_stub_that_is_out_of_reach_is_told() -> None:
     done = allocate(found)
     told = dict.fromkeys(ip for ip, _ in out_of_reach(found, done.stubs.values()))
     assert list(told) == [START + 0x20000]
-    assert image_checks.branch_range(Linked(found)).victims == ("f0",)
+    assert area_checks.branch_range(Linked(found)).victims == ("f0",)
 
 
 def test_a_stub_reaches_ftrace_by_a_trampoline() -> None:
@@ -144,7 +144,7 @@ def test_a_stub_reaches_ftrace_by_a_trampoline() -> None:
     found = kernel(text=[38 * MIB], reserve=0, end=1, size=44 * MIB)
     (stub,) = allocate(found).stubs.values()
     assert trampoline(found, stub.call, "ftrace_caller") == found.addresses["ftrace_tramp_text"]
-    assert image_checks.branch_range(Linked(found)).status == "pass"
+    assert area_checks.branch_range(Linked(found)).status == "pass"
     without = {name: at for name, at in found.addresses.items() if name != "ftrace_tramp_text"}
     other = replace(found, addresses=without)
     assert trampoline(other, stub.call, "ftrace_caller") is None
@@ -152,7 +152,7 @@ def test_a_stub_reaches_ftrace_by_a_trampoline() -> None:
     assert trampoline(init, stub.call, "ftrace_caller") == found.addresses["ftrace_tramp_init"]
     none = replace(found, addresses={"ftrace_caller": CALLER})
     assert trampoline(none, stub.call, "ftrace_caller") is None
-    assert image_checks.branch_range(Linked(none)).victims == ("f0",)
+    assert area_checks.branch_range(Linked(none)).victims == ("f0",)
     assert sequence(stub, None) is None
 
 

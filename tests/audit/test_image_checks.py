@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from oolong.audit import area_checks, image_checks, object
 from oolong.audit import image as vmlinux
-from oolong.audit import image_checks, object
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import RELATIVE, Area, Code, Image, Range
 from oolong.audit.image_checks import IMAGE, Known, Linked
 from oolong.audit.window_checks import WINDOWS
+from oolong.binary import powerpc
 from oolong.errors import BadInput
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
 from tests.support import TEST_DATA
@@ -22,8 +23,9 @@ RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
 RESERVE = 2
 FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
-NAMES = tuple(entry.name for entry in (*IMAGE.entries, *WINDOWS.entries))
-ABOUT_STUBS = {entry.name for entry in IMAGE.entries if entry.about_stubs}
+ENTRIES = tuple(entry for group in (*IMAGE, WINDOWS) for entry in group.entries)
+NAMES = tuple(entry.name for entry in ENTRIES)
+ABOUT_STUBS = {entry.name for entry in ENTRIES if entry.about_stubs}
 
 
 def read(name: str, order: str = "le") -> Image:
@@ -50,7 +52,7 @@ def wrong(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:
 
 # image → patch sites that vmlinux.o has besides those of the healthy kernel, check → victims
 FAULTS: Mapping[str, tuple[int, dict[str, tuple[str, ...]]]] = {
-    "forgotten": (0, {"image.mcount-entries": ()}),
+    "forgotten": (0, {"image.mcount-entries": (), "image.no-orphan": ("leaf",)}),
     "outside": (1, {"image.in-text": ("leave",), "image.stub-counts": (TEXT_END,)}),
     "twice": (
         0,
@@ -63,8 +65,11 @@ FAULTS: Mapping[str, tuple[int, dict[str, tuple[str, ...]]]] = {
     ),
     "no-nop": (0, {"image.site-words": ("leaf",)}),
     "after-entry": (0, {"image.entry-points": ("leaf",)}),
-    "before-entry": (0, {"image.entry-points": ("late",)}),
-    "global-entry": (0, {"image.site-words": ("reads",), "image.entry-points": ("reads",)}),
+    "before-entry": (0, {"image.no-orphan": ("leaf",), "image.entry-points": ("late",)}),
+    "global-entry": (
+        0,
+        {"image.no-orphan": ("reads",), "image.site-words": ("reads",), "image.entry-points": ("reads",)},
+    ),
     "neighbour": (1, {"image.kprobe-window": ("short",)}),
     "two-sites": (2, {"image.entry-points": ("double",), "image.one-site": ("double",)}),
     "dead-near": (0, {"image.kprobe-window": ("before_dead",), "image.dead-record-window": ("before_dead",)}),
@@ -125,10 +130,10 @@ def test_a_healthy_kernel_passes_every_check(order: str) -> None:
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
-@pytest.mark.parametrize("name", ["healthy", "stub-16", "reserved-8-text-end-0", "clang"])
+@pytest.mark.parametrize("name", ["healthy", "stub-16", "reserved-8-text-end-0", "clang", "own-nops"])
 def test_kernels_that_are_as_they_may_be(name: str, order: str) -> None:
     """At a fixed address; with the stubs of older releases; with nothing after .text; with the global entry points that
-    clang records, which are wrong from gcc."""
+    clang records, which are wrong from gcc; with functions that begin with nops of other kinds."""
     found = read(name, order)
     assert found.little == (order == "le")
     done = list(checks(found, known()))
@@ -229,10 +234,31 @@ def test_where_the_slots_are_zero_the_relocations_say_what_the_kernel_will_find(
 def test_dead_code_that_the_linker_removed_may_be_missing() -> None:
     config = {**CONFIG, "LD_DEAD_CODE_DATA_ELIMINATION": "y"}
     removed = replace(known(), config=config)
-    assert image_checks.mcount_entries(Linked(read("forgotten"), removed)).status == PASS
+    gone = read("forgotten")
+    gone = replace(gone, functions=tuple(one for one in gone.functions if one.name != "leaf"))
+    assert image_checks.mcount_entries(Linked(gone, removed)).status == PASS
     assert image_checks.mcount_entries(Linked(read("twice"), removed)).status == FAIL
     empty = replace(read("healthy"), stored=(), table=Range(0, 0))
     assert image_checks.mcount_entries(Linked(empty, removed)).status == FAIL
+
+
+def test_with_dead_code_elimination_each_function_that_is_left_has_its_entry() -> None:
+    """The table has fewer entries than vmlinux.o, as it may; the function is there, and so is its nop."""
+    removed = replace(known(), config={**CONFIG, "LD_DEAD_CODE_DATA_ELIMINATION": "y"})
+    assert image_checks.mcount_entries(Linked(read("forgotten"), removed)).victims == ("leaf",)
+
+
+def test_a_nop_of_the_linker_is_no_patch_site() -> None:
+    """It replaces the instruction with the high half of a distance from the TOC pointer: whether a function that
+    uses that begins with a nop of the linker, or with one that lost its entry, vmlinux.o knows."""
+    found = read("healthy")
+    reads = next(one for one in found.functions if one.name == "reads")
+    lost = replace(found, stored=tuple(slot for slot in found.stored if not reads.covers(slot)))
+    uses = reads.address + reads.local_entry + powerpc.INSTRUCTION
+    assert image_checks.no_orphan(Linked(lost)).victims == ("reads",)
+    lost.code.put(uses, 0xE9220010)  # ld r9,16(r2)
+    for untraced, victims in ((None, ()), (frozenset({"reads"}), ()), (frozenset({"leaf"}), ("reads",))):
+        assert image_checks.no_orphan(Linked(lost, Known(untraced=untraced))).victims == victims
 
 
 @pytest.mark.parametrize(
@@ -299,7 +325,7 @@ def area(name: str, address: int, stubs: int, size: int) -> Area:
 def test_the_size_of_a_stub(areas: tuple[Area, ...], size: int, victims: tuple[str, ...] | None) -> None:
     found = replace(read("healthy"), areas={one.name: one for one in areas})
     assert found.stub_size == size
-    check = image_checks.stub_size(Linked(found))
+    check = area_checks.stub_size(Linked(found))
     assert check.victims == ((RESERVED, TEXT_END, INITTEXT) if victims is None else victims)
 
 
@@ -308,8 +334,8 @@ def test_a_word_that_is_not_zero_is_told_wherever_it_is() -> None:
         found = read("healthy")
         one = found.areas[name]
         found.code.put(one.address + one.size - 4, 1)
-        assert image_checks.stub_areas(Linked(found)).victims == (name,)
-        assert f"is not zero at +{one.size - 4:#x}" in image_checks.stub_areas(Linked(found)).evidence
+        assert area_checks.stub_areas(Linked(found)).victims == (name,)
+        assert f"is not zero at +{one.size - 4:#x}" in area_checks.stub_areas(Linked(found)).evidence
 
 
 @pytest.mark.parametrize(
@@ -325,7 +351,7 @@ def test_how_far_the_trampolines_may_be(caller: int, tramp: int, good: bool) -> 
     found = read("healthy")
     start = found.text.start
     addresses = {**found.addresses, "ftrace_caller": start + caller, "ftrace_tramp_text": start + tramp}
-    assert (image_checks.trampolines(Linked(replace(found, addresses=addresses))).status == PASS) == good
+    assert (area_checks.trampolines(Linked(replace(found, addresses=addresses))).status == PASS) == good
 
 
 def test_code_is_words_by_address() -> None:

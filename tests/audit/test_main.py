@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from oolong.audit import catalogue
+from oolong.audit.object_checks import OBJECT as OBJECT_CHECKS
 from oolong.binary import elf
 from oolong.stubs import counting
 from oolong.stubs.counting import StubPlan
@@ -38,7 +39,7 @@ def test_a_healthy_kernel_ends_with_0(tmp_path: Path, order: str) -> None:
     done = program(f"image-healthy-{order}.o", f"image-relocatable-{order}", *written(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[-1] == "24 hold, 0 do not, 1 skipped"
+    assert lines[-1] == "26 hold, 0 do not, 1 skipped"
     assert [line.split()[1] for line in lines[:-1] if line.startswith("skip")] == ["image.kprobe-window"]
 
 
@@ -68,7 +69,7 @@ def test_json_has_every_check_with_its_victims() -> None:
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["format"] == 2
-    assert len(document["checks"]) == 25
+    assert len(document["checks"]) == 27
     wrong = [check for check in document["checks"] if check["status"] == "fail"]
     assert [(check["name"], victims(check)) for check in wrong] == [("image.site-words", ["leaf"])]
     assert "38630001 at leaf" in wrong[0]["evidence"]
@@ -96,8 +97,8 @@ def stripped(folder: Path) -> Path:
 def test_a_stripped_kernel_is_told_what_it_lacks(tmp_path: Path) -> None:
     done = program(OBJECT, stripped(tmp_path))
     assert done.returncode == 2
-    assert "has no table of patch sites" in done.stderr
-    assert "the symbol table still there?" in done.stderr
+    assert "stripped: has no table of symbols (.symtab)" in done.stderr
+    assert "take vmlinux as its build left it" in done.stderr
 
 
 def test_a_truncated_kernel_is_refused(tmp_path: Path) -> None:
@@ -152,9 +153,76 @@ def test_all_checks_are_listed_without_a_kernel(words: tuple[str, ...]) -> None:
     assert listed == list(catalogue.entries())
 
 
-@pytest.mark.parametrize("words", [(), (OBJECT,)])
-def test_two_files_are_needed(words: tuple[str, ...]) -> None:
+def on(*words: str) -> subprocess.CompletedProcess[str]:
+    """The program with the words as they are."""
     argv = [sys.executable, "-m", "oolong.audit", *words]
-    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "one kernel is audited: [vmlinux.o] vmlinux"),
+        ((IMAGE, IMAGE, IMAGE), "one kernel is audited: [vmlinux.o] vmlinux"),
+        ((IMAGE, "--source", OBJECT), "say something of vmlinux.o, which is not given"),
+        ((IMAGE, "--linker-script", OBJECT), "say something of vmlinux.o, which is not given"),
+    ],
+)
+def test_other_words_are_refused(words: tuple[str, ...], told: str) -> None:
+    done = on(*words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "arguments are required: vmlinux.o, vmlinux" in done.stderr
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_without_vmlinux_o_all_is_checked_that_the_image_allows(order: str) -> None:
+    done = on(str(AUDIT / f"image-relocatable-{order}"))
+    assert (done.returncode, done.stderr) == (0, "")
+    *lines, last = done.stdout.splitlines()
+    left = {name: " ".join(why) for state, name, *why in map(str.split, lines) if state == "skip"}
+    assert set(left.values()) == {
+        "vmlinux.o is not there",
+        "nothing was counted in vmlinux.o to compare with",
+        "nothing was counted in vmlinux.o to compare with, and there is no .config",
+        "the log of the build and its .config are not there",
+    }
+    assert {entry.name for entry in OBJECT_CHECKS.entries} < left.keys()
+    assert left.keys() - {entry.name for entry in OBJECT_CHECKS.entries} == {
+        "image.mcount-entries",
+        "image.stub-counts",
+        "image.post-link-checks",
+    }
+    assert last == f"{len(lines) - len(left)} hold, 0 do not, {len(left)} skipped"
+
+
+def test_without_vmlinux_o_a_finding_is_one() -> None:
+    done = on(str(AUDIT / "image-forgotten-le"), "--json")
+    assert done.returncode == 1
+    checks = json.loads(done.stdout)["checks"]
+    wrong = [(check["name"], victims(check)) for check in checks if check["status"] == "fail"]
+    assert wrong == [("image.no-orphan", ["leaf"])]
+
+
+def test_vmlinux_o_alone_is_no_kernel() -> None:
+    done = on(str(AUDIT / OBJECT))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no linked 64-bit kernel" in done.stderr
+
+
+@pytest.mark.parametrize("words", [(), (str(AUDIT / OBJECT),)])
+def test_the_reserve_is_the_one_that_the_configuration_asks_for(tmp_path: Path, words: tuple[str, ...]) -> None:
+    config = tmp_path / "config"
+    for reserve, wrong in ((2, []), (3, ["image.stub-counts"])):
+        config.write_text(f"{CONFIG}CONFIG_PPC_FTRACE_OUT_OF_LINE_NUM_RESERVE={reserve}\n")
+        done = on(*words, str(AUDIT / IMAGE), "--config", str(config))
+        assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("fail")] == wrong
+    assert "ftrace_ool_stub_text: 2 stubs, .config asks for 3" in done.stdout
+
+
+def test_a_linker_script_of_ones_own_says_what_is_placed(tmp_path: Path) -> None:
+    script = tmp_path / "vmlinux.lds"
+    script.write_text("SECTIONS { _stext = .; .text : { *(.text .exit.text .sched.text) } _etext = .; }")
+    done = program(OBJECT, IMAGE, "--linker-script", str(script))
+    assert done.returncode == 1
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("fail"))
+    assert ".init.text: 1 entries are counted for init text, and the linker script places no such section" in line

@@ -5,6 +5,7 @@ import pytest
 from oolong.audit import object
 from oolong.audit.check import CheckStatus
 from oolong.audit.object_checks import Compiled, one_nop
+from oolong.audit.orphans import aligns_a_loop
 from oolong.binary import powerpc
 from tests.support import TEST_DATA
 
@@ -28,6 +29,24 @@ def test_functions_with_two_nops_are_named(compiled: str) -> None:
     check = one_nop(Compiled(object.read(OBJECTS / f"nops-{compiled}-2.o")))
     assert check.status is CheckStatus.FAIL
     assert check.victims == ("uses_nothing", "uses_data")
+
+
+@pytest.mark.parametrize(
+    ("words", "address", "aligns"),
+    [
+        ((powerpc.NOP, powerpc.NOP, 0x48000000), 0x1008, True),  # b .
+        ((powerpc.NOP, powerpc.NOP, 0x38630001, 0x4BFFFFFC), 0x1008, True),  # addi, b .-4
+        ((powerpc.NOP, powerpc.NOP, 0x38630001, 0x4BFFFFFC), 0x1004, False),
+        ((powerpc.NOP, 0x38630001, 0x4BFFFFFC), 0x100C, True),
+        ((powerpc.NOP, 0x48000000), 0x100C, False),  # a tail call, before the link
+        ((powerpc.NOP, 0x42000000), 0x100C, True),  # bdnz .
+        ((powerpc.NOP, 0x4E800020), 0x100C, False),
+        ((powerpc.NOP,), 0x100C, False),
+        ((), 0x1000, False),
+    ],
+)
+def test_a_loop_is_aligned_where_code_jumps_back(words: tuple[int, ...], address: int, aligns: bool) -> None:
+    assert aligns_a_loop(words, 0, len(words), address) == aligns
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,11 @@ ONE_TOO_FEW_IN_BOTH: tuple[Edit, ...] = (
         "	num_ool_stubs_inittext=$((num_ool_stubs_inittext - 1))\n",
     ),
 )
+ROOM = "	.space $num_ool_stubs_inittext * FTRACE_OOL_STUB_SIZE\n"
+# the count word says as many as before
+TOO_LITTLE_ROOM: tuple[Edit, ...] = (
+    (SCRIPT, ROOM, ROOM.replace("$num_ool_stubs_inittext", "($num_ool_stubs_inittext - 1)")),
+)
 # what cfec8463d9a1 put right: constructors lie in .text.startup, and were not counted
 STARTUP_NOT_COUNTED: tuple[Edit, ...] = (
     (SCRIPT, ' -e ".text.startup"', ""),
@@ -227,6 +232,21 @@ def test_a_script_that_forgets_a_section_of_init_text_is_caught(
     for check in ("image.stub-allocation", "live.stub-addresses"):
         assert one.victims(check) == {"begins_early"}
     assert failed_first(one.console) == "begins_early"
+
+
+def test_a_script_that_reserves_too_little_is_caught_by_a_patch_alone(
+    smoke: Smoke, kernel_tree: Path, tmp_path: Path
+) -> None:
+    """Without any other option the kernel is linked with what the patched script makes. It boots: the stub of the last
+    function of init text lies in what the linker fills the page with."""
+    cell, area = f"{LE}-v7.3.4-patched", "ftrace_ool_stub_inittext"
+    one = built(smoke, [cell], patch_of(kernel_tree, TOO_LITTLE_ROOM), tmp_path)[cell]
+    assert one.result["stub_pass"] == "kernel"
+    assert one.verdict == ("fail", "stub-audit")
+    assert {line.partition(":")[0] for line in one.victims("object.tree-script")} == {area}
+    assert one.victims("image.stub-size") == one.victims("image.stub-areas") == {area}
+    assert one.check("image.stub-counts")["status"] == "pass"
+    assert one.boot_kind is None
 
 
 def failed_first(console: str) -> str | None:

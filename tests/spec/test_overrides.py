@@ -133,6 +133,12 @@ def test_patches_on_every_kernel(loaded: Spec, folder: Path) -> None:
     )
 
 
+def test_a_patched_kernel_is_linked_by_its_own_stub_pass(loaded: Spec, folder: Path) -> None:
+    """So that a patch of the script shapes the kernel that boots."""
+    changed = from_command_line(loaded, patches="a.patch", folder=folder)
+    assert {cell.stub_pass for cell in expand(changed)} == {StubPass.KERNEL}
+
+
 def test_patches_come_after_those_of_the_pipeline(loaded: Spec, tmp_path: Path, folder: Path) -> None:
     pipeline = tmp_path / "checkout" / "pipeline.yaml"
     pipeline.write_text(pipeline.read_text().replace("kernel: [v7.3.4]", "kernel: [mine]"))

@@ -46,7 +46,7 @@ TABLE: list[tuple[str, set[str], str]] = [
     ("stages/source.py supply/*", {"source"}, "brings and unpacks a kernel"),
     ("stages/configure.py kbuild/config_why.py", {"configure"}, "decides config-drift, and says why"),
     ("stages/compile.py", {"compile"}, "its own work"),
-    ("stages/stubs.py", {"stubs"}, "its own work"),
+    ("stages/stubs.py stubs/assembled.py", {"stubs"}, "its own work"),
     ("stages/link.py", {"link", "crosslink"}, "one work, with either stub pass"),
     ("stages/modules.py", {"modules"}, "its own work"),
     ("stages/offsets.py binary/dwarf.py", {"offsets"}, "reads debug information"),
@@ -77,17 +77,18 @@ TABLE: list[tuple[str, set[str], str]] = [
     ),
     ("machine/* audit/probes.py", {"boot"}, "runs the machine and hears its console"),
     (
-        "audit/object*.py audit/outcomes.py audit/static_checks.py audit/window_checks.py",
+        "audit/object*.py audit/outcomes.py audit/static_checks.py audit/window_checks.py audit/linker_script.py",
         AUDITS,
         "the static audit",
     ),
     (
-        "audit/__init__.py audit/image.py audit/rules.py",
+        "audit/__init__.py audit/image.py audit/patched.py audit/rules.py",
         {*AUDITS, *OF_THE_CELL},
         "the image as it is read; a boot reads it to know where to look and which functions to probe",
     ),
     (
-        "audit/allocation.py audit/check.py audit/image_checks.py audit/registry.py",
+        "audit/allocation.py audit/check.py audit/registry.py "
+        "audit/image_checks.py audit/area_checks.py audit/linked.py audit/orphans.py",
         {*AUDITS, "live"},
         "the image as it is audited",
     ),

@@ -13,7 +13,7 @@ import pytest
 from oolong.audit import catalogue
 from oolong.audit.outcomes import STAGE
 from tests import schema
-from tests.checkout import Checkout, Ran, fake_kernel
+from tests.checkout import Checkout, Ran, fake_kernel, with_kernel
 from tests.support import victims
 
 CONSOLE = "console.txt"
@@ -61,6 +61,22 @@ FAULTS = {
     "link": (("text.c", "return x + 1;", "int no(void); return no();"), "build", "undefined reference"),
     "config": (("settled.config", "CONFIG_PPC_FTRACE_OUT_OF_LINE=y\n", ""), "config-drift", "PPC_FTRACE_OUT_OF_LINE"),
     "script-count": ((SCRIPT, "total=$(echo", "total=1$(echo"), "stub-audit", "ftrace_ool_stub_text_end"),
+    "script-space": (
+        (SCRIPT, ".space $end *", ".space ($end - 1) *"),
+        "stub-audit",
+        "ftrace_ool_stub_text_end: room: 56 bytes by oolong, 32 bytes by the tree's script",
+    ),
+    "script-zero": (
+        (SCRIPT, ".space $init *", ".long 1\n.space $init *"),
+        "stub-audit",
+        "ftrace_ool_stub_inittext: contents: zero by oolong, not zero at +0x8",
+    ),
+    "script-assembly": ((SCRIPT, ".space $end *", ".spice $end *"), "stub-audit", "the tree's .S does not assemble"),
+    "script-command": (
+        ("Makefile", "@echo 'savedcmd_", "@echo 'nothing_"),
+        "stub-audit",
+        "what the two .S assemble to is not known",
+    ),
     "script-crash": ((SCRIPT, "set -e", "set -e; exit 7"), "stub-audit", "ended with 7"),
     "panic": ((CONSOLE, POWER_OFF, "Kernel panic - not syncing: no init\n"), "panic", "no init"),
     "oops": ((CONSOLE, POWER_OFF, "Oops: Kernel access of bad area, sig: 11 [#1]\n\x02"), "oops", "sig: 11"),
@@ -139,6 +155,27 @@ def test_a_miscount_of_the_trees_script_is_found_in_what_it_links(checkout: Chec
     }
     assert failed["image.stub-counts"] == ["ftrace_ool_stub_text_end", "ftrace_ool_stub_inittext"]
     assert failed["image.stub-allocation"] == ["second"]
+
+
+def test_a_script_that_reserves_too_little_is_caught_by_a_patch_alone(checkout: Checkout, tmp_path: Path) -> None:
+    """Its counts are right. With patches= and nothing else the kernel that boots has what the patched script makes."""
+    kernel = fake_kernel(tmp_path / "fakelinux")
+    pipeline = checkout.folder / "pipeline.yaml"
+    text = with_kernel(pipeline.read_text(), "fake").replace("sources:\n", f"sources:\n  fake: {{dir: {kernel}}}\n")
+    pipeline.write_text(text)
+    lines = (kernel / SCRIPT).read_text().splitlines()
+    before = ".space $end * FTRACE_OOL_STUB_SIZE"
+    patch = tmp_path / "space.patch"
+    patch.write_text(
+        f"--- a/{SCRIPT}\n+++ b/{SCRIPT}\n@@ -{lines.index(before) + 1},1 +{lines.index(before) + 1},1 @@\n"
+        f"-{before}\n+{before.replace('$end', '($end - 1)')}\n"
+    )
+    done = checkout.doit("cell:le-minimal-gcc-14-fake-patched", f"patches={patch}")
+    assert done.code == 1, done.err
+    result = checkout.result("le-minimal-gcc-14-fake-patched")
+    assert result["stub_pass"] == "kernel"
+    failed = {check["name"] for check in result["verdict"]["checks"] if check["status"] == "fail"}
+    assert failed == {"stage.stubs", "object.tree-script", "image.stub-areas", "image.stub-size"}
 
 
 def test_post_link_checks_that_are_known_not_to_run_make_no_cell_fail(checkout: Checkout) -> None:

@@ -154,7 +154,7 @@ late:
 	.globl	short
 	.type	short, @function
 short:
-	nop
+	addi	3, 3, 1
 	blr
 	.size	short, . - short
 	.balign	16
@@ -215,6 +215,11 @@ before_dead:
 	site
 	end leave
 	entry .outside, leave
+#endif
+
+#ifdef OWN_NOPS
+#include "own-nops.h"
+	own_nops
 #endif
 
 	.section .tramp.ftrace.text, "ax", @progbits

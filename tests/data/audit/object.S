@@ -25,13 +25,23 @@ three:
 	nop
 	blr
 	.size	three, . - three
+#ifndef NO_INIT
 	function setup, .init.text
+#endif
 	function leave, .exit.text
+#ifndef NO_INIT
 	function construct, .text.startup
+#endif
+#ifdef OWN_NOPS
+#include "own-nops.h"
+	own_nops
+#endif
 #ifndef NO_TABLE
 	entries .text
 	.quad	one
+#ifndef ORPHAN
 	.quad	two
+#endif
 	.quad	three
 #if defined(NO_RELOCATION)
 	.quad	0
