@@ -152,7 +152,7 @@ LINES = st.one_of(
 @given(report=st.lists(LINES, max_size=12).map("\n".join))
 def test_whatever_a_guest_says_is_checked(report: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
-    found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
+    found = Survey(name="off", records=(), groups=(), ops=(), modules=(), code=image.code)
     seen = Live(image, structs.NOTHING, [found])
     assert [one.name for one in guest_checks.checks(seen, guest_checks.told(report, {}, CONFIG))] == [
         entry.name for entry in guest_checks.GUEST.entries
@@ -162,7 +162,7 @@ def test_whatever_a_guest_says_is_checked(report: str) -> None:
 @pytest.mark.parametrize("digits", ["9" * 5000, "1" * 10])
 def test_a_number_without_end_is_no_count(digits: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
-    found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
+    found = Survey(name="off", records=(), groups=(), ops=(), modules=(), code=image.code)
     enabled = f"== {guest_checks.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
     report = f"== {guest_checks.TOTAL}@off\n{digits} pages\n{enabled}"
     done = {
