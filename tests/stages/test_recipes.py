@@ -75,12 +75,18 @@ TABLE: list[tuple[str, set[str], str]] = [
         OF_THE_CELL,
         "the same walk as memory is read and as it is kept",
     ),
-    ("machine/* audit/probes.py", {"boot"}, "runs the machine and hears its console"),
-    ("audit/object*.py audit/outcomes.py audit/static_checks.py", AUDITS, "the static audit"),
+    ("machine/*", {"boot"}, "runs the machine and hears its console"),
+    ("audit/probes.py", OF_THE_CELL, "what the guest is to probe, and what it was asked for"),
+    ("audit/object*.py audit/outcomes.py audit/static_checks.py audit/window_checks.py", AUDITS, "the static audit"),
     (
-        "audit/__init__.py audit/allocation.py audit/check.py audit/image*.py audit/registry.py",
+        "audit/__init__.py audit/image.py audit/rules.py",
         {*AUDITS, *OF_THE_CELL},
         "the image as it is audited; a boot reads it to know where to look and which functions to probe",
+    ),
+    (
+        "audit/allocation.py audit/check.py audit/image_checks.py audit/registry.py",
+        {*AUDITS, "live"},
+        "how checks are made, and stubs given out on paper",
     ),
     ("audit/*", {"live"}, "the checks of memory and guest"),
 ]
