@@ -28,7 +28,7 @@ RECORDS, OPS, LAST_OPS, MODULES = "ftrace_pages_start", "ftrace_ops_list", "ftra
 # read: a guest can make its lists as long as it likes
 MOST_BYTES, MOST_READS = 1 << 24, 1 << 18
 # records besides those of the image, and modules: more than this no guest of ours loads
-MOST_OTHER_RECORDS, MOST_MODULES = 1 << 16, 1 << 10
+MOST_OTHER_RECORDS, MOST_MODULES = 1 << 15, 1 << 10
 # buckets of a hash, as a power of two (FTRACE_HASH_MAX_BITS is 12)
 MOST_BITS = 20
 POINTER, NAME_BYTES = 8, 64

@@ -212,7 +212,7 @@ def survey_number(guest: Guest, at: int) -> int:
     ("damage", "told"),
     [
         (group_loop, "list of groups of records .* no end"),
-        (group_huge, "more than 65541 records, with a group of 65636"),
+        (group_huge, "more than 32773 records, with a group of 32868"),
         (ops_loop, "list of ops .* no end"),
         (entry_loop, "list of entries of a hash .* no end"),
         (bucket_twice, "list of entries of a hash .* no end"),
