@@ -88,9 +88,11 @@ def differences(
     theirs: Iterable[Thing], ours: Iterable[Thing], told: Callable[[Thing, str], Finding], *, where: str
 ) -> Iterator[Finding]:
     """A finding for each thing that is in a list of the guest more or less often than in its memory."""
-    listed, there = Counter(theirs), Counter(ours)
-    if listed == there:
+    theirs, ours = list(theirs), list(ours)
+    if theirs == ours:
+        # most lists are in the order of the records, and need no counting
         return
+    listed, there = Counter(theirs), Counter(ours)
     for thing, count in (there - listed).items():
         yield told(thing, f"is in memory, and not in {where}{_times(count)}")
     for thing, count in (listed - there).items():

@@ -149,7 +149,7 @@ class Image:
         sizes = Counter(area.size // area.stubs for area in self.areas.values() if area.stubs)
         return max(sizes, key=sizes.__getitem__, default=0)
 
-    @property
+    @cached_property
     def stub_code(self) -> int:
         """Where in a stub its four instructions begin: after the pointer to the ops, if it has one."""
         return max(0, self.stub_size - 4 * powerpc.INSTRUCTION)
