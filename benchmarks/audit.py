@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import open_bench
-from oolong.audit import guest_checks, live_checks, object, static_checks, survey
+from oolong.audit import guest_checks, guest_report, live_checks, object, static_checks, survey
 from oolong.audit import image as vmlinux
 from oolong.audit.image_checks import Known
 from oolong.audit.live_state import Live
@@ -41,8 +41,8 @@ def main(argv: Sequence[str]) -> int:
         image = vmlinux.read(kernel)
         laid_out = structs.load(offsets)
         stops = [survey.survey(one.name, one, image, laid_out) for one in memory.load(booted.path(MEMORY))]
-        seen = Live(image, laid_out, stops)
-        said = guest_checks.told(booted.path(REPORT).read_text(errors="replace"), booted.data, config)
+        seen = Live(image, laid_out, stops, due=())
+        said = guest_report.told(booted.path(REPORT).read_text(errors="replace"), booted.data, config)
         list(live_checks.checks(seen))
         list(guest_checks.checks(seen, said))
 

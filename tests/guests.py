@@ -4,13 +4,14 @@ The members of the structures lie where no kernel has them, and the flags are bi
 which is read can have been known without the offsets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from oolong.audit import image as vmlinux
 from oolong.audit.allocation import allocate
-from oolong.audit.image import Image
+from oolong.audit.image import CALLERS, Image
 from oolong.audit.live_state import Live
+from oolong.audit.module_layout import MARK, MARK_AT, TARGET_AT, WAY_BYTES
 from oolong.audit.survey import Survey, survey
 from oolong.binary import powerpc
 from oolong.binary.structs import Field, Offsets, Struct
@@ -19,8 +20,8 @@ from oolong.machine.stops import INIT_MEMORY
 from tests.support import TEST_DATA
 
 OBJECTS = TEST_DATA / "objects"
-ENABLED, DISABLED, REGS_EN, REGS, TRAMP_EN, TRAMP, DIRECT_EN, DIRECT, CALL_OPS_EN, CALL_OPS = (
-    1 << bit for bit in (50, 41, 42, 33, 44, 35, 46, 37, 48, 39)
+ENABLED, DISABLED, REGS_EN, REGS, TRAMP_EN, TRAMP, DIRECT_EN, DIRECT, CALL_OPS_EN, CALL_OPS, TOUCHED = (
+    1 << bit for bit in (50, 41, 42, 33, 44, 35, 46, 37, 48, 39, 52)
 )
 OFFSETS = Offsets(
     structs={
@@ -63,9 +64,13 @@ OFFSETS = Offsets(
         "FTRACE_FL_DIRECT": DIRECT,
         "FTRACE_FL_CALL_OPS_EN": CALL_OPS_EN,
         "FTRACE_FL_CALL_OPS": CALL_OPS,
+        "FTRACE_FL_TOUCHED": TOUCHED,
     },
     constants={"FTRACE_MCOUNT_MAX_OFFSET": 16, "FTRACE_REF_MAX_SHIFT": 10},
 )
+# in a module: its ways out of its own code, the first of which leads to no part of ftrace, and the stubs after them
+WAYS, TRAMP_AT = 0x2D8, 0x300
+STUBS_AT = TRAMP_AT + 2 * WAY_BYTES
 HEAP, MODULES, NEAR, FAR = 0xC000_0000_0100_0000, 0xC008_0000_0000_0000, 0xC000_0000_0020_0000, 0xC008_0000_0100_0000
 
 
@@ -110,8 +115,18 @@ def ip_of(image: Image, name: str) -> int:
 class Guest:
     """Memory as the kernel of an image leaves it at a stop: its records off, or traced by somebody."""
 
-    def __init__(self, image: Image, stop: str, tracers: Sequence[Tracer] = (), modules: Sequence[Loaded] = ()) -> None:
+    def __init__(
+        self,
+        image: Image,
+        stop: str,
+        tracers: Sequence[Tracer] = (),
+        modules: Sequence[Loaded] = (),
+        *,
+        touched: Collection[int] = (),
+    ) -> None:
+        """`touched`: the sites that were traced at some time."""
         self.image, self.stop = image, stop
+        self._touched = touched
         self.pages: dict[int, bytearray] = {}
         self.groups: list[int] = []
         self.ops: list[int] = []
@@ -187,6 +202,7 @@ class Guest:
         else:
             users = [(at, one) for at, one in zip(self.ops, self._tracers, strict=True) if one.takes(ip)]
             flags = ENABLED | len(users) if users else 0
+        flags |= TOUCHED if users or ip in self._touched else 0
         regs = any(one.regs for _, one in users)
         direct = next((one.direct[ip] for _, one in users if ip in one.direct), None)
         flags |= (REGS | REGS_EN) * regs | (DIRECT if direct else 0)
@@ -201,7 +217,7 @@ class Guest:
             assert direct
             target = direct if powerpc.reaches(stub + 4, direct) else image.addresses["ftrace_caller"]
         if not powerpc.reaches(stub + 4, target):
-            target = tramp + 8 * regs
+            target = tramp + WAY_BYTES * regs
         if image.stub_code:
             self.number(stub - 8, pointer)
         words = (
@@ -249,23 +265,28 @@ class Guest:
         link, before = OFFSETS.offset("module", "list"), self.image.addresses["modules"]
         for one in modules:
             at = self.room(OFFSETS.size("module"))
-            size, stubs, count = self.image.stub_size, one.base + 0x400, one.sites + one.gone
+            size, stubs, count = self.image.stub_size, one.base + STUBS_AT, one.sites + one.gone
             self.put(one.base, bytes(0x1000))
+            callers = (self.image.addresses[name] for name in CALLERS)
+            for number, target in enumerate((one.base, *callers)):
+                way = one.base + WAYS + number * WAY_BYTES
+                self.number(way + MARK_AT, MARK, 4)
+                self.number(way + TARGET_AT, target)
             records = [
-                (one.base + 0x40 * number, stubs + number * size + self.image.stub_code, one.base + 0x300, True)
+                (one.base + 0x40 * number, stubs + number * size + self.image.stub_code, one.base + TRAMP_AT, True)
                 for number in range(one.sites)
             ]
             self._group(records)
             for number in range(one.sites, count):
                 ip = one.base + 0x2000 + 0x40 * number
-                self._patch_gone(ip, stubs + number * size + self.image.stub_code, one.base + 0x300)
+                self._patch_gone(ip, stubs + number * size + self.image.stub_code, one.base + TRAMP_AT)
             self.put(at + OFFSETS.offset("module", "name"), one.name.encode() + b"\0")
             memory = at + OFFSETS.offset("module", "mem")
             self.member(memory, "module_memory", "base", one.base)
             self.member(memory, "module_memory", "size", 0x1000)
             for name, value in (
-                ("tramp", one.base + 0x300),
-                ("tramp_regs", one.base + 0x308),
+                ("tramp", one.base + TRAMP_AT),
+                ("tramp_regs", one.base + TRAMP_AT + WAY_BYTES),
                 ("ool_stubs", stubs),
                 ("ool_stub_count", count),
                 ("ool_stub_index", count),

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oolong.audit import __main__ as program
-from oolong.audit import guest_checks
+from oolong.audit import guest_checks, guest_report
 from oolong.audit import image as vmlinux
 from oolong.audit.live_state import Live
 from oolong.audit.survey import Survey
@@ -134,14 +134,16 @@ LINES = st.one_of(
     st.sampled_from(
         [
             f"== {name}@{stop}"
-            for name in (guest_checks.TOTAL, guest_checks.ENABLED, guest_checks.TOUCHED)
+            for name in (guest_report.TOTAL, guest_report.ENABLED, guest_report.TOUCHED)
             for stop in ("off", "all", "off-again")
         ]
     ),
     st.sampled_from(
-        [f"== {name}" for name in (guest_checks.AVAILABLE, guest_checks.WITH_ADDRESSES, guest_checks.PROBES)]
+        [f"== {name}" for name in (guest_report.AVAILABLE, guest_report.WITH_ADDRESSES, guest_report.PROBES)]
     ),
     st.from_regex(r"count \d{1,5000}", fullmatch=True),
+    st.from_regex(r"block \d{1,50} [0-9a-f]{1,50}", fullmatch=True),
+    st.from_regex(r"__ftrace_invalid_address___\d{1,50}", fullmatch=True),
     st.from_regex(r"[a-z_]{1,8}( \[[a-z]{1,4}\])? ?\(\d{1,5000}\) [RIDOM ]{0,9}", fullmatch=True),
     st.from_regex(r"[0-9a-f]{1,40} [a-z_]{1,8}", fullmatch=True),
     st.text(max_size=30),
@@ -152,22 +154,24 @@ LINES = st.one_of(
 @given(report=st.lists(LINES, max_size=12).map("\n".join))
 def test_whatever_a_guest_says_is_checked(report: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
-    found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
-    seen = Live(image, structs.NOTHING, [found])
-    assert [one.name for one in guest_checks.checks(seen, guest_checks.told(report, {}, CONFIG))] == [
-        entry.name for entry in guest_checks.GUEST.entries
+    found = Survey(name="off", records=(), groups=(), ops=(), modules=(), code=image.code)
+    seen = Live(image, structs.NOTHING, [found], due=())
+    assert [one.name for one in guest_checks.checks(seen, guest_report.told(report, {}, CONFIG))] == [
+        entry.name for group in guest_checks.GUEST for entry in group.entries
     ]
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "1" * 10])
 def test_a_number_without_end_is_no_count(digits: str) -> None:
     image = vmlinux.read(OBJECTS / "image-le")
-    found = Survey(name="off", records=(), ops=(), modules=(), code=image.code)
-    enabled = f"== {guest_checks.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
-    report = f"== {guest_checks.TOTAL}@off\n{digits} pages\n{enabled}"
+    found = Survey(name="off", records=(), groups=(), ops=(), modules=(), code=image.code)
+    enabled = f"== {guest_report.ENABLED}@off\ncount {digits}\nfoo ({digits}) R\n"
+    report = f"== {guest_report.TOTAL}@off\n{digits} pages\n{enabled}"
     done = {
         one.name: one
-        for one in guest_checks.checks(Live(image, structs.NOTHING, [found]), guest_checks.told(report, {}, CONFIG))
+        for one in guest_checks.checks(
+            Live(image, structs.NOTHING, [found], due=()), guest_report.told(report, {}, CONFIG)
+        )
     }
     assert done["guest.total"].victims == ("off",)
 

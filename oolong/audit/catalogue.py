@@ -24,7 +24,7 @@ def entries() -> Mapping[str, Entry]:
         outcomes.POST_LINK_SCRIPTS,
         outcomes.PROBE,
         *(entry for group in LIVE for entry in group.entries),
-        *GUEST.entries,
+        *(entry for group in GUEST for entry in group.entries),
         *outcomes.CELL,
     )
 

@@ -34,7 +34,9 @@ PLACES = (SITES_START, SITES_END, *BOUNDS, *EXIT_BOUNDS, *JUMP_BOUNDS, *CALLERS,
 BANNER = re.compile(rb"Linux version (\S+) \(")
 # names that the kernel's own table of symbols leaves out (scripts/mksysmap)
 NOT_IN_KALLSYMS = re.compile(r"\.L|L0\x01|\$|__crc_|__kstrtab|__pi_\.L|\d")
-STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
+# names that a linker script may provide (may_be_linker_script_provide_symbol, scripts/kallsyms.c)
+LINKER_PROVIDES = re.compile(r"__(?=.{6})(?:(?:start|stop|end)_.*|.*_(?:start|end))", re.DOTALL)
+STB_GLOBAL, STB_WEAK = 1, 2
 
 
 class Range(NamedTuple):
@@ -83,6 +85,11 @@ class Code:
     def __init__(self, segments: Sequence[tuple[int, "array[int]"]]) -> None:
         self._segments = sorted(segments, key=lambda segment: segment[0])
         self._starts = [start for start, _ in self._segments]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(powerpc.INSTRUCTION * len(words) for _, words in self._segments)
 
     def word(self, address: int) -> int | None:
         """The instruction at an address, None where there is no code."""
@@ -146,7 +153,7 @@ class Image:
         sizes = Counter(area.size // area.stubs for area in self.areas.values() if area.stubs)
         return max(sizes, key=sizes.__getitem__, default=0)
 
-    @property
+    @cached_property
     def stub_code(self) -> int:
         """Where in a stub its four instructions begin: after the pointer to the ops, if it has one."""
         return max(0, self.stub_size - 4 * powerpc.INSTRUCTION)
@@ -187,6 +194,10 @@ class Image:
         others = (self._site(slot).ip for slot in self.slots if self.area_of(slot) is None)
         return frozenset((*(site.ip for site in self.sites), *others))
 
+    def site_at(self, ip: int) -> Site | None:
+        """The patch site at an address."""
+        return self._sites_by_ip.get(ip)
+
     def area_of(self, address: int) -> str | None:
         """`text` or `inittext`, as the kernel decides which stubs serve an address, or neither."""
         if self.inittext.holds(address):
@@ -220,6 +231,10 @@ class Image:
         """The function whose code lies at an address; where none does, name and offset."""
         found = self.function_at(address)
         return found.name if found else self.told(address)
+
+    @cached_property
+    def _sites_by_ip(self) -> dict[int, Site]:
+        return {site.ip: site for site in self.sites}
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -317,15 +332,20 @@ def _functions(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> tuple[Fun
 
 def _kallsyms(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> tuple[tuple[int, str], ...]:
     """What the kernel can name: for each address of code the name that it would print."""
-    found: dict[int, tuple[int, str]] = {}
-    rank = {STB_GLOBAL: 0, STB_WEAK: 1, STB_LOCAL: 2}
+    found: dict[int, tuple[tuple[bool, bool, int, str], str]] = {}
     for name, symbol, _, binding in named:
         if symbol.section is None or not file.sections[symbol.section].executable or NOT_IN_KALLSYMS.match(name):
             continue
-        candidate = rank.get(binding, 3), name
-        if symbol.value not in found or candidate[0] < found[symbol.value][0]:
+        candidate = kallsyms_rank(name, weak=binding == STB_WEAK), name
+        if symbol.value not in found or candidate < found[symbol.value]:
             found[symbol.value] = candidate
     return tuple((address, found[address][1]) for address in sorted(found))
+
+
+def kallsyms_rank(name: str, *, weak: bool) -> tuple[bool, bool, int, str]:
+    """The order of several names of one address, of which the kernel prints the first: compare_symbols in
+    scripts/kallsyms.c, over what `nm -n` lists by name."""
+    return weak, LINKER_PROVIDES.fullmatch(name) is not None, len(name) - len(name.lstrip("_")), name
 
 
 def _areas(file: elf.ElfFile, named: Sequence[elf.NamedSymbol]) -> dict[str, Area]:

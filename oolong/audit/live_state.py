@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import or_
 
-from oolong.audit.allocation import Allocation, Stub, allocate, sequence, trampoline
+from oolong.audit.allocation import Allocation, allocate, sequence, trampoline
 from oolong.audit.check import Finding, finding
-from oolong.audit.image import CALLERS, Image
-from oolong.audit.survey import Record, Survey
+from oolong.audit.image import CALLERS, Code, Image
+from oolong.audit.survey import Survey
 from oolong.binary.structs import Offsets
 
 MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
@@ -120,12 +120,13 @@ class Live:
         """A finding about a patch site."""
         return finding(self.told(survey, ip), what, ip)
 
-    def stub_of(self, survey: Survey, record: Record) -> Stub | None:
-        """The stub that a record must have."""
-        if (found := self.allocation.stubs.get(record.ip)) is not None:
-            return found
-        module = survey.module_at(record.ip)
-        return Stub(record.ip, module.name, 0, record.stub) if module else None
+
+def pointer_at(code: Code, address: int, *, little: bool) -> int | None:
+    """The pointer at an address, which need be no multiple of its size; None where there is no code."""
+    halves = code.words(address, 2)
+    if halves is None:
+        return None
+    return halves[0] | halves[1] << 32 if little else halves[0] << 32 | halves[1]
 
 
 def over(live: Live, look: Look) -> Iterator[Finding]:

@@ -4,8 +4,9 @@ Sources: setup_ftrace_ool_stubs and module_finalize_ftrace in arch/powerpc/kerne
 """
 
 from collections.abc import Container, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
+from oolong.audit import module_layout
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import CALLERS
@@ -16,14 +17,17 @@ from oolong.audit.survey import Module, Record, Survey
 from oolong.binary import powerpc
 from oolong.errors import Kind
 
+# stubs of no record that are told of one module, which says how many it has
+MOST_LEFT = 64
+
 MODULES = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT, about_stubs=True)
 
 
 @MODULES.check(
     "live.modules",
     title="stubs of modules",
-    holds="each module has as many stubs as sites, in its own code, given out in the order of its records; a stub that "
-    "no record has goes back to code that is gone, by `ftrace_nop_ops`",
+    holds="each module has as many stubs as sites, in its own code, given out in the order of its records, and ways "
+    "that lead to ftrace; a stub that no record has goes back to code that is gone, by `ftrace_nop_ops`",
     failure="a module's function cannot be traced, or runs on in another one",
 )
 def modules(live: Live) -> Answer:
@@ -36,8 +40,12 @@ def modules(live: Live) -> Answer:
 
 
 def _wrong_modules(live: Live, survey: Survey) -> Iterator[Finding]:
+    held: dict[Module, list[Record]] = {}
+    for record in survey.records:
+        if (there := survey.module_at(record.ip)) is not None:
+            held.setdefault(there, []).append(record)
     for module in survey.modules:
-        own = [record for record in survey.records if module.text.holds(record.ip)]
+        own = held.get(module, [])
         if not own and not module.stub_count and not module.stubs_used:
             continue
         if not (module.stubs_used == module.stub_count >= len(own)):
@@ -45,12 +53,17 @@ def _wrong_modules(live: Live, survey: Survey) -> Iterator[Finding]:
             yield finding(module.name, what)
         if own != sorted(own):
             yield finding(module.name, "its records are not sorted")
+        ways = ((CALLERS[0], module.tramp), (CALLERS[1], module.tramp_regs))
+        for caller, at in ways:
+            target = live.image.addresses.get(caller)
+            if target is not None and not module_layout.leads_to(survey.code, at, target, little=live.image.little):
+                yield finding(module.name, f"its way to {caller} at {at:#x} does not lead there", at)
         # they are given out one after the other; those of code that is gone lie between
         for before, after in pairwise(own):
             if after.stub <= before.stub:
                 yield live.at(survey, after.ip, "its stub does not come after that of the site before it")
         yield from (live.at(survey, record.ip, why) for record in own if (why := _outside(live, module, record)))
-        yield from _left_stubs(live, survey, module, {record.stub for record in own})
+        yield from islice(_left_stubs(live, survey, module, {record.stub for record in own}), MOST_LEFT)
 
 
 def _left_stubs(live: Live, survey: Survey, module: Module, used: Container[int]) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from oolong.audit.image import Function, Image, Site
 from oolong.audit.rules import KPROBE_WINDOW
 
 SHORT, LONG, LONG_BYTES = 12, 3, 256
+# TRACED of guest/init.c
+TRACED = "sys_getppid"
 # a name that no compiler has decorated
 PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -26,6 +28,11 @@ def probes(image: Image) -> tuple[str, ...]:
     short = _apart([one for one in own if any(not one.covers(ip) for ip in _window(one, sites))])
     long = _apart([one for one in own if one.size >= LONG_BYTES])
     return tuple(one.name for one in (*_spread(short, SHORT), *_spread(long, LONG)))
+
+
+def asked(image: Image) -> tuple[str, ...]:
+    """What the guest puts kprobes on: guest/init.c takes a function of its own choice where it is told none."""
+    return probes(image) or (TRACED,)
 
 
 def _plain(function: Function, names: Mapping[str, int]) -> bool:

@@ -129,7 +129,7 @@ def _wrong_counts(live: Live, survey: Survey) -> Iterator[Finding]:
     for record in survey.records:
         if record.flags & live.flags.disabled:
             continue
-        users = sum(ops.takes(record.ip) for ops in survey.ops)
+        users = survey.users(record.ip)
         counted, enabled = record.flags & live.flags.users, bool(record.flags & live.flags.enabled)
         if counted != users or enabled != bool(users):
             told = "enabled" if enabled else "not enabled"
@@ -140,7 +140,7 @@ def _wrong_flags(live: Live, survey: Survey) -> Iterator[Finding]:
     """Who is not traced has nothing on; who is, does what is wanted of it, some of it only for a single user, and a
     direct call only if an ops has one for it."""
     flags, transient, pairs = live.flags, live.flags.transient, live.flags.pairs
-    direct = {ip for ops in survey.ops for ip in ops.direct}
+    direct = survey.direct
     for record in survey.records:
         own = record.flags
         if not own & flags.enabled:

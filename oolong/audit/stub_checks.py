@@ -7,10 +7,11 @@ ftrace_get_addr_curr in kernel/trace/ftrace.c of Linux 7.3.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from oolong.audit.allocation import STUB_WORDS, sequence, trampoline
+from oolong.audit import module_layout
+from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import CALLERS
-from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, over, told_of_all
+from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, over, pointer_at, told_of_all
 from oolong.audit.registry import Checks, Needs
 from oolong.audit.survey import Module, Record, Survey
 from oolong.binary import powerpc
@@ -33,7 +34,8 @@ def sites(live: Live) -> Answer:
 @STUBS.check(
     "live.stub-addresses",
     title="each record's own stub",
-    holds="each record has the stub that the allocation gives it, and no other has it",
+    holds="each record has the stub that the allocation gives it, in a module the one that its layout gives it, and no "
+    "other has it",
     failure="two functions share a stub, and one of them goes on in the other; or a record has none",
 )
 def stub_addresses(live: Live) -> Answer:
@@ -107,8 +109,9 @@ def _wrong_sites(live: Live, survey: Survey) -> Iterator[Finding]:
 
 def _wrong_addresses(live: Live, survey: Survey) -> Iterator[Finding]:
     seen = Counter(record.stub for record in survey.records)
+    own, of_modules = live.allocation.stubs, module_layout.stubs_of(live.image, survey)
     for record in survey.records:
-        stub = live.stub_of(survey, record)
+        stub = own.get(record.ip) or of_modules.get(record.ip)
         if stub is None or record.stub != stub.code:
             told = f"{stub.code:#x} ({stub.area}[{stub.number}])" if stub else "any"
             yield live.at(survey, record.ip, f"its stub is at {record.stub:#x}, not at {told}")
@@ -132,10 +135,9 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[Finding]:
 
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
     """The instructions of a stub, where it is, as its record's flags have them; None if it cannot be so."""
-    stub = live.stub_of(survey, record)
-    if stub is None:
+    if record.ip not in live.allocation.stubs and survey.module_at(record.ip) is None:
         return None
-    stub = stub._replace(code=record.stub)
+    stub = Stub(record.ip, "", 0, record.stub)
     return sequence(stub, _call_target(live, survey, record, stub.call))
 
 
@@ -144,7 +146,7 @@ def _call_target(live: Live, survey: Survey, record: Record, call: int) -> int |
     caller = CALLERS[0]
     if record.flags & live.flags.enabled:
         if record.flags & live.flags.direct:
-            direct = next((ops.direct[record.ip] for ops in survey.ops if record.ip in ops.direct), None)
+            direct = survey.direct.get(record.ip)
             if direct is not None and powerpc.reaches(call, direct):
                 return direct
         elif record.flags & live.flags.regs:
@@ -176,8 +178,7 @@ def _wrong_ops(live: Live, survey: Survey) -> Iterator[Finding]:
         if not record.flags & live.flags.enabled:
             wanted = nothing
         elif record.flags & live.flags.call_ops:
-            own = [ops.address for ops in survey.ops if ops.takes(record.ip)]
-            wanted = own[0] if len(own) == 1 else None
+            wanted = survey.only_user(record.ip)
         else:
             wanted = several
         if found != wanted:
@@ -187,10 +188,7 @@ def _wrong_ops(live: Live, survey: Survey) -> Iterator[Finding]:
 
 def ops_of(live: Live, survey: Survey, code: int) -> int | None:
     """The pointer before the instructions of a stub."""
-    halves = survey.code.words(code - live.image.stub_code, 2)
-    if halves is None:
-        return None
-    return halves[0] | halves[1] << 32 if live.image.little else halves[0] << 32 | halves[1]
+    return pointer_at(survey.code, code - live.image.stub_code, little=live.image.little)
 
 
 def _used_stubs(live: Live, survey: Survey) -> Iterator[Finding]:

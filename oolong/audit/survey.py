@@ -9,22 +9,29 @@ Linux 7.3.
 import struct
 import sys
 from array import array
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from oolong.audit.image import Code, Image, Range
 from oolong.binary.structs import Offsets
 from oolong.errors import BadOutput
-from oolong.machine.memory import Memory
+from oolong.machine.memory import PAGE, Memory
 from oolong.machine.stops import INIT_MEMORY
 
 RECORDS, OPS, LAST_OPS, MODULES = "ftrace_pages_start", "ftrace_ops_list", "ftrace_list_end", "modules"
-# more records, ops, modules or entries of a hash than this no kernel has; nor buckets of a hash than a power of two
-MOST, MOST_BITS = 1 << 20, 20
-# what a branch within one module reaches
-LARGEST_MODULE = 1 << 25
-POINTER = 8
+# what a survey may read besides the kernel's own code, in whole pages or by the same bytes again, and how often it may
+# read: a guest can make its lists as long as it likes
+MOST_BYTES, MOST_READS = 1 << 24, 1 << 18
+# records besides those of the image, and modules: more than this no guest of ours loads
+MOST_OTHER_RECORDS, MOST_MODULES = 1 << 15, 1 << 10
+# buckets of a hash, as a power of two (FTRACE_HASH_MAX_BITS is 12)
+MOST_BITS = 20
+POINTER, NAME_BYTES = 8, 64
 STUB = "arch.ool_stub"
 
 
@@ -62,29 +69,91 @@ class Module(NamedTuple):
     stubs_used: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What was found at the stop `name`."""
+    """What was found at the stop `name`; `groups` says how many of the records each group of the list holds, in turn,
+    for the kernel searches group by group."""
 
     name: str
     records: tuple[Record, ...]
+    groups: tuple[int, ...]
     ops: tuple[Ops, ...]
     modules: tuple[Module, ...]
     code: Code = field(repr=False)
 
     def module_at(self, address: int) -> Module | None:
-        return next((module for module in self.modules if module.text.holds(address)), None)
+        place = bisect_right(self._module_starts, address) - 1
+        found = self._modules_by_start[place] if place >= 0 else None
+        return found if found and found.text.holds(address) else None
+
+    def users(self, ip: int) -> int:
+        """How many of the ops take a site."""
+        return len(self._takers_of_most) + self._takers[ip]
+
+    def only_user(self, ip: int) -> int | None:
+        """The address of the ops that takes a site, None if none does or several do."""
+        if self.users(ip) != 1:
+            return None
+        takers: Iterator[Ops] = chain(self._takers_by_name.get(ip, ()), self._takers_of_most)
+        return next(ops.address for ops in takers if ops.takes(ip))
+
+    @cached_property
+    def direct(self) -> Mapping[int, int]:
+        """The function that the first ops with a direct call has called, by site."""
+        return {ip: target for ops in reversed(self.ops) for ip, target in ops.direct.items()}
+
+    def by_group(self) -> Iterator[tuple[Record, ...]]:
+        """The records of each group."""
+        at = 0
+        for count in self.groups:
+            yield self.records[at : at + count]
+            at += count
+
+    @cached_property
+    def _takers_of_most(self) -> tuple[Ops, ...]:
+        """The ops that take all but what they spare."""
+        return tuple(ops for ops in self.ops if not ops.traced)
+
+    @cached_property
+    def _takers_by_name(self) -> Mapping[int, list[Ops]]:
+        """The ops whose filters name a site."""
+        found: dict[int, list[Ops]] = {}
+        for ops in self.ops:
+            for ip in ops.traced:
+                found.setdefault(ip, []).append(ops)
+        return found
+
+    @cached_property
+    def _takers(self) -> Counter[int]:
+        """How many ops take a site besides _takers_of_most, less those of these that spare it."""
+        found: Counter[int] = Counter()
+        for ops in self.ops:
+            found.update(ops.traced - ops.spared)
+            if not ops.traced:
+                found.subtract(ops.spared)
+        return found
+
+    @cached_property
+    def _modules_by_start(self) -> list[Module]:
+        return sorted(self.modules, key=lambda module: module.text)
+
+    @cached_property
+    def _module_starts(self) -> list[int]:
+        return [module.text.start for module in self._modules_by_start]
 
 
 def survey(name: str, memory: Memory, image: Image, offsets: Offsets) -> Survey:
-    """Read it all; Unreadable if a pointer leads nowhere, BadOutput if the kernel has not what is looked for."""
-    view = _View(memory, image.little, offsets)
+    """Read it all; Unreadable if a pointer leads nowhere, BadOutput if the kernel has not what is looked for, or wants
+    more to be read than its code and MOST_BYTES, or more often than MOST_READS."""
+    view = _View(memory, image.little, offsets, most=image.code.size + MOST_BYTES)
     modules = tuple(_modules(view, image))
     ranges = [image.text, *(module.text for module in modules), *([image.inittext] if name == INIT_MEMORY else [])]
     code = Code([(one.start, view.words(one)) for one in ranges if one.end > one.start])
+    groups = tuple(_groups(view, _place(image, RECORDS), most=len(image.sites) + MOST_OTHER_RECORDS))
     return Survey(
         name=name,
-        records=tuple(_records(view, _place(image, RECORDS))),
+        records=tuple(record for group in groups for record in group),
+        groups=tuple(len(group) for group in groups),
         ops=tuple(_all_ops(view, image)),
         modules=modules,
         code=code,
@@ -92,16 +161,38 @@ def survey(name: str, memory: Memory, image: Image, offsets: Offsets) -> Survey:
 
 
 class _View:
-    """Memory with a byte order and structures."""
+    """Memory with a byte order and structures, and a budget of what may be read of it."""
 
-    def __init__(self, memory: Memory, little: bool, offsets: Offsets) -> None:
+    def __init__(self, memory: Memory, little: bool, offsets: Offsets, *, most: int) -> None:
         self._memory = memory
         self._little = little
+        self._most, self._bytes_left, self._reads_left = most, most, MOST_READS
+        self._pages: set[int] = set()
         self.order = "<" if little else ">"
         self.offsets = offsets
 
     def read(self, address: int, size: int) -> bytes:
+        """A page that was not read before costs all its bytes, since all are kept; whatever is read again, its own."""
+        self._reads_left -= 1
+        # before the pages of a read are counted, lest these be too many to count
+        if self._reads_left < 0 or not 0 <= size <= self._bytes_left:
+            raise self._over()
+        first = address - address % PAGE
+        if first not in self._pages or address + size > first + PAGE:
+            new = [page for page in range(first, address + size, PAGE) if page not in self._pages]
+            self._pages.update(new)
+            size_of_new = PAGE * len(new)
+        else:
+            size_of_new = 0
+        self._bytes_left -= max(size, size_of_new)
+        if self._bytes_left < 0:
+            raise self._over()
         return self._memory.read(address, size)
+
+    def _over(self) -> BadOutput:
+        return BadOutput(
+            f"ftrace's lists in the guest's memory ask for more than {self._most >> 20} MiB, or {MOST_READS} reads"
+        )
 
     def pointer(self, address: int) -> int:
         return int(struct.unpack(f"{self.order}Q", self.read(address, POINTER))[0])
@@ -129,19 +220,19 @@ def _place(image: Image, name: str) -> int:
     return image.addresses[name]
 
 
-def _records(view: _View, start: int) -> Iterator[Record]:
-    """All records, group by group, in the order of the list."""
+def _groups(view: _View, start: int, *, most: int) -> Iterator[list[Record]]:
+    """All records, group by group, in the order of the list; no more than `most`."""
     entry = _record_layout(view)
-    total = 0
+    left = most
     for group in _linked(
         "groups of records", view.pointer(start), (0,), lambda at: view.member(at, "ftrace_page", "next")
     ):
         first, count = view.member(group, "ftrace_page", "records"), view.member(group, "ftrace_page", "index")
-        total += count
-        if total > MOST:
-            raise BadOutput(f"a group of {count} records at {group:#x}")
-        for ip, flags, stub in entry.iter_unpack(view.read(first, count * entry.size)):
-            yield Record(ip, flags, stub or 0)
+        left -= count
+        if left < 0:
+            raise BadOutput(f"more than {most} records, with a group of {count} at {group:#x}")
+        read = view.read(first, count * entry.size)
+        yield [Record(ip, flags, stub or 0) for ip, flags, stub in entry.iter_unpack(read)]
 
 
 def _record_layout(view: _View) -> struct.Struct:
@@ -181,9 +272,12 @@ def _entries(view: _View, table: int) -> dict[int, int]:
         raise BadOutput(f"a hash of 2^{bits} buckets at {table:#x}")
     found: dict[int, int] = {}
     seen: set[int] = set()
-    for number in range(1 << bits):
-        first = view.pointer(buckets + number * view.offsets.size("hlist_head"))
-        # hlist_node, the first member, begins with its next pointer
+    step = view.offsets.size("hlist_head")
+    if step < POINTER:
+        raise BadOutput(f"hlist_head has {step} bytes, which no known kernel has")
+    head = struct.Struct(f"{view.order}Q{step - POINTER}x")
+    # hlist_head and hlist_node, the first member of an entry, begin with the pointer to the next entry
+    for (first,) in head.iter_unpack(view.read(buckets, step << bits)):
         for at in _linked("entries of a hash", first, (0,), view.pointer, seen):
             found[view.member(at, "ftrace_func_entry", "ip")] = view.member(at, "ftrace_func_entry", "direct")
     return found
@@ -196,14 +290,16 @@ def _modules(view: _View, image: Image) -> Iterator[Module]:
         return  # before 6.4: no such kernel has stubs
     head = image.addresses[MODULES]
     link = view.offsets.offset("module", "list")
-    for at in _linked("modules", view.pointer(head), (head,), view.pointer):
+    for number, at in enumerate(_linked("modules", view.pointer(head), (head,), view.pointer)):
         module = at - link
+        if number == MOST_MODULES:
+            raise BadOutput(f"more than {MOST_MODULES} modules")
         base = module + view.offsets.offset("module", "mem")
         start, size = view.member(base, "module_memory", "base"), view.member(base, "module_memory", "size")
-        if size > LARGEST_MODULE:
-            raise BadOutput(f"a module with {size} bytes of code at {module:#x}")
         yield Module(
-            name=view.read(module + view.offsets.offset("module", "name"), 64).split(b"\0")[0].decode(errors="replace"),
+            name=view.read(module + view.offsets.offset("module", "name"), NAME_BYTES)
+            .split(b"\0")[0]
+            .decode(errors="replace"),
             text=Range(start, start + size),
             tramp=view.member(module, "module", "arch.tramp"),
             tramp_regs=view.member(module, "module", "arch.tramp_regs"),
@@ -220,7 +316,7 @@ def _linked(
     passed: set[int] = set() if seen is None else seen
     at = first
     while at not in ends:
-        if at in passed or len(passed) == MOST:
+        if at in passed:
             raise BadOutput(f"the list of {what} in the guest's memory has no end")
         passed.add(at)
         yield at

@@ -19,7 +19,7 @@ from oolong.binary.elf import ElfFile, Symbol
 from oolong.host.files import plain_file
 from oolong.machine.family import LinearMap
 from oolong.machine.gdbremote import Debugger, Gone, Stop
-from oolong.machine.memory import Memory, Recording, Snapshot, Unreadable
+from oolong.machine.memory import LARGEST, PAGE, Memory, Recording, Snapshot, Unreadable
 from oolong.machine.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
 
 if TYPE_CHECKING:
@@ -185,13 +185,13 @@ class Capture:
 
     def _look(self, name: str, monitor: "Monitor", at: Stop) -> None:
         self._since = time.monotonic()
-        recording = self._recording(monitor, at)
+        recording = self._recording(monitor, at, most=LARGEST - PAGE * len(self._pages))
         self._visit(name, recording)
         pages = {base: self._pages.setdefault(page, page) for base, page in recording.pages.items()}
         self.snapshots.append(Snapshot(name, pages))
         self._stood, self._since = self._stood + time.monotonic() - self._since, None
 
-    def _recording(self, monitor: "Monitor", at: Stop) -> Recording:
+    def _recording(self, monitor: "Monitor", at: Stop, *, most: int = LARGEST) -> Recording:
         """The memory as the CPU that came to a breakpoint sees it."""
         from oolong.machine.qmp import Refused
 
@@ -212,4 +212,4 @@ class Capture:
                 raise Unreadable(address)
             return data
 
-        return Recording(fetch)
+        return Recording(fetch, most=most)

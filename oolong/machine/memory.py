@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from oolong.errors import BadInput
+from oolong.errors import BadInput, BadOutput
 
 PAGE = 4096
 MAGIC = b"oolong memory 1\n"
@@ -62,11 +62,12 @@ class Snapshot:
 class Recording:
     """Memory that is fetched page by page, and keeps what it fetched.
 
-    `fetch` takes an address and a number of bytes, both multiples of PAGE, and raises Unreadable.
+    `fetch` takes an address and a number of bytes, both multiples of PAGE, and raises Unreadable. A read with which it
+    would keep more than `most` bytes is BadOutput.
     """
 
-    def __init__(self, fetch: Callable[[int, int], bytes]) -> None:
-        self._fetch = fetch
+    def __init__(self, fetch: Callable[[int, int], bytes], *, most: int = LARGEST) -> None:
+        self._fetch, self._most = fetch, most
         self.pages: dict[int, bytes] = {}
 
     def read(self, address: int, size: int) -> bytes:
@@ -74,6 +75,8 @@ class Recording:
             raise Unreadable(address)
         first, last = address - address % PAGE, -(-(address + size) // PAGE) * PAGE
         missing = [base for base in range(first, last, PAGE) if base not in self.pages]
+        if PAGE * (len(self.pages) + len(missing)) > self._most:
+            raise BadOutput(f"more than {LARGEST >> 20} MiB of the guest's memory would have to be kept")
         if missing:
             start, end = missing[0], missing[-1] + PAGE
             data = self._fetch(start, end - start)

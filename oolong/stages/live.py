@@ -6,7 +6,7 @@ It ends well whatever the checks say: the verdict judges them.
 from collections.abc import Iterable
 from functools import partial
 
-from oolong.audit import guest_checks, live_checks
+from oolong.audit import guest_checks, guest_report, live_checks
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, Finding, finding
 from oolong.audit.image import Image
@@ -43,7 +43,7 @@ def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted
 
 
 def _skipped(reason: str) -> tuple[Check, ...]:
-    return (*live_checks.skipped_all(reason), *guest_checks.GUEST.skipped(reason))
+    return (*live_checks.skipped_all(reason), *guest_checks.skipped_all(reason))
 
 
 @where_audited(_skipped)
@@ -58,7 +58,7 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     due = _due(config, modules=cell.config.modules) if booted.ok else None
     seen = Live(image, laid_out, surveys, due, unreadable)
     report = work.path("report").read_text(encoding="utf-8", errors="replace")
-    said = guest_checks.told(report, booted.data, config)
+    said = guest_report.told(report, booted.data, config, whole=booted.ok)
     return audited(work, (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said)))
 
 

@@ -9,7 +9,7 @@ import pytest
 from oolong.audit import area_checks, image_checks, object
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, CheckStatus
-from oolong.audit.image import RELATIVE, Area, Code, Image, Range
+from oolong.audit.image import RELATIVE, Area, Code, Image, Range, kallsyms_rank
 from oolong.audit.image_checks import IMAGE, Known, Linked
 from oolong.audit.window_checks import WINDOWS
 from oolong.binary import powerpc
@@ -376,3 +376,25 @@ def test_code_is_words_by_address() -> None:
 def test_what_is_no_kernel_is_refused(file: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         vmlinux.read(AUDIT / file)
+
+
+@pytest.mark.parametrize(
+    ("names", "printed"),
+    [
+        # as nm lists them, by name
+        (["lru_add_drain", "lru_add_and_bh_lrus_drain"], "lru_add_and_bh_lrus_drain"),
+        # a weak one last
+        (["~a_weak_one", "strong"], "strong"),
+        # what a linker script may provide after what it may not, however many underscores that has
+        (["__start_of_it", "___own"], "___own"),
+        (["__ends_with_end", "__something_start", "__stop_it", "__end_it", "____own"], "____own"),
+        # too short to be one
+        (["__a_end", "___own"], "__a_end"),
+        # then the one with fewer underscores
+        (["__se_sys_read", "sys_read", "_sys_read"], "sys_read"),
+    ],
+)
+def test_of_several_names_the_kernel_prints_one(names: list[str], printed: str) -> None:
+    """After compare_symbols in scripts/kallsyms.c; a weak name is marked here."""
+    ranks = {name.lstrip("~"): kallsyms_rank(name.lstrip("~"), weak=name.startswith("~")) for name in names}
+    assert min(ranks, key=lambda name: ranks[name]) == printed

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from oolong.audit import live_checks
+from oolong.audit import live_checks, module_layout
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import Image
 from oolong.audit.live_state import Flags, Live
-from oolong.audit.survey import Module, Record, Survey
+from oolong.audit.module_checks import MOST_LEFT
+from oolong.audit.module_layout import MARK_AT, TARGET_AT, WAY_BYTES
+from oolong.audit.survey import Module, Survey
 from oolong.binary import powerpc
 from oolong.binary.structs import NOTHING
 from oolong.machine.stops import ALL, DIRECT, INIT_MEMORY, KPROBE, LIVEPATCH, MODULE, OFF, ONE, QUIET
@@ -29,6 +31,7 @@ from tests.guests import (
     REGS,
     REGS_EN,
     TRAMP,
+    TRAMP_AT,
     TRAMP_EN,
     Guest,
     Loaded,
@@ -101,8 +104,8 @@ def test_calls_go_where_they_reach() -> None:
     caller, regs = (seen.image.addresses[name] for name in ("ftrace_caller", "ftrace_regs_caller"))
     assert [called(at[DIRECT], place) for place in (0, 1, 2)] == [NEAR, caller, caller]
     assert [called(at[LIVEPATCH], place) for place in (0, 1)] == [regs, caller]
-    assert [called(at[MODULE], place) for place in (0, 4, 6)] == [caller, MODULES + 0x300, caller]
-    assert [called(at[KPROBE], place) for place in (0, 4)] == [regs, MODULES + 0x308]
+    assert [called(at[MODULE], place) for place in (0, 4, 6)] == [caller, MODULES + TRAMP_AT, caller]
+    assert [called(at[KPROBE], place) for place in (0, 4)] == [regs, MODULES + TRAMP_AT + WAY_BYTES]
 
 
 Damage = Callable[[Survey, Live], Survey]
@@ -183,6 +186,17 @@ def left(at: int, changed: int) -> Damage:
     return damage
 
 
+def way(at: int, changed: int) -> Damage:
+    """Change a word of the first module's way to ftrace_caller, or of what comes after it."""
+
+    def damage(found: Survey, seen: Live) -> Survey:
+        address = found.modules[0].tramp + at
+        found.code.put(address, (found.code.word(address) or 0) ^ changed)
+        return found
+
+    return damage
+
+
 def unused(found: Survey, seen: Live) -> Survey:
     found.code.put(seen.image.areas["ftrace_ool_stub_text_end"].address + 24, 1)
     return found
@@ -220,7 +234,18 @@ WRONG: dict[str, tuple[str, str, Damage, tuple[str, ...]]] = {
     "site quiet": ("live.sites", ONE, site(0, 4), ("plain_one",)),
     "site too far": ("live.sites", ONE, moved(0, stub=1 << 30), ("plain_one",)),
     "stub elsewhere": ("live.stub-addresses", OFF, moved(1, stub=24), ("with_toc", "plain_two")),
-    "stub of nobody": ("live.stub-addresses", MODULE, moved(4, ip=1 << 40), (f"{MODULES + (1 << 40):#x}",)),
+    "stub of nobody": (
+        "live.stub-addresses",
+        MODULE,
+        moved(4, ip=1 << 40),
+        (f"{MODULES + (1 << 40):#x}", "far+0x40"),
+    ),
+    "stub of a module moved": ("live.stub-addresses", MODULE, moved(5, stub=1 << 24), ("far+0x40",)),
+    "stubs of a module exchanged": ("live.stub-addresses", MODULE, swapped(4, 5), ("far+0x0", "far+0x40")),
+    "module without a way": ("live.stub-addresses", MODULE, way(MARK_AT, 1), ("far+0x0", "far+0x40")),
+    "way to elsewhere": ("live.stub-addresses", MODULE, way(TARGET_AT, 4), ("far+0x0", "far+0x40")),
+    "no way to ftrace_caller": ("live.modules", MODULE, way(TARGET_AT, 4), ("far",)),
+    "no way to ftrace_regs_caller": ("live.modules", MODULE, way(WAY_BYTES + TARGET_AT, 4), ("far",)),
     "stub shared": ("live.stub-addresses", MODULE, moved(5, stub=-24), ("far+0x0", "far+0x40")),
     "word 0": ("live.stub-words", OFF, word(2, 0, 1), ("plain_two",)),
     "word 1": ("live.stub-words", ALL, word(2, 4, 4), ("plain_two",)),
@@ -342,6 +367,41 @@ def test_a_module_without_functions_is_passed_over() -> None:
 
 
 @BOTH
+@pytest.mark.parametrize(("sites", "gone"), [(1, 0), (3, 0), (2, 3), (5, 1)])
+@pytest.mark.parametrize("stub_size", [24, 16])
+def test_the_stubs_of_a_module_follow_its_ways_in_the_order_of_its_sites(
+    little: bool, sites: int, gone: int, stub_size: int
+) -> None:
+    """Those of code that is gone come last here, as this code lies after the other."""
+    image = image_of(little, stub_size=stub_size)
+    survey = Guest(image, MODULE, (), [Loaded(sites=sites, gone=gone)]).survey()
+    stubs = module_layout.stubs_of(image, survey)
+    assert {ip: stub.code for ip, stub in stubs.items()} == {
+        record.ip: record.stub for record in survey.records if survey.module_at(record.ip)
+    }
+    assert [stub.number for stub in stubs.values()] == list(range(sites))
+
+
+@BOTH
+def test_code_that_is_gone_may_have_come_first(little: bool) -> None:
+    image = image_of(little)
+    survey = Guest(image, MODULE, (), [Loaded(sites=2, gone=2)]).survey()
+    (module,) = survey.modules
+    first, second = (module.stubs + number * image.stub_size + image.stub_code for number in (0, 1))
+    for stub in (first, second):
+        survey.code.put(stub + 12, powerpc.branch(stub + 12, module.text.start - 0x1000))
+    assert [stub.number for stub in module_layout.stubs_of(image, survey).values()] == [2, 3]
+
+
+def test_of_the_stubs_of_no_record_only_some_are_told() -> None:
+    seen = live_of(Guest(image_of(True), MODULE, (), [Loaded(sites=1, gone=0)]))
+    (survey,) = seen.surveys
+    many = survey.modules[0]._replace(stub_count=100, stubs_used=100)
+    damaged = replace(seen, surveys=[replace(survey, modules=(many,))])
+    assert len(failed(damaged)["live.modules"]) == MOST_LEFT
+
+
+@BOTH
 def test_a_dead_record_is_disabled_and_may_be_so_later(little: bool) -> None:
     seen = all_stops(image_of(little, dead=True))
     alive = [
@@ -398,4 +458,3 @@ def test_places_are_told_by_function_by_module_or_by_address() -> None:
     found = seen.surveys[0]
     places = (ip_of(seen.image, "with_toc"), found.records[2].ip, MODULES + 0x40, FAR)
     assert [seen.told(found, ip) for ip in places] == ["with_toc", "with_toc+0x20", "far+0x40", f"{FAR:#x}"]
-    assert seen.stub_of(found, Record(FAR, 0, 0)) is None

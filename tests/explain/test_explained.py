@@ -128,7 +128,9 @@ def stop(name: str, traced: Iterable[int] = (), *, little: bool = True, absent: 
         if ip not in absent:
             flags = DISABLED if ip == DEAD_FAR else ENABLED | TOUCHED | 1 if busy else 0
             records.append(Record(ip, flags, stub))
-    return Survey(name=name, records=tuple(records), ops=tuple(ops), modules=(), code=code(words))
+    return Survey(
+        name=name, records=tuple(records), groups=(len(records),), ops=tuple(ops), modules=(), code=code(words)
+    )
 
 
 @pytest.mark.parametrize("little", [True, False])

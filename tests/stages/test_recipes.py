@@ -75,7 +75,8 @@ TABLE: list[tuple[str, set[str], str]] = [
         OF_THE_CELL,
         "the same walk as memory is read and as it is kept",
     ),
-    ("machine/* audit/probes.py", {"boot"}, "runs the machine and hears its console"),
+    ("machine/*", {"boot"}, "runs the machine and hears its console"),
+    ("audit/probes.py", OF_THE_CELL, "what the guest is to probe, and what it was asked for"),
     (
         "audit/object*.py audit/outcomes.py audit/static_checks.py audit/window_checks.py audit/linker_script.py",
         AUDITS,
