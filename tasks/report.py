@@ -81,7 +81,7 @@ def _results(cell: Cell) -> CellResults:
     return CellResults(
         cell=cell,
         stages=[(stage, made[stage.task]) for stage in session.project.chain(cell)],
-        verdict=session.project.verdict(cell, made),
+        verdict=session.project.verdict(cell, made, whole=True),
         unlocked=session.project.unlocked,
         repeat=session.repeat(cell.name),
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from oolong.audit.check import Answer, Check, finding, judged, none_of, skipped
 from oolong.audit.live_state import Live
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, WITH_REPORT, Checks, Due, Needs
 from oolong.audit.survey import Record, Survey
 from oolong.errors import Kind
 from oolong.machine.stops import KPROBE, OFF, QUIET
@@ -121,6 +121,7 @@ def checks(live: Live, said: Told) -> Iterator[Check]:
     title="records allocated at boot",
     holds="`ftrace: allocating N entries` says the number of sites in the image",
     failure="the kernel passed over a site, or read another table",
+    due=AUDITED,
 )
 def allocated(heard: Heard) -> Answer:
     """The kernel made as many records when it booted as the image has patch sites."""
@@ -178,6 +179,7 @@ def available(heard: Heard) -> Answer:
     title="each function listed once",
     holds="no function stands twice in `available_filter_functions_addrs`, by address",
     failure="a dead record passes for a function: filters by its name take both",
+    due=AUDITED & WITH_REPORT & SINCE_OUT_OF_LINE,
 )
 def listed_once(heard: Heard) -> Answer:
     """No function is listed twice: several of one name are several functions, at their own addresses."""
@@ -245,6 +247,7 @@ def _letters(live: Live, record: Record) -> str:
     title="the list of touched functions",
     holds="what was seen traced is in `touched_functions`",
     failure="the kernel forgets what was traced",
+    due=AUDITED & WITH_REPORT & SINCE_OUT_OF_LINE,
 )
 def touched(heard: Heard) -> Answer:
     """Whatever was traced at a stop is listed as touched at the end."""
@@ -264,6 +267,7 @@ def touched(heard: Heard) -> Answer:
     title="where kprobes land",
     holds="kprobes by the names of 12 short functions and 3 long ones use their own sites",
     failure="a probe on one function is hit by another",
+    due=AUDITED & WITH_REPORT & Due(symbols={"KPROBES_ON_FTRACE": "y", "KPROBE_EVENTS": "y"}),
 )
 def kprobe_location(heard: Heard) -> Answer:
     """A kprobe by a function's name uses that function's patch site."""

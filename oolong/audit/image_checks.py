@@ -10,7 +10,7 @@ from itertools import pairwise
 from oolong.audit.allocation import Allocation, allocate, out_of_reach
 from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Area, Function, Image
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, OUT_OF_LINE, Checks, Due, Needs
 from oolong.binary import powerpc
 from oolong.errors import Kind
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
@@ -78,6 +78,7 @@ def _without_stubs(known: Known) -> Answer:
     holds="the table has as many entries as vmlinux.o, and as many of them in init text (with dead code elimination: "
     "no more)",
     failure="sites were lost or added by the link, or init's functions ended in text",
+    due=AUDITED & OUT_OF_LINE,
 )
 def mcount_entries(linked: Linked) -> Answer:
     """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
@@ -101,6 +102,7 @@ def mcount_entries(linked: Linked) -> Answer:
     holds="a relocatable kernel has one R_PPC64_RELATIVE for each slot, to the address that stands there (LLD "
     "leaves 0)",
     failure="after relocation the slot points elsewhere",
+    due=AUDITED & Due(symbols={"RELOCATABLE": "y"}),
 )
 def relocations(linked: Linked) -> Answer:
     """In a relocatable kernel each slot has one relocation, R_PPC64_RELATIVE, to the address that stands there; LLD
@@ -401,6 +403,7 @@ def trampolines(linked: Linked) -> Answer:
     title="no foreign site in a kprobe's window",
     holds="no foreign site from a function's symbol to 16 bytes after it",
     failure="a kprobe on it by name may land on the neighbour",
+    due=AUDITED & Due(symbols={"KPROBES_ON_FTRACE": "y"}),
 )
 def kprobe_window(linked: Linked) -> Answer:
     """A kprobe by symbol takes any patch site from the symbol to 16 bytes after it, so there must be but its own."""

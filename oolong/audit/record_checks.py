@@ -10,7 +10,7 @@ from itertools import chain
 
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.live_state import MAX_OFFSET, Live, over, told_of_all
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, Checks, Due, Needs
 from oolong.audit.survey import Survey
 from oolong.errors import Kind
 from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
@@ -64,6 +64,8 @@ def record_flags(live: Live) -> Answer:
     title="records taken for dead",
     holds="the records that the kernel took for dead are those that the image says",
     failure="a live function cannot be traced, or a dead record passes for the function before it",
+    # asm/ftrace.h has FTRACE_MCOUNT_MAX_OFFSET for these two alone
+    due=AUDITED & SINCE_OUT_OF_LINE & Due(one_of=("ARCH_USING_PATCHABLE_FUNCTION_ENTRY", "MPROFILE_KERNEL")),
 )
 def disabled_records(live: Live) -> Answer:
     """The kernel has taken those records for dead that lie further after the nearest symbol than it allows."""
