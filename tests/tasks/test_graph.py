@@ -74,6 +74,55 @@ def test_a_declaration_that_names_nothing_is_bad_input(checkout: Checkout) -> No
     assert re.search(r"pipeline\.yaml:\d+:7: not_due: 'stosp\.\*' names nothing", done.err)
 
 
+def test_an_audit_of_the_image_alone_says_what_does_not_hold_each_time(checkout: Checkout) -> None:
+    """It exits 1 for a finding that nobody knows, made now or found in the cache."""
+    (checkout.folder / "known-issues.yaml").unlink()
+    edit, _ = FINDINGS["area"]
+    first = run_fake(checkout, edit, words=(f"audit-image:{CELL}",))
+    again = checkout.doit(f"audit-image:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    for done in (first, again):
+        assert done.code == 1, done.err
+        assert re.search(rf"^{CELL}, audit-object audit-image: fail \(stub-audit\); \d+ checks hold", done.out)
+        assert re.search(r"^  fail  image\.stub-areas: 1: ftrace_ool_stub_text: ", done.out, re.MULTILINE)
+    assert "boot:" not in first.err
+
+
+def test_an_audit_whose_findings_are_known_ends_well_and_tells_them(checkout: Checkout) -> None:
+    edit, _ = FINDINGS["post-link-checks"]
+    done = run_fake(checkout, edit, words=(f"audit-image:{CELL}",))
+    assert done.code == 0, done.err
+    assert "  known image.post-link-checks [no-post-link-checks]: not run: CHKFTRC\n" in done.out
+
+
+@pytest.mark.parametrize(("stage", "finding"), [("audit-object", "two-nops"), ("live", "allocated")])
+def test_each_audit_alone_has_a_verdict(checkout: Checkout, stage: str, finding: str) -> None:
+    edit, expected = FINDINGS[finding]
+    done = run_fake(checkout, edit, words=(f"{stage}:{CELL}",))
+    assert done.code == 1, done.err
+    (name,) = [name for name in expected if not name.startswith("boot.")]
+    assert f"  fail  {name}: " in done.out
+
+
+def test_a_cached_failure_of_a_stage_ends_with_1_each_time(checkout: Checkout) -> None:
+    edit, _, shown = FAULTS["compile"]
+    first = run_fake(checkout, edit, words=(f"compile:{CELL}",))
+    again = checkout.doit(f"compile:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert (first.code, again.code) == (1, 1)
+    assert shown in first.err
+    assert shown in again.err
+
+
+@pytest.mark.parametrize("name", ["vmlinux", "logs/link.log"])
+def test_what_is_removed_from_the_results_is_put_back(checkout: Checkout, name: str) -> None:
+    assert run_fake(checkout).code == 0
+    file = checkout.folder / "build" / "results" / CELL / name
+    before = file.read_bytes()
+    file.unlink()
+    done = checkout.doit(f"cell:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert done.code == 0, done.err
+    assert file.read_bytes() == before
+
+
 def stage_of(result: dict[str, object], name: str) -> str:
     stages = result["stages"]
     assert isinstance(stages, list)
