@@ -35,9 +35,10 @@ def _part(session: Session, cell: Cell, stages: tuple[Stage, ...], results: Mapp
 def _audited(session: Session) -> Iterator[tuple[Cell, tuple[Stage, ...]]]:
     """Each cell that was audited and not reported, with the stages of that part; where several share a build that alone
     was audited, the first."""
-    seen = {task for task in session.collected.results if task.partition(":")[0] in AUDITS}
-    for cell in session.project.cells if seen else ():
-        audits = [stage for stage in session.project.chain(cell) if stage.task in seen]
-        if audits and cell.name not in session.collected.reports:
-            seen.difference_update(stage.task for stage in audits)
+    audited = {task for task in session.collected.results if task.partition(":")[0] in AUDITS}
+    left = {task for task in audited if not session.collected.is_judged(task)}
+    for cell in session.project.cells if left else ():
+        audits = [stage for stage in session.project.chain(cell) if stage.task in left]
+        if audits:
+            left.difference_update(stage.task for stage in audits)
             yield cell, with_needs(audits)
