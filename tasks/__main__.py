@@ -19,6 +19,8 @@ from tasks.cli import help, summary
 from tasks.cli.commandline import RUNS, parse
 from tasks.cli.doit_main import Main, ReaderGone
 from tasks.cli.exit_code import INFRASTRUCTURE, INTERRUPTED
+from tasks.locks import try_locks_again
+from tasks.parts import judge_parts
 from tasks.session import Session, open_session
 
 # what a shell says of a program that SIGPIPE ended
@@ -75,7 +77,10 @@ def _run_alone(session: Session) -> int:
         session.jobserver = jobserver
         try:
             session.project.store.sweep()
+            try_locks_again(session)
+            session.running = True
             doit_code = Main().run(list(session.request.words))
+            judge_parts(session)
         finally:
             session.view.close()
         starts_again = _resolve_anew(session) or _mend(session)

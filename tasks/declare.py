@@ -33,7 +33,7 @@ def stage_task(stage: Stage) -> Task:
         "actions": [(run_stage, [stage])],
         "file_dep": [str(layout.stamp(need.name, need.subject)) for need in stage.needs],
         "targets": [str(stamp)],
-        "uptodate": [config_changed(stage.digest), (is_finished, [stage])],
+        "uptodate": [config_changed(stage.digest), (is_up_to_date, [stage])],
         "clean": [(stamp.unlink, [], {"missing_ok": True})],
         "io": {"capture": False},
     }
@@ -43,6 +43,15 @@ def is_finished(stage: Stage) -> bool:
     """True if a reusable result is cached and `again=1` was not given."""
     session = current()
     return session.runner.find(stage) is not None and not session.rebuilds(stage)
+
+
+def is_up_to_date(stage: Stage) -> bool:
+    """The same for doit, which then does not run it: what it came to still decides what the run comes to."""
+    session = current()
+    finished = is_finished(stage)
+    if finished and session.running:
+        session.collected.result(stage.task, session.runner.result(stage))
+    return finished
 
 
 def run_stage(stage: Stage) -> TaskFailed | None:

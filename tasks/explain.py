@@ -112,7 +112,7 @@ def _results(cell: Cell) -> tuple[dict[str, StageResult], tuple[Check, ...]]:
     linked = found["link"]
     if not linked.ok:
         raise BadOutput(f"{cell.name} did not link: {linked.lines[0] if linked.lines else linked.kind}")
-    return found, verified_verdict(session.project, cell, results, session.runner).checks
+    return found, verified_verdict(session.project, cell, results, session.runner, whole=False).checks
 
 
 def _function() -> str:

@@ -103,5 +103,5 @@ def _artifacts(cell: Cell, results: Mapping[str, StageResult]) -> Recorded:
 
 
 def _victims(cell: Cell, results: Mapping[str, StageResult]) -> RecordedVictims:
-    verdict = current().project.verdict(cell, results)
+    verdict = current().project.verdict(cell, results, whole=True)
     return recorded_as(victims_of(verdict.checks), inputs=_inputs(cell, results))

@@ -1,13 +1,12 @@
 """The tasks `report:CELL`: the verdict on a cell, and its results in build/results/CELL/."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
 
 from oolong.engine.damage import damage
 from oolong.errors import SYSTEM_ERRORS, OolongError
 from oolong.report.model import CellReport
-from oolong.report.results import FILES, RESULT, CellResults, publish
+from oolong.report.results import FILES, RESULT, CellResults, is_told, publish
 from oolong.spec.model import Cell
 from oolong.verdict.facts import read_of
 from tasks.declare import Task, collecting, group
@@ -46,19 +45,19 @@ def write_results(cell: Cell) -> None:
 
 
 def is_reported(cell: Cell) -> bool:
-    """Whether result.json is what it would be now: more than the stamps goes into it.
+    """Whether the folder of results is what it would be now: more than the stamps goes into it.
 
     Damage is left for `write_results` to report: nobody holds the locks here."""
     session = current()
     try:
         if _is_damaged(cell):
             return False
-        report = _results(cell).report()
-        same = bool(json.loads((session.layout.cell_results(cell.name) / RESULT).read_bytes()) == report.as_json())
+        results = _results(cell)
+        same = is_told(results, session.layout.cell_results(cell.name), session.runner.store.stat_cache)
     except (OolongError, *SYSTEM_ERRORS, ValueError):
         return False
     if same:
-        _collect(cell, report, anew=False)
+        _collect(cell, results.report(), anew=False)
     return same
 
 
@@ -81,7 +80,7 @@ def _results(cell: Cell) -> CellResults:
     return CellResults(
         cell=cell,
         stages=[(stage, made[stage.task]) for stage in session.project.chain(cell)],
-        verdict=session.project.verdict(cell, made),
+        verdict=session.project.verdict(cell, made, whole=True),
         unlocked=session.project.unlocked,
         repeat=session.repeat(cell.name),
     )

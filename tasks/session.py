@@ -36,6 +36,8 @@ class Session:
     collected: Collected
     scope: Scope
     jobserver: Jobserver | None = None
+    # whether tasks are run, not only looked at
+    running: bool = False
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -63,14 +65,19 @@ class Session:
         return shlex.join(["./doit", *words, f"cell:{cell}", *own])
 
     @property
+    def asks_for_stages(self) -> bool:
+        """Whether something of what was typed may need a stage."""
+        words = self.request.words
+        return not words or not (words[0] == "help" or WITHOUT_STAGES.issuperset(words))
+
+    @property
     def bundle_to_write(self) -> Path:
         return caller_directory() / Path(self.request.target).expanduser()
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
         """Every stage by the name of its task; none where nobody asks for one."""
-        words = self.request.words
-        if words and (words[0] == "help" or WITHOUT_STAGES.issuperset(words)):
+        if not self.asks_for_stages:
             return {}
         return {stage.task: stage for stage in self.project.pipeline.stages()}
 
@@ -106,7 +113,7 @@ def open_session(request: Request, *, scope: Scope | None = None) -> Session:
         quiet=request.variables.get("quiet") == "1",
         verbose=request.variables.get("verbose") == "1",
     )
-    project = open_project(_asked(request), layout)
+    project = open_project(asked(request), layout)
     _current = Session(request=request, project=project, view=view, collected=Collected(), scope=scope or Scope())
     return _current
 
@@ -116,7 +123,8 @@ def current() -> Session:
     return _current or open_session(Request(variables={}, words=()))
 
 
-def _asked(request: Request) -> ProjectRequest:
+def asked(request: Request) -> ProjectRequest:
+    """What a command line asks of the checkout."""
     variables = request.variables
     usual = "default" if "matrix" in request.words else "smoke"
     return ProjectRequest(

@@ -21,6 +21,13 @@ from tests.support import CHECKOUT
 
 STAGES = f"v{FORMAT}/stages"
 FAKELINUX = CHECKOUT / "tests" / "fakelinux"
+FAKELINUX_NOT_DUE = """    not_due:
+      config.out-of-line-probe: fakelinux has no script that looks at the compiler
+      live.*: fakelinux has no ftrace, and no function to stop at
+      stops.*: fakelinux has no function to stop at
+      guest.*: fakelinux has no guest that reports
+      sections.*: fakelinux has no guest that reports
+"""
 PROJECT = (
     "configs",
     "guest",
@@ -102,6 +109,15 @@ def with_kernel(pipeline: str, name: str) -> str:
     """The text of pipeline.yaml with another kernel, in its axis and in its inclusions."""
     assert "kernel: [v7.3.4]" in pipeline
     return pipeline.replace("kernel: [v7.3.4]", f"kernel: [{name}]").replace("kernel: v7.3.4,", f"kernel: {name},")
+
+
+def for_fakelinux(checkout: Checkout) -> Checkout:
+    """Declare what a kernel of eight functions and a console cannot have."""
+    path = checkout.folder / "pipeline.yaml"
+    text, after = path.read_text(), "    cmdline: console=hvc0 panic=-1\n"
+    assert text.count(after) == 1
+    path.write_text(text.replace(after, after + FAKELINUX_NOT_DUE))
+    return checkout
 
 
 def copied_to(folder: Path, *, cache: Path) -> Checkout:

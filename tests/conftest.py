@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.checkout import Checkout, cache_with_tools, copied_to
+from tests.checkout import Checkout, cache_with_tools, copied_to, for_fakelinux
 
 # a loaded machine is no failure, and a failure is the same on every machine
 settings.register_profile("oolong", deadline=None, derandomize=True)
@@ -25,8 +25,8 @@ def tool_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path, tool_cache: Path) -> Checkout:
-    """A copy of the project at a path with a space."""
-    return copied_to(tmp_path / "a checkout", cache=tool_cache)
+    """A copy of the project at a path with a space, for fakelinux."""
+    return for_fakelinux(copied_to(tmp_path / "a checkout", cache=tool_cache))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from oolong.host.files import remove_tree
-from tests.checkout import Checkout, cache_with_tools, copied_to, fake_kernel
+from tests.checkout import Checkout, cache_with_tools, copied_to, fake_kernel, for_fakelinux
 
 CELL = "le-minimal-gcc-14-fakelinux"
 # the stages of a cell in the order of the work, and what must be there before each
@@ -51,7 +51,7 @@ def fill(folder: Path) -> Path:
 
 def main(folder: Path, stage: str) -> None:
     kernel = fake_kernel(folder / "fakelinux")
-    checkout: Checkout = copied_to(folder / "checkout", cache=cache_with_tools(folder / "cache"))
+    checkout: Checkout = for_fakelinux(copied_to(folder / "checkout", cache=cache_with_tools(folder / "cache")))
     words = (f"{stage}:{CELL}" if stage != "source" else "source:fakelinux", f"kernel={kernel}")
     if BEFORE[stage]:
         before = checkout.doit(*BEFORE[stage], f"kernel={kernel}")

@@ -16,13 +16,15 @@ class Mirror:
     """What is served, by path; the ways in which it is not; and what was asked for, as (path, Range).
 
     `broken_off` are paths whose body ends half-way, once; `endless` whose body never ends, `dripping` whose body comes
-    a few bytes at a time. After `dies_after` bytes of one answer nothing is served any more.
+    a few bytes at a time, `refused` those that are answered with 403. After `dies_after` bytes of one answer nothing is
+    served any more.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     broken_off: set[str] = field(default_factory=set)
     endless: set[str] = field(default_factory=set)
     dripping: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     dies_after: int | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     uri: str = ""
@@ -52,8 +54,8 @@ def mirror() -> Iterator[Mirror]:
             path = self.path.partition("?")[0]
             state.requests.append((path, wanted))
             body = state.files.get(path)
-            if body is None:
-                self.send_error(404)
+            if body is None or path in state.refused:
+                self.send_error(404 if body is None else 403)
                 return
             start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
             self.send_response(206 if wanted else 200)

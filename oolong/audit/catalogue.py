@@ -57,4 +57,5 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "failure": entry.failure,
         "stages": list(entry.stages),
         "about_stubs": entry.about_stubs,
+        "due": entry.due.as_json(),
     }

@@ -13,7 +13,7 @@ from oolong.audit.linked import OFF as OFF
 from oolong.audit.linked import Known as Known
 from oolong.audit.linked import Linked as Linked
 from oolong.audit.orphans import OWN_NOP, aligns_a_loop
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, OUT_OF_LINE, Checks, Due, Needs
 from oolong.audit.rules import PROLOGUES
 from oolong.binary import powerpc
 from oolong.errors import Kind
@@ -45,6 +45,7 @@ def _without_stubs(known: Known) -> Answer:
     holds="the table has as many entries as vmlinux.o, and as many of them in init text (with dead code elimination: "
     "no more, and one for each function that is left)",
     failure="sites were lost or added by the link, or init's functions ended in text",
+    due=AUDITED & OUT_OF_LINE,
 )
 def mcount_entries(linked: Linked) -> Answer:
     """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
@@ -97,6 +98,7 @@ def _orphans(linked: Linked) -> Iterator[Finding]:
     holds="a relocatable kernel has one R_PPC64_RELATIVE for each slot, to the address that stands there (LLD "
     "leaves 0)",
     failure="after relocation the slot points elsewhere",
+    due=AUDITED & Due(symbols={"RELOCATABLE": "y"}),
 )
 def relocations(linked: Linked) -> Answer:
     """In a relocatable kernel each slot has one relocation, R_PPC64_RELATIVE, to the address that stands there; LLD

@@ -20,7 +20,7 @@ from oolong.audit.guest_report import (
     blocks,
 )
 from oolong.audit.guest_state import Heard, differences
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, WITH_REPORT, Checks, Needs
 from oolong.audit.survey import Survey
 from oolong.errors import Kind
 from oolong.machine.stops import OFF, QUIET
@@ -39,6 +39,7 @@ LISTS = Checks[Heard](needs=Needs.GUEST, kind=Kind.GUEST_TEST)
     title="records allocated at boot",
     holds="`ftrace: allocating N entries` says the number of sites in the image",
     failure="the kernel passed over a site, or read another table",
+    due=AUDITED,
 )
 def allocated(heard: Heard) -> Answer:
     """The kernel made as many records when it booted as the image has patch sites."""
@@ -110,6 +111,7 @@ def available(heard: Heard) -> Answer:
     title="each function listed once",
     holds="no function stands twice in `available_filter_functions_addrs`, by address",
     failure="a dead record passes for a function: filters by its name take both",
+    due=AUDITED & WITH_REPORT & SINCE_OUT_OF_LINE,
 )
 def listed_once(heard: Heard) -> Answer:
     """No function is listed twice: several of one name are several functions, at their own addresses."""
@@ -174,6 +176,7 @@ def enabled(heard: Heard) -> Answer:
     holds="`touched_functions` has the functions whose records say that they were traced, by name; what was on at a "
     "stop is one of them",
     failure="the kernel forgets what was traced",
+    due=AUDITED & WITH_REPORT & SINCE_OUT_OF_LINE,
 )
 def touched(heard: Heard) -> Answer:
     """Whatever was traced at a stop has a record that says so at the end, and these records are listed."""

@@ -15,6 +15,18 @@ from oolong.binary.structs import Offsets
 MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
 
+# the enumerators of a record's flags that kernels have had as long as the audit can read them, and those that are as
+# old as stubs out of line, or younger than other kernels that can be audited
+FLAGS = (
+    "FTRACE_FL_ENABLED",
+    "FTRACE_FL_DISABLED",
+    "FTRACE_FL_REGS_EN",
+    "FTRACE_FL_REGS",
+    "FTRACE_FL_TRAMP_EN",
+    "FTRACE_FL_TRAMP",
+)
+NEWER_FLAGS = "FTRACE_FL_DIRECT_EN", "FTRACE_FL_DIRECT", "FTRACE_FL_CALL_OPS_EN", "FTRACE_FL_CALL_OPS"
+
 # a look at one stop
 Look = Callable[["Live", Survey], Iterator[Finding]]
 
@@ -89,6 +101,12 @@ class Live:
     @cached_property
     def flags(self) -> Flags:
         return Flags.of(self.offsets)
+
+    @property
+    def missing_flags(self) -> list[str]:
+        """The enumerators that the kernel's build must have told of, and did not: without them 0 is compared with 0."""
+        wanted = (*FLAGS, *(NEWER_FLAGS if self.image.out_of_line else ()))
+        return [name for name in wanted if not self.offsets.enum(name)]
 
     @cached_property
     def all_ips(self) -> list[int]:

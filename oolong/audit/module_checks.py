@@ -11,7 +11,7 @@ from oolong.audit.allocation import STUB_WORDS, Stub, sequence
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import CALLERS
 from oolong.audit.live_state import NOP_OPS, Live, over
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, Checks, Due, Needs, Trait
 from oolong.audit.stub_checks import ops_of, unlike, way
 from oolong.audit.survey import Module, Record, Survey
 from oolong.binary import powerpc
@@ -29,6 +29,7 @@ MODULES = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT, about_stubs=Tru
     holds="each module has as many stubs as sites, in its own code, given out in the order of its records, and ways "
     "that lead to ftrace; a stub that no record has goes back to code that is gone, by `ftrace_nop_ops`",
     failure="a module's function cannot be traced, or runs on in another one",
+    due=AUDITED & Due(symbols={"MODULES": "y"}, traits=frozenset({Trait.MODULES})),
 )
 def modules(live: Live) -> Answer:
     """Each module has as many stubs as records, all within its own, each for one record; a stub that no record has is

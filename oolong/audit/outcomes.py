@@ -1,10 +1,22 @@
 """The checks that stages and the verdict decide, declared: what the tree's scripts say, what stages counted, that each
 stage succeeded."""
 
-from oolong.audit.registry import Entry, Needs, declare
+from oolong.audit.registry import (
+    ALWAYS,
+    AUDITED,
+    NEVER,
+    OUT_OF_LINE,
+    SINCE_OUT_OF_LINE,
+    Due,
+    Entry,
+    Needs,
+    Trait,
+    declare,
+)
 from oolong.errors import Kind
 
 STAGE = "stage."
+LINKED_TWICE = Due(traits=frozenset({Trait.LINK_BOTH}))
 
 TREE_SCRIPT = declare(
     "object.tree-script",
@@ -15,6 +27,7 @@ TREE_SCRIPT = declare(
     "sections, room, alignment, contents and symbols",
     failure="the kernel's build miscounts, or reserves less than it counts",
     stages=("stubs",),
+    due=OUT_OF_LINE,
 )
 PROBE = declare(
     "config.out-of-line-probe",
@@ -24,6 +37,7 @@ PROBE = declare(
     holds="`ARCH_USING_PATCHABLE_FUNCTION_ENTRY` is set if, and only if, the tree's own script finds the compiler fit "
     "with all flags of the kernel",
     failure="out-of-line ftrace was lost silently",
+    due=AUDITED & SINCE_OUT_OF_LINE,
 )
 POST_LINK_SCRIPTS = declare(
     "image.post-link-scripts",
@@ -41,6 +55,7 @@ WITHOUT_STUBS = declare(
     holds="skipped where out-of-line ftrace is off, in place of the checks below",
     failure="it never fails",
     stages=("stubs",),
+    due=NEVER,
 )
 LINK = declare(
     "stubs.link",
@@ -50,6 +65,7 @@ LINK = declare(
     holds="the linked kernel's count words are the ones of the plan",
     failure="the kernel has other stubs than were counted",
     stages=("stubs", "link"),
+    due=OUT_OF_LINE,
 )
 CROSSLINK = declare(
     "stubs.crosslink",
@@ -59,6 +75,7 @@ CROSSLINK = declare(
     holds="the same for the kernel that was linked with the other stub pass (sets with `link_both`)",
     failure="oolong's pass and the tree's own rule come to other stubs",
     stages=("stubs", "crosslink"),
+    due=OUT_OF_LINE & LINKED_TWICE,
 )
 BOTH_LINKS = declare(
     "stubs.both-links",
@@ -67,25 +84,28 @@ BOTH_LINKS = declare(
     kind=Kind.STUB_AUDIT,
     holds="both kernels have the same stub areas",
     failure="oolong's pass and the tree's own rule come to other stubs",
-    stages=("link", "crosslink"),
+    stages=("stubs", "link", "crosslink"),
+    due=OUT_OF_LINE & LINKED_TWICE,
 )
 BOOT_SITES = declare(
     "boot.sites",
     title="sites at boot",
     needs=Needs.GUEST,
     kind=Kind.STUB_AUDIT,
-    holds="the kernel at boot says `ftrace: allocating N entries` with N = all sites",
+    holds="the kernel at boot says `ftrace: allocating N entries` with N = the sites in text and init text of vmlinux",
     failure="the kernel found other sites than were counted",
-    stages=("stubs", "boot"),
+    stages=("stubs", "audit-image", "boot"),
+    due=AUDITED & OUT_OF_LINE,
 )
 BOOT_TOTAL = declare(
     "boot.total",
     title="sites that stay",
     needs=Needs.GUEST,
     kind=Kind.STUB_AUDIT,
-    holds="after init memory was freed, `dyn_ftrace_total_info` = the text sites",
+    holds="after init memory was freed, `dyn_ftrace_total_info` = the sites in text of vmlinux",
     failure="sites of init text stayed, or sites of text went with them",
-    stages=("stubs", "boot"),
+    stages=("stubs", "audit-image", "boot"),
+    due=AUDITED & OUT_OF_LINE,
 )
 EXPECTED_OOL = declare(
     "expect.ool",
@@ -95,6 +115,7 @@ EXPECTED_OOL = declare(
     holds="out-of-line ftrace is on or off as the cell expects (only where it says so)",
     failure="the toolchain can do other things than was thought",
     stages=("stubs",),
+    due=Due(traits=frozenset({Trait.EXPECTED})),
 )
 REPRODUCED = declare(
     "artifacts.digest",
@@ -104,6 +125,17 @@ REPRODUCED = declare(
     holds="the same inputs gave the bytes that pipeline.lock records (only where they are recorded)",
     failure="the build depends on something that no recipe holds",
     stages=("compile", "link"),
+    due=Due(traits=frozenset({Trait.RECORDED})),
+)
+COMPLETE = declare(
+    "audit.complete",
+    title="all that is due",
+    needs=Needs.STAGE,
+    kind=Kind.STUB_AUDIT,
+    holds="the stages, checks, stops, report sections and tests that are due all ran, and on something",
+    failure="nobody looked: the other checks say nothing about what is named here",
+    stages=("audit-object", "audit-image", "boot", "live"),
+    due=NEVER,
 )
 VICTIMS = declare(
     "audit.victims",
@@ -114,6 +146,8 @@ VICTIMS = declare(
     "are recorded)",
     failure="something else is wrong than was known, or a check no longer finds what it found",
     stages=("audit-object", "audit-image", "live"),
+    # where no victims are recorded it says so
+    due=NEVER,
 )
 LINKS = {"link": LINK, "crosslink": CROSSLINK}
 
@@ -134,6 +168,12 @@ WORK = {
     "boot": "the kernel boots, nothing is wrong on its console, the guest's tests pass",
     "live": "the memory of the guest can be read",
 }
+# the stages that not every cell has
+SOME_CELLS = {
+    "crosslink": LINKED_TWICE,
+    "modules": Due(traits=frozenset({Trait.MODULES})),
+    "tree": Due(traits=frozenset({Trait.TREE})),
+}
 STAGES = {
     name: declare(
         f"{STAGE}{name}",
@@ -143,6 +183,7 @@ STAGES = {
         holds=holds,
         failure="what its lines say",
         stages=(name,),
+        due=SOME_CELLS.get(name, ALWAYS),
     )
     for name, holds in WORK.items()
 }
@@ -158,5 +199,6 @@ CELL: tuple[Entry, ...] = (
     EXPECTED_OOL,
     REPRODUCED,
     VICTIMS,
+    COMPLETE,
     *STAGES.values(),
 )

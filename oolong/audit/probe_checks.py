@@ -6,13 +6,14 @@ from oolong.audit import guest_rules, kprobe_model, probes
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.guest_state import Heard
 from oolong.audit.image import Function
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, WITH_REPORT, Checks, Due, Needs
 from oolong.audit.survey import Record
 from oolong.errors import Kind
 from oolong.machine.stops import KPROBE
 
 # what the guest says of a probe that no patch site serves
 BY_TRAP = "-"
+PROBED_ON_FTRACE = AUDITED & WITH_REPORT & Due(symbols={"KPROBES_ON_FTRACE": "y", "KPROBE_EVENTS": "y"})
 
 PROBED = Checks[Heard](needs=Needs.GUEST, kind=Kind.GUEST_TEST)
 
@@ -36,6 +37,7 @@ class Probe:
     holds="each kprobe by name is on the patch site that the kernel's own search comes to in its records, or on the "
     "function's own; no other record has a kprobe's registers",
     failure="the search for patch sites is broken, or a probe is where nobody asked for one",
+    due=PROBED_ON_FTRACE,
 )
 def as_modelled(heard: Heard) -> Answer:
     """Each kprobe is where the kernel's own search over its records puts it, wrong as that may be, or on its own
@@ -59,6 +61,7 @@ def as_modelled(heard: Heard) -> Answer:
     title="where kprobes land",
     holds="kprobes by the names of 12 short functions and 3 long ones use their own sites",
     failure="a probe on one function is hit by another",
+    due=PROBED_ON_FTRACE,
 )
 def location(heard: Heard) -> Answer:
     """A kprobe by a function's name uses that function's patch site.

@@ -6,10 +6,11 @@ Sources: ftrace_process_locs, ftrace_check_record and hash_contains_ip in kernel
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.live_state import MAX_OFFSET, Live, over, told_of_all
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, Checks, Due, Needs
 from oolong.audit.survey import Survey
 from oolong.errors import Kind
 from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
@@ -53,8 +54,9 @@ def reference_counts(live: Live) -> Answer:
 )
 def record_flags(live: Live) -> Answer:
     """A record does what is wanted of it, and one that nobody traces nothing."""
+    unknown = (finding(name, "this kernel's build does not have that flag of a record") for name in live.missing_flags)
     held = told_of_all(live, "records do what is wanted of them")
-    return none_of(over(live, _wrong_flags), held=held)
+    return none_of(chain(unknown, over(live, _wrong_flags)), held=held)
 
 
 @RECORDS.check(
@@ -62,6 +64,8 @@ def record_flags(live: Live) -> Answer:
     title="records taken for dead",
     holds="the records that the kernel took for dead are those that the image says",
     failure="a live function cannot be traced, or a dead record passes for the function before it",
+    # asm/ftrace.h has FTRACE_MCOUNT_MAX_OFFSET for these two alone
+    due=AUDITED & SINCE_OUT_OF_LINE & Due(one_of=("ARCH_USING_PATCHABLE_FUNCTION_ENTRY", "MPROFILE_KERNEL")),
 )
 def disabled_records(live: Live) -> Answer:
     """The kernel has taken those records for dead that lie further after the nearest symbol than it allows."""

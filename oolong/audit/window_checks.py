@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import Function, Image, Site
 from oolong.audit.image_checks import Linked
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import AUDITED, Checks, Due, Needs
 from oolong.audit.rules import DEAD_RECORD, KPROBE_WINDOW, MAX_OFFSET, SHORT_FUNCTION, dead_record, short_function
 from oolong.errors import Kind
 
@@ -37,6 +37,7 @@ def one_site(linked: Linked) -> Answer:
     title="no foreign site in a kprobe's window",
     holds="no foreign site from a function's symbol to 16 bytes after it",
     failure="a kprobe on it by name may land on the neighbour",
+    due=AUDITED & Due(symbols={"KPROBES_ON_FTRACE": "y"}),
 )
 def kprobe_window(linked: Linked) -> Answer:
     """A kprobe by symbol takes any patch site from the symbol to 16 bytes after it, so there must be but its own."""

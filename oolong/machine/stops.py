@@ -4,6 +4,8 @@ INIT_MEMORY is a breakpoint in the kernel, before it frees the memory of init. A
 kernel function STOP_FUNCTION, which nothing else there calls, with NUMBER + the place of the name in NAMES.
 """
 
+from collections.abc import Mapping
+
 INIT_MEMORY, INIT_FUNCTION = "init-memory", "ftrace_free_init_mem"
 STOP_FUNCTION = "sys_sched_get_priority_max"
 FUNCTIONS = INIT_FUNCTION, STOP_FUNCTION
@@ -19,3 +21,14 @@ OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH, QUIET = NAMES = (
     "livepatch",
     "off-again",
 )
+# where a guest stops only if its configuration has what is looked at there
+BY_SYMBOL = {MODULE: "MODULES", KPROBE: "KPROBE_EVENTS", GRAPH: "FUNCTION_GRAPH_TRACER"}
+BY_MODULE = {DIRECT: "SAMPLE_FTRACE_DIRECT", LIVEPATCH: "SAMPLE_LIVEPATCH"}
+
+
+def expected(config: Mapping[str, str], *, modules: bool) -> list[str]:
+    """The stops of a guest with a .config, in order; `modules` says whether it is given any."""
+    needs = {**BY_SYMBOL, **(BY_MODULE if modules else {})}
+    absent = {stop for stop, symbol in needs.items() if config.get(symbol, "n") == "n"}
+    absent |= set() if modules else {MODULE, *BY_MODULE}
+    return [stop for stop in (INIT_MEMORY, *NAMES) if stop not in absent]

@@ -9,11 +9,12 @@ from pathlib import Path
 from oolong.engine.stage import Stage, StageResult
 from oolong.errors import BadInput
 from oolong.host.files import remove_tree, write_json
+from oolong.host.statcache import StatCache
 from oolong.report.model import ArtifactReport, CellReport, StageReport, TreeReport
 from oolong.spec.model import Cell
 from oolong.verdict.judge import Verdict
 
-RESULT = "result.json"
+RESULT, LOGS = "result.json", "logs"
 # result file -> (stage, artifact); what a stage did not come to make is left out
 FILES: Mapping[str, tuple[str, str]] = {
     "vmlinux": ("link", "vmlinux"),
@@ -89,15 +90,36 @@ def _stage_report(stage: Stage, result: StageResult) -> StageReport:
 def publish(results: CellResults, folder: Path) -> None:
     """Fill a cell's folder of results; result.json comes last, so that where it is, the rest is."""
     remove_tree(folder)
-    logs = folder / "logs"
+    logs = folder / LOGS
     logs.mkdir(parents=True)
     for file, result, artifact in results.files():
         shutil.copyfile(result.path(artifact), folder / file)
+    for name, log in _logs(results):
+        shutil.copyfile(log, logs / name)
+    write_json(folder / RESULT, results.report().as_json())
+
+
+def _logs(results: CellResults) -> Iterator[tuple[str, Path]]:
+    """(name, the stage's own log) of the stages that left one; those of shared stages are named after their subject."""
     for stage, result in results.stages:
         if (log := result.folder / "log").exists():
             own = stage.subject in (results.cell.name, results.cell.build)
-            shutil.copyfile(log, logs / f"{stage.name if own else f'{stage.name}-{stage.subject}'}.log")
-    write_json(folder / RESULT, results.report().as_json())
+            yield f"{stage.name if own else f'{stage.name}-{stage.subject}'}.log", log
+
+
+def is_told(results: CellResults, folder: Path, cache: StatCache) -> bool:
+    """Whether a cell's folder is what `publish` would make of it now; logs by their names and sizes alone."""
+    try:
+        if json.loads((folder / RESULT).read_bytes()) != results.report().as_json():
+            return False
+        with cache.of(folder) as known:
+            told = all(
+                known.sha256(folder / file, file, (folder / file).lstat()) == result.artifacts[artifact].sha256
+                for file, result, artifact in results.files()
+            )
+        return told and all((folder / LOGS / name).stat().st_size == log.stat().st_size for name, log in _logs(results))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
 
 
 def read(folder: Path) -> CellReport:

@@ -1,13 +1,29 @@
 """Cells and verdicts as text for the screen (pure)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from oolong.audit.check import Check, CheckStatus
 from oolong.printable import printable
 from oolong.report.model import CellReport, CellSettings
+from oolong.verdict.judge import Verdict
 from oolong.verdict.known_issues import FILE
 
 UNMATCHED_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The verdict on a cell up to some of its audits."""
+
+    cell: str
+    audits: tuple[str, ...]
+    verdict: Verdict
+
+    @property
+    def failed(self) -> bool:
+        return self.verdict.status is CheckStatus.FAIL
 
 
 def cells(settings: Sequence[CellSettings]) -> str:
@@ -36,10 +52,44 @@ def verdicts(reports: Sequence[CellReport]) -> str:
         verdict = report.verdict
         counts = "-" if report.sites is None else "{}+{}".format(*report.sites)
         kind = f" ({verdict.kind})" if verdict.kind else ""
+        locks = ", unlocked" if report.unlocked else ""
         rows.append(
-            [report.cell, verdict.status + kind, counts, f"{report.work_seconds:.0f} s", printable(verdict.summary)]
+            [
+                report.cell,
+                verdict.status + kind + locks,
+                counts,
+                f"{report.work_seconds:.0f} s",
+                printable(verdict.summary),
+            ]
         )
     return _table(("cell", "verdict", "sites (text+init)", "work", "what was seen"), rows)
+
+
+def unlocked(reports: Sequence[CellReport]) -> str:
+    """One line where temporary locks stood in for those of the checkout; empty if they did for no cell."""
+    cells = [report.cell for report in reports if report.unlocked]
+    if not cells:
+        return ""
+    told = "temporary locks stand in for outdated ones, and no digest was compared: ./doit lock resolves all anew"
+    return f"unlocked: {told} [{', '.join(cells)}]\n"
+
+
+def parts(judged: Sequence[Part]) -> str:
+    """What became of parts of cells: a line for each, and below it the checks that do not hold, known ones too."""
+    return "".join(f"{_part(part)}\n" for part in judged)
+
+
+def _part(part: Part) -> str:
+    checks = part.verdict.checks
+    held, skipped = (sum(one.status is status for one in checks) for status in (CheckStatus.PASS, CheckStatus.SKIP))
+    kind = f" ({part.verdict.kind})" if part.verdict.kind else ""
+    head = f"{part.cell}, {' '.join(part.audits)}: {part.verdict.status}{kind}; {held} checks hold, {skipped} skipped"
+    return "\n".join((head, *(_wrong(one) for one in checks if one.status in (CheckStatus.FAIL, CheckStatus.KNOWN))))
+
+
+def _wrong(check: Check) -> str:
+    known = f" [{', '.join(check.known)}]" if check.known else ""
+    return f"  {check.status:5} {check.name}{known}: {printable(check.evidence)}"
 
 
 def failures(reports: Sequence[CellReport], folder: str) -> str:

@@ -32,16 +32,19 @@ def make_cell(
     return CellResults(
         cell=cell,
         stages=[(stage, results[stage.task]) for stage in stages],
-        verdict=verified_verdict(project, cell, results, runner),
+        verdict=verified_verdict(project, cell, results, runner, whole=upto is None),
         unlocked=project.unlocked,
         repeat="",
     ).report()
 
 
-def verified_verdict(project: Project, cell: Cell, results: Mapping[str, StageResult], runner: Runner) -> Verdict:
-    """The verdict on a cell; Damaged if what it reads of the cache is not what was published."""
+def verified_verdict(
+    project: Project, cell: Cell, results: Mapping[str, StageResult], runner: Runner, *, whole: bool
+) -> Verdict:
+    """The verdict on a cell (`whole`), or on the part of it that was made; Damaged if what it reads of the cache is not
+    what was published."""
     made = [stage for stage in project.chain(cell) if stage.task in results]
     with runner.reading(made):
         for stage in made:
             runner.verify_result(results[stage.task], read_of(stage.name))
-        return project.verdict(cell, results)
+        return project.verdict(cell, results, whole=whole)

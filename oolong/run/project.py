@@ -18,6 +18,7 @@ from oolong.spec.model import Cell, Spec
 from oolong.stages.chain import Pipeline, with_needs
 from oolong.supply import bundle
 from oolong.verdict import known_issues_yaml
+from oolong.verdict.due import check_declared, demand_of
 from oolong.verdict.facts import facts_of
 from oolong.verdict.judge import Declared, Verdict, judge
 from oolong.verdict.known_issues import KnownIssue
@@ -120,9 +121,11 @@ class Project:
         """The entries of known-issues.yaml."""
         return known_issues_yaml.load(self.layout)
 
-    def verdict(self, cell: Cell, results: Mapping[str, StageResult]) -> Verdict:
-        """The verdict on a cell, or on the part of it that was made; `results` are those of its chain, by task."""
-        made = [results[stage.task] for stage in self.chain(cell) if stage.task in results]
+    def verdict(self, cell: Cell, results: Mapping[str, StageResult], *, whole: bool) -> Verdict:
+        """The verdict on a cell (`whole`), or on the part of it that was made; `results` are those of its chain, by
+        task. Of a whole cell every stage must be there."""
+        chain = self.chain(cell)
+        made = [results[stage.task] for stage in chain if stage.task in results]
         declared = Declared(
             expect=cell.expect,
             recorded=self._recorded.get(cell.build),
@@ -131,7 +134,9 @@ class Project:
             unlocked=self.unlocked,
             known=self.known_issues,
         )
-        return judge(made, declared=declared, facts=facts_of(cell.axes, made))
+        names = {stage.name for stage in chain}
+        demand = demand_of(cell, whole=whole, stages=names, recorded=declared.comparable)
+        return judge(made, declared=replace(declared, demand=demand), facts=facts_of(cell.axes, made))
 
     def recorded_inputs(self, cell: Cell, results: Mapping[str, StageResult]) -> str | None:
         """What the digests of a cell's artifacts are recorded for: the content of all that its objects are compiled
@@ -146,6 +151,8 @@ class Project:
     def _check_declarations(self) -> None:
         """Read what the verdict will need: what is malformed is BadInput before an hour of building, not after it."""
         _ = self.known_issues, self._recorded, self._victims
+        check_declared([one for config in self.spec.configs for one in config.not_due])
+        check_declared([one for machine in self.spec.machines for one in machine.not_due])
 
     @cached_property
     def _recorded(self) -> dict[str, Recorded]:

@@ -139,6 +139,16 @@ def base_of(source: KernelSource) -> BaseSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotDue:
+    """What a config or a machine need not have been looked at: the name of a check, stop, section or test, or a glob
+    over some, and the reason; `where` is its `file:line:column`, for errors."""
+
+    name: str
+    reason: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelConfig:
     """What .config is made from, and the symbols it must end up with.
 
@@ -157,6 +167,7 @@ class KernelConfig:
     startup_tests: tuple[str, ...] | None
     modules: bool
     optional: tuple[str, ...] = ()
+    not_due: tuple[NotDue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +184,7 @@ class Machine:
     cmdline: str
     timeout: int
     family: MachineFamily = MachineFamily.PSERIES
+    not_due: tuple[NotDue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from oolong.spec.model import (
     Machine,
     MachineFamily,
     Matrix,
+    NotDue,
     PatchedSource,
     Signature,
     Spec,
@@ -185,7 +186,7 @@ def _signature(layout: Layout, value: Value) -> Signature:
 
 def _config(layout: Layout, name: str, value: Value) -> KernelConfig:
     fields = value.fields(
-        required=("base",), optional=("fragments", "required", "optional", "startup_tests", "modules")
+        required=("base",), optional=("fragments", "required", "optional", "startup_tests", "modules", "not_due")
     )
     return KernelConfig(
         name=name,
@@ -197,7 +198,13 @@ def _config(layout: Layout, name: str, value: Value) -> KernelConfig:
         startup_tests=_texts(fields["startup_tests"]) if "startup_tests" in fields else None,
         modules=fields["modules"].flag() if "modules" in fields else False,
         optional=_texts(fields["optional"]) if "optional" in fields else (),
+        not_due=_not_due(fields["not_due"]) if "not_due" in fields else (),
     )
+
+
+def _not_due(value: Value) -> tuple[NotDue, ...]:
+    """A mapping from names and globs to reasons; whether there is something that they name, the catalogue says."""
+    return tuple(NotDue(name=key.text(), reason=item.text(), where=key.where) for key, item in value.entries())
 
 
 def _base(layout: Layout, value: Value) -> str | Path:
@@ -233,7 +240,7 @@ def symbol(key: Value, value: Value) -> tuple[str, str]:
 
 def _machine(name: str, value: Value, emulators: Iterable[str]) -> Machine:
     fields = value.fields(
-        required=("emulator", "machine", "cpu", "cpus", "memory", "cmdline", "timeout"), optional=("family",)
+        required=("emulator", "machine", "cpu", "cpus", "memory", "cmdline", "timeout"), optional=("family", "not_due")
     )
     return Machine(
         name=name,
@@ -247,6 +254,7 @@ def _machine(name: str, value: Value, emulators: Iterable[str]) -> Machine:
         family=MachineFamily(fields["family"].choice(MachineFamily, "machine family"))
         if "family" in fields
         else MachineFamily.PSERIES,
+        not_due=_not_due(fields["not_due"]) if "not_due" in fields else (),
     )
 
 

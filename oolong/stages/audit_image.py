@@ -5,11 +5,13 @@ since the kernel's build may not do it.
 """
 
 import json
+from collections import Counter
 from functools import partial
 
 from oolong.audit import image as vmlinux
 from oolong.audit import outcomes, static_checks
-from oolong.audit.check import Check, finding, none_of
+from oolong.audit.check import Check, finding, none_of, skipped
+from oolong.audit.image import Image
 from oolong.audit.image_checks import Known
 from oolong.binary import structs
 from oolong.engine.code_digest import code_digest
@@ -51,7 +53,13 @@ def stage(
 def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     kernel = vmlinux.read(work.path("vmlinux"))
     done = static_checks.image_checks(kernel, _known(work, config))
-    return audited(work, [*done, _scripts(cell, config, work)])
+    return audited(work, [*done, _scripts(cell, config, work)], sites=_sites(kernel))
+
+
+def _sites(kernel: Image) -> dict[str, int]:
+    """The patch sites that the kernel makes records for, which passes over exit text, by where they lie."""
+    within = Counter(kernel.area_of(site.ip) for site in kernel.sites)
+    return {area: within[area] for area in ("text", "inittext")}
 
 
 def _known(work: Work, config: Config) -> Known:
@@ -71,13 +79,18 @@ def _scripts(cell: Cell, config: Config, work: Work) -> Check:
     """The tree's own checks of the linked image hold, whoever runs them."""
     hosts = {SRC: work.path("source"), kbuild.VMLINUX: work.path("vmlinux")}
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)
-    wrong, ran = [], []
+    wrong, ran, absent = [], [], []
     for name, argv in kbuild.post_link_scripts(cell, config).items():
         if not (work.path("source") / kbuild.TOOLS / name).exists():
+            absent.append(name)
             continue
         ran.append(name)
         done = run(work, sandbox, argv, timeout=cell.build_timeout)
         if not done.ok or done.lines:
             wrong.append(finding(name, " / ".join(done.lines[-SAID_LINES:]) or f"ended with {done.returncode}"))
-    held = f"run by the audit: {', '.join(ran) or 'none, for there is none'}"
-    return outcomes.POST_LINK_SCRIPTS.came(none_of(wrong, held=held))
+    if not ran:
+        return outcomes.POST_LINK_SCRIPTS.came(skipped(f"this kernel has none of {', '.join(absent)}"))
+    if config.get("PPC_FTRACE_OUT_OF_LINE") == "y":
+        # each release with out-of-line ftrace has them all
+        wrong += [finding(name, "this kernel does not have it") for name in absent]
+    return outcomes.POST_LINK_SCRIPTS.came(none_of(wrong, held=f"run by the audit: {', '.join(ran)}"))

@@ -24,10 +24,6 @@ from oolong.spec.model import Cell
 from oolong.stages.audited import Config, audited, where_audited
 from oolong.stages.outputs import CONFIG, MEMORY, OFFSETS, REPORT, VMLINUX
 
-# where a guest stops only if its configuration has what is looked at there
-BY_SYMBOL = {stops.MODULE: "MODULES", stops.KPROBE: "KPROBE_EVENTS", stops.GRAPH: "FUNCTION_GRAPH_TRACER"}
-BY_MODULE = {stops.DIRECT: "SAMPLE_FTRACE_DIRECT", stops.LIVEPATCH: "SAMPLE_LIVEPATCH"}
-
 
 def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted: Stage) -> Stage:
     inputs = (
@@ -55,11 +51,12 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     laid_out = structs.load(work.path("offsets"))
     snapshots = memory.load(work.path("memory"))
     surveys, unreadable = _surveys(snapshots, image, laid_out)
-    due = _due(config, modules=cell.config.modules) if booted.ok else None
+    due = stops.expected(config, modules=cell.config.modules) if booted.ok else None
     seen = Live(image, laid_out, surveys, due, unreadable)
     report = work.path("report").read_text(encoding="utf-8", errors="replace")
     said = guest_report.told(report, booted.data, config, whole=booted.ok)
-    return audited(work, (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said)))
+    checks = (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said))
+    return audited(work, checks, sections=sorted(said.sections))
 
 
 def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:
@@ -80,11 +77,3 @@ def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> 
         except (Unreadable, BadOutput) as error:
             wrong.append(finding(snapshot.name, str(error)))
     return found, wrong
-
-
-def _due(config: Config, *, modules: bool) -> list[str]:
-    """The stops of a guest with a configuration."""
-    needs = {**BY_SYMBOL, **(BY_MODULE if modules else {})}
-    absent = {stop for stop, symbol in needs.items() if config.get(symbol, "n") == "n"}
-    absent |= set() if modules else {stops.MODULE, *BY_MODULE}
-    return [stop for stop in (stops.INIT_MEMORY, *stops.NAMES) if stop not in absent]

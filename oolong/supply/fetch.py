@@ -36,7 +36,8 @@ PATIENCE = (20.0, 60.0)
 LEAST = 64 * 1024
 # bytes of a file whose size nobody knows: a kernel's tarball has a fiftieth of it
 LARGEST = 8 << 30
-GONE = (403, 404, 410)
+# 403 is what a proxy says that refuses, of a file that is there
+GONE = (404, 410)
 OUR_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 

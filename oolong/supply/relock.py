@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from oolong.errors import BadInput, did_you_mean
+from oolong.host.files import write_json
 from oolong.host.layout import Layout
 from oolong.host.process import Scope
 from oolong.spec import lock
@@ -14,6 +15,8 @@ from oolong.supply.apt import some_apt
 from oolong.supply.mirror import mirrors
 
 Say = Callable[[str], None]
+# beside temporary locks: the paths that no mirror had when they were made
+ABSENT = "absent.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ def relock_temporarily(
     A compiler shares its root file system with the build machine's tools. Where their new and old locks do not go
     together, all of them are resolved anew.
     """
-    now = _in_force(layout, spec)
+    now = in_force(layout, spec)
     toolchains = [one for one in _locked_toolchains(spec) if _names(now.toolchains[one.name], absent)]
     sources = [one for one in _locked_sources(spec) if _names(now.sources[one.name], absent)]
     fresh = _resolve(toolchains, sources, say=say, scope=scope)
@@ -67,6 +70,7 @@ def relock_temporarily(
         sources={**now.sources, **fresh.sources},
     )
     stand_in(layout, lambda elsewhere: merged.write(elsewhere, spec))
+    write_json(layout.unlocked / ABSENT, sorted(absent))
     return frozenset((*fresh.toolchains, *fresh.sources))
 
 
@@ -105,7 +109,8 @@ def _locked_sources(spec: Spec) -> list[DebianSource | GitSource]:
     ]
 
 
-def _in_force(layout: Layout, spec: Spec) -> Locks:
+def in_force(layout: Layout, spec: Spec) -> Locks:
+    """The locks as a layout has them."""
     return Locks(
         toolchains={one.name: lock.read_toolchain(layout, one) for one in _locked_toolchains(spec)},
         sources={one.name: lock.read_source(layout, one) for one in _locked_sources(spec)},

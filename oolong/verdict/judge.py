@@ -19,6 +19,7 @@ from oolong.spec.lock import Recorded, RecordedVictims
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
 from oolong.verdict import known_issues, victims
+from oolong.verdict.due import PART, Demand, completeness
 from oolong.verdict.known_issues import Facts, KnownIssue
 from oolong.verdict.victims import AUDITS
 
@@ -43,7 +44,7 @@ class Declared:
     """What is known of a cell besides its results: what it expects, and what its build once came to, and for whom its
     checks did not hold, if that was recorded; `inputs` is the digest that recorded inputs are compared with, None where
     nothing was compiled; `unlocked` says that temporary locks stand in, with which it may come to something else;
-    `known` are the entries of known-issues.yaml."""
+    `known` are the entries of known-issues.yaml; `demand` says what must have been looked at."""
 
     expect: Expect
     recorded: Recorded | None = None
@@ -51,6 +52,12 @@ class Declared:
     inputs: str | None = None
     unlocked: bool = False
     known: tuple[KnownIssue, ...] = ()
+    demand: Demand = PART
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the bytes must be those of the record."""
+        return self.recorded is not None and not self.unlocked and self.inputs == self.recorded.inputs
 
 
 def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) -> Verdict:
@@ -68,9 +75,12 @@ def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) ->
     )
     applied = known_issues.apply((*made, *_same_victims(made, by_name, declared)), declared.known, facts)
     # that a stage succeeded says no more than the results of the stages do
-    checks = tuple(
+    left = [
         check for check in applied.checks if check.status is not CheckStatus.PASS or not check.name.startswith(STAGE)
-    )
+    ]
+    # after the known issues: that nobody looked is never known
+    complete = completeness(stages, left, demand=declared.demand, facts=facts)
+    checks = (*left, *([complete.check] if complete.check else ()))
     status, kind, summary, lines = _came_to(stages, checks, facts.release)
     return Verdict(
         status=status,
@@ -78,7 +88,7 @@ def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) ->
         summary=summary,
         lines=lines,
         checks=checks,
-        notes=applied.notes,
+        notes=(*applied.notes, *complete.notes),
         known_issues=applied.entries,
     )
 
@@ -168,11 +178,12 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
         same = len(set(areas.values())) == 1
         told = "both stub passes reserve the same" if same else "they differ"
         yield outcomes.BOTH_LINKS.came(judged(same, told))
-    if "boot" in stages and stages["boot"].ok:
+    sites = _data(stages, "audit-image").get("sites")
+    if "boot" in stages and stages["boot"].ok and sites is not None:
         booted = stages["boot"].data
-        answer = _equal(booted["allocated"], counts["total"], "the kernel allocated records for")
+        answer = _equal(booted["allocated"], sites["text"] + sites["inittext"], "the kernel allocated records for")
         yield outcomes.BOOT_SITES.came(answer)
-        answer = _equal(booted["total"], counts["text"], "with init text freed, the guest lists")
+        answer = _equal(booted["total"], sites["text"], "with init text freed, the guest lists")
         yield outcomes.BOOT_TOTAL.came(answer)
 
 
@@ -207,8 +218,8 @@ def _same_victims(checks: Sequence[Check], stages: Mapping[str, StageResult], de
 
 def _equal(seen: int | None, counted: int, what: str) -> Answer:
     if seen is None:
-        return judged(False, f"the console does not say for how many sites; {counted} were counted")
-    return judged(seen == counted, f"{what} {seen} sites, {counted} were counted")
+        return judged(False, f"the console does not say for how many sites; vmlinux has {counted}")
+    return judged(seen == counted, f"{what} {seen} sites, vmlinux has {counted}")
 
 
 def _data(stages: Mapping[str, StageResult], name: str) -> Mapping[str, Any]:

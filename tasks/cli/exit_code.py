@@ -1,11 +1,13 @@
 """What a run came to: the results of the stages that it touched and the errors that it met → the exit code."""
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, BadOutput, Damaged, Interrupted, Missing, OolongError
 from oolong.report.model import CellReport
+from oolong.report.tables import Part
 
 ALL_PASS, CELL_FAILED, BAD_INPUT, INFRASTRUCTURE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -20,6 +22,8 @@ class Collected:
     failures: set[str] = field(default_factory=set)
     reports: dict[str, CellReport] = field(default_factory=dict)
     judged_subjects: set[str] = field(default_factory=set)
+    parts: list[Part] = field(default_factory=list)
+    judged_tasks: set[str] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def result(self, task: str, result: StageResult) -> None:
@@ -47,6 +51,12 @@ class Collected:
             self.reports[report.cell] = report
             self.judged_subjects.update((report.cell, report.build))
 
+    def judged(self, part: Part, *, tasks: Iterable[str]) -> None:
+        """Some stages of a cell that was not reported have a verdict of their own."""
+        with self._guard:
+            self.parts.append(part)
+            self.judged_tasks.update(tasks)
+
     @property
     def absent(self) -> frozenset[str]:
         """The paths of locked packages that no mirror has any more."""
@@ -68,11 +78,12 @@ class Collected:
         broken = [error for error in errors if isinstance(error, BadOutput)]
         if len(broken) < len(errors) or self.crashes:
             return INFRASTRUCTURE
-        if broken or self.failures or any(report.failed for report in self.reports.values()):
+        verdicts_failed = [one.failed for one in self.reports.values()] + [one.failed for one in self.parts]
+        if broken or self.failures or any(verdicts_failed):
             return CELL_FAILED
-        unjudged = (result for task, result in self.results.items() if not self._is_judged(task))
+        unjudged = (result for task, result in self.results.items() if not self.is_judged(task))
         return CELL_FAILED if any(result.status == StageStatus.FAIL for result in unjudged) else ALL_PASS
 
-    def _is_judged(self, task: str) -> bool:
-        """Whether a stage belongs to a cell with a verdict, which may know its failure."""
-        return task.partition(":")[2] in self.judged_subjects
+    def is_judged(self, task: str) -> bool:
+        """Whether a stage belongs to a cell, or to a part of one, with a verdict, which may know its failure."""
+        return task in self.judged_tasks or task.partition(":")[2] in self.judged_subjects

@@ -17,15 +17,16 @@ def show(session: Session) -> None:
     if reports:
         folder = _shown(session.layout.results)
         sys.stdout.write(tables.verdicts(reports))
+        sys.stdout.write(tables.unlocked(reports))
         sys.stdout.write(tables.failures(reports, folder))
         sys.stdout.write(tables.known(reports))
         sys.stdout.write(tables.notes(reports))
         known_issues = [entry.name for entry in session.project.known_issues]
         sys.stdout.write(tables.unmatched(reports, known_issues))
         sys.stdout.write(f"results: {folder}/CELL/{RESULT}\n")
-    judged = session.collected.judged_subjects
+    sys.stdout.write(tables.parts(session.collected.parts))
     for task, stage in session.collected.results.items():
-        if stage.status is StageStatus.FAIL and session.stages[task].subject not in judged:
+        if stage.status is StageStatus.FAIL and not session.collected.is_judged(task):
             lines = [printable(line) for line in stage.lines]
             print(f"{task}: {stage.kind}", *lines, f"log: {stage.folder}/log", sep="\n  ", file=sys.stderr)
     for task, error in session.collected.errors.items():

@@ -23,7 +23,9 @@ from tests import docs
 from tests.support import CHECKOUT
 
 EVERY = catalogue.entries()
-NAME = re.compile(r"""["'`]((?:object|image|config|live|guest|stubs|boot|expect|artifacts)\.[a-z]+(?:-[a-z]+)*)["'`]""")
+NAME = re.compile(
+    r"""["'`]((?:object|image|config|live|guest|stubs|boot|expect|artifacts|audit)\.[a-z]+(?:-[a-z]+)*)["'`]"""
+)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -31,6 +33,7 @@ def test_an_entry_says_all_that_is_to_be_known(name: str) -> None:
     entry = EVERY[name]
     assert entry.name == name
     assert re.fullmatch(r"[a-z]+(\.[a-z]+(-[a-z]+)*)", name)
+    assert entry.due.never == (name in ("stubs.out-of-line", "audit.complete"))
     assert all((entry.title, entry.holds, entry.failure, entry.stages))
     assert not entry.title.endswith(".")
     assert "|" not in entry.holds + entry.failure, "it would end a column of its table"
@@ -78,8 +81,8 @@ def test_a_check_has_a_kind(name: str, kind: Kind | None) -> None:
         ("image.stub-areas", {"audit-image"}),
         ("live.stub-words", {"live"}),
         ("guest.total", {"live"}),
-        ("boot.total", {"stubs", "boot"}),
-        ("stubs.both-links", {"link", "crosslink"}),
+        ("boot.total", {"stubs", "audit-image", "boot"}),
+        ("stubs.both-links", {"stubs", "link", "crosslink"}),
         ("stage.compile", {"compile"}),
     ],
 )

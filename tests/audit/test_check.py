@@ -119,6 +119,7 @@ def test_json_says_nothing_twice() -> None:
                 "address": "0xc000000000000010",
                 "section": ".text",
                 "stop": "off",
+                "rule": "",
             }
         ],
         "count": 1,

@@ -47,6 +47,31 @@ STOPS = (INIT_MEMORY, OFF, ONE, ALL, MODULE, KPROBE, DIRECT, LIVEPATCH, QUIET)
 BOTH = pytest.mark.parametrize("little", [True, False], ids=["le", "be"])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FTRACE_FL_ENABLED",
+        "FTRACE_FL_DISABLED",
+        "FTRACE_FL_REGS_EN",
+        "FTRACE_FL_TRAMP",
+        "FTRACE_FL_DIRECT",
+        "FTRACE_FL_CALL_OPS_EN",
+    ],
+)
+def test_a_flag_that_the_kernel_does_not_have_is_a_finding(name: str) -> None:
+    """A renamed enumerator would be bit 0, and each comparison with it hold."""
+    enums = {one: bit for one, bit in OFFSETS.enums.items() if one != name}
+    live = replace(all_stops(image_of(little=True)), offsets=replace(OFFSETS, enums=enums))
+    (check,) = [check for check in live_checks.checks(live) if check.name == "live.record-flags"]
+    assert (check.status, name in check.victims) == (FAIL, True)
+
+
+def test_a_kernel_without_stubs_may_lack_the_newer_flags() -> None:
+    enums = {one: bit for one, bit in OFFSETS.enums.items() if "DIRECT" not in one and "CALL_OPS" not in one}
+    image = replace(image_of(little=True), areas={})
+    assert Live(image, replace(OFFSETS, enums=enums), ()).missing_flags == []
+
+
 def all_stops(image: Image) -> Live:
     """Every stop: one function traced, all by two, modules out of and in reach of ftrace_caller, registers, direct
     calls in and out of reach, a stub that two use."""

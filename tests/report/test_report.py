@@ -11,10 +11,11 @@ from oolong.audit.check import Check, CheckStatus
 from oolong.engine.stage import Artifact, Outcome, Stage, StageResult, StageStatus
 from oolong.errors import BadInput, Kind
 from oolong.host.digest import digest_of, file_sha256
+from oolong.host.statcache import StatCache
 from oolong.kbuild.log import culprits
 from oolong.report import tables
 from oolong.report.model import CellReport, CellSettings
-from oolong.report.results import CellResults, publish, read
+from oolong.report.results import CellResults, is_told, publish, read
 from oolong.spec.model import Endian, Expect
 from oolong.verdict.judge import Verdict
 from tests import schema
@@ -122,6 +123,50 @@ def test_the_table_says_what_was_counted_and_seen(results: CellResults) -> None:
     assert header.split()[:2] == ["cell", "verdict"]
     assert row.split() == [CELL.name, "pass", "5+2", "6", "s", "booted"]
     assert tables.failures([results.report()], "build/results") == ""
+
+
+def test_each_table_says_where_temporary_locks_stand_in(results: CellResults) -> None:
+    one, other = replace(results, unlocked=True).report(), results.report()
+    _, row, usual = tables.verdicts([one, other]).splitlines()
+    assert row.split()[1:3] == ["pass,", "unlocked"]
+    assert usual.split()[1:3] == ["pass", "5+2"]
+    assert tables.unlocked([one, other]).startswith("unlocked: temporary locks stand in")
+    assert tables.unlocked([one, other]).endswith(f" [{CELL.name}]\n")
+    assert tables.unlocked([other]) == ""
+
+
+def test_a_part_of_a_cell_is_told_with_the_checks_that_do_not_hold() -> None:
+    checks = tuple(
+        Check(name=name, status=CheckStatus(status), evidence=f"\x1b{name}", known=known)
+        for name, status, known in [("a", "known", ("x", "y")), ("b", "pass", ()), ("c", "fail", ()), ("d", "skip", ())]
+    )
+    verdict = replace(VERDICT, status=CheckStatus.FAIL, kind=Kind.STUB_AUDIT, checks=checks)
+    part = tables.Part(cell="one", audits=("audit-object", "audit-image"), verdict=verdict)
+    assert tables.parts([part]).splitlines() == [
+        "one, audit-object audit-image: fail (stub-audit); 1 checks hold, 1 skipped",
+        "  known a [x, y]: \ufffda",
+        "  fail  c: \ufffdc",
+    ]
+    assert part.failed
+    assert tables.parts([]) == ""
+
+
+@pytest.mark.parametrize("change", ["unlink", "write"])
+@pytest.mark.parametrize("name", ["vmlinux", "stubs.json", "logs/link.log", "result.json"])
+def test_results_that_were_changed_or_removed_are_not_told(
+    results: CellResults, tmp_path: Path, change: str, name: str
+) -> None:
+    folder, cache = tmp_path / "results", StatCache(tmp_path / "stat.sqlite3")
+    assert not is_told(results, folder, cache)
+    publish(results, folder)
+    assert is_told(results, folder, cache)
+    file = folder / name
+    file.unlink()
+    if change == "write":
+        file.write_text("{}1")
+    assert not is_told(results, folder, cache)
+    publish(results, folder)
+    assert is_told(results, folder, cache)
 
 
 def test_a_cell_whose_sites_nobody_counted_has_a_row_too(results: CellResults) -> None:

@@ -9,7 +9,7 @@ import yaml
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.spec import matrix, pipeline_yaml
-from oolong.spec.model import DebianSource, DirSource, Endian, Machine, MachineFamily, PatchedSource, Toolchain
+from oolong.spec.model import DebianSource, DirSource, Endian, Machine, MachineFamily, NotDue, PatchedSource, Toolchain
 from tests.support import CHECKOUT, TEST_DATA
 
 DATA = TEST_DATA / "spec"
@@ -134,6 +134,17 @@ def test_a_machine_is_of_the_family_pseries_unless_it_says_otherwise(layout: Lay
     )
     (machine,) = pipeline_yaml.load(layout).machines
     assert machine.family is MachineFamily.POWERNV
+
+
+def test_what_is_not_due_is_declared_with_a_reason_and_knows_its_place(layout: Layout) -> None:
+    text = layout.pipeline.read_text()
+    declared = "    not_due: {live.*: it cannot stop}\n"
+    text = text.replace("    cpus: 2\n", f"    cpus: 2\n{declared}")
+    layout.pipeline.write_text(text.replace("    base: allnoconfig\n", f"    base: allnoconfig\n{declared}"))
+    loaded = pipeline_yaml.load(layout)
+    reason = "it cannot stop"
+    assert loaded.configs[0].not_due == (NotDue(name="live.*", reason=reason, where="pipeline.yaml:10:15"),)
+    assert loaded.machines[0].not_due == (NotDue(name="live.*", reason=reason, where="pipeline.yaml:23:15"),)
 
 
 def test_toolchains(layout: Layout) -> None:

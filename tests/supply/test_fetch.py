@@ -112,6 +112,15 @@ def test_a_package_that_no_mirror_has_is_missing(server: Mirror, mirror: str, la
         get(layout, there, absent, mirrors=(mirror,))
 
 
+def test_a_file_that_is_refused_is_not_gone(server: Mirror, mirror: str, layout: Layout) -> None:
+    """A proxy that does not let it through says nothing about the archive: no lock is outdated by that."""
+    one = served(server, package("refused"))
+    server.refused.add(f"/debian/{one.path}")
+    with pytest.raises(Infrastructure, match="403") as caught:
+        get(layout, one, mirrors=(mirror,))
+    assert not isinstance(caught.value, Missing)
+
+
 def test_a_mirror_that_does_not_answer_is_infrastructure(layout: Layout) -> None:
     with pytest.raises(Infrastructure) as caught:
         get(layout, package("x"), mirrors=("http://127.0.0.1:9/debian",))

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests import full_disk, loopback
-from tests.checkout import Checkout, copied_to, fake_kernel, made_own, with_kernel
+from tests.checkout import Checkout, copied_to, fake_kernel, for_fakelinux, made_own, with_kernel
 from tests.loopback import Mirror
 from tests.support import CHECKOUT
 from tests.tasks.test_stopping import PATIENCE_SECONDS, descendants, wait_for
@@ -380,7 +380,7 @@ def test_a_run_that_is_stopped_while_it_reports_goes_on(checkout: Checkout, sign
 
 def test_two_checkouts_on_one_cache_take_turns(checkout: Checkout, tmp_path: Path) -> None:
     """Both want the same stages at the same time; each is made once."""
-    other = copied_to(tmp_path / "another", cache=checkout.cache)
+    other = for_fakelinux(copied_to(tmp_path / "another", cache=checkout.cache))
     kernel = kernel_of(checkout)
     runs = [
         subprocess.Popen(

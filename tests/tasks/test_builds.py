@@ -55,6 +55,8 @@ def test_three_machines_on_one_kernel_are_one_build_and_three_boots(alone: Check
         assert (result["build"], result["verdict"]["status"]) == (CELL, "pass")
         assert {"vmlinux", "console.log"} <= result["files"].keys()
     assert "waiting for" not in done.err
+    second = alone.doit(f"cell:{CELL}-second", kernel)
+    assert (second.code, f"{CELL}-pseries" in second.out) == (0, False), "its build is judged with the cell"
 
 
 MORE = {"second": "POWER8", "third": "POWER10"}

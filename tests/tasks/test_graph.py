@@ -13,7 +13,7 @@ import pytest
 from oolong.audit import catalogue
 from oolong.audit.outcomes import STAGE
 from tests import schema
-from tests.checkout import Checkout, Ran, fake_kernel, with_kernel
+from tests.checkout import FAKELINUX_NOT_DUE, Checkout, Ran, fake_kernel, with_kernel
 from tests.support import victims
 
 CONSOLE = "console.txt"
@@ -48,6 +48,79 @@ def test_both_endians_pass_and_a_second_run_does_nothing(checkout: Checkout) -> 
     assert again.code == 0
     assert not re.search(r": ok, ", again.err), "the second run made a stage anew"
     assert re.search(rf"{CELL} +pass", again.out)
+
+
+def test_what_fakelinux_cannot_have_is_missed_unless_it_is_declared(checkout: Checkout) -> None:
+    """Without the declaration: no stop, nothing live, an empty report, and no look at the compiler."""
+    pipeline = checkout.folder / "pipeline.yaml"
+    pipeline.write_text(pipeline.read_text().replace(FAKELINUX_NOT_DUE, ""))
+    done = run_fake(checkout)
+    assert done.code == 1, done.err
+    verdict = checkout.result(CELL)["verdict"]
+    assert (verdict["status"], verdict["kind"]) == ("fail", "stub-audit")
+    missed = failed_checks(checkout)
+    assert missed.keys() == {"audit.complete"}
+    named = set(missed["audit.complete"])
+    # without ARCH_USING_PATCHABLE_FUNCTION_ENTRY in .config no record is ever taken for dead
+    assert set(SKIPPED) - {"live.disabled-records"} <= named
+    assert {"stops.off", "stops.init-memory", "sections.available_filter_functions"} <= named
+
+
+def test_a_declaration_that_names_nothing_is_bad_input(checkout: Checkout) -> None:
+    pipeline = checkout.folder / "pipeline.yaml"
+    pipeline.write_text(pipeline.read_text().replace("      stops.*: ", "      stosp.*: "))
+    done = run_fake(checkout)
+    assert (done.code, "did you mean 'stops." in done.err) == (2, True), done.err
+    assert re.search(r"pipeline\.yaml:\d+:7: not_due: 'stosp\.\*' names nothing", done.err)
+
+
+def test_an_audit_of_the_image_alone_says_what_does_not_hold_each_time(checkout: Checkout) -> None:
+    """It exits 1 for a finding that nobody knows, made now or found in the cache."""
+    (checkout.folder / "known-issues.yaml").unlink()
+    edit, _ = FINDINGS["area"]
+    first = run_fake(checkout, edit, words=(f"audit-image:{CELL}",))
+    again = checkout.doit(f"audit-image:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    for done in (first, again):
+        assert done.code == 1, done.err
+        assert re.search(rf"^{CELL}, audit-object audit-image: fail \(stub-audit\); \d+ checks hold", done.out)
+        assert re.search(r"^  fail  image\.stub-areas: 1: ftrace_ool_stub_text: ", done.out, re.MULTILINE)
+    assert "boot:" not in first.err
+
+
+def test_an_audit_whose_findings_are_known_ends_well_and_tells_them(checkout: Checkout) -> None:
+    edit, _ = FINDINGS["post-link-checks"]
+    done = run_fake(checkout, edit, words=(f"audit-image:{CELL}",))
+    assert done.code == 0, done.err
+    assert "  known image.post-link-checks [no-post-link-checks]: not run: CHKFTRC\n" in done.out
+
+
+@pytest.mark.parametrize(("stage", "finding"), [("audit-object", "two-nops"), ("live", "allocated")])
+def test_each_audit_alone_has_a_verdict(checkout: Checkout, stage: str, finding: str) -> None:
+    edit, expected = FINDINGS[finding]
+    done = run_fake(checkout, edit, words=(f"{stage}:{CELL}",))
+    assert done.code == 1, done.err
+    (name,) = [name for name in expected if not name.startswith("boot.")]
+    assert f"  fail  {name}: " in done.out
+
+
+def test_a_cached_failure_of_a_stage_ends_with_1_each_time(checkout: Checkout) -> None:
+    edit, _, shown = FAULTS["compile"]
+    first = run_fake(checkout, edit, words=(f"compile:{CELL}",))
+    again = checkout.doit(f"compile:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert (first.code, again.code) == (1, 1)
+    assert shown in first.err
+    assert shown in again.err
+
+
+@pytest.mark.parametrize("name", ["vmlinux", "logs/link.log"])
+def test_what_is_removed_from_the_results_is_put_back(checkout: Checkout, name: str) -> None:
+    assert run_fake(checkout).code == 0
+    file = checkout.folder / "build" / "results" / CELL / name
+    before = file.read_bytes()
+    file.unlink()
+    done = checkout.doit(f"cell:{CELL}", f"kernel={checkout.folder.parent / 'fakelinux'}")
+    assert done.code == 0, done.err
+    assert file.read_bytes() == before
 
 
 def stage_of(result: dict[str, object], name: str) -> str:
@@ -87,8 +160,8 @@ FAULTS = {
     "guest-silent": ((CONSOLE, "oolong: ok 2 function tracer on one function\n", ""), "guest-test", "planned 2"),
     "startup-test": ((CONSOLE, "Testing ftrace regs: PASSED\n", ""), "guest-test", "'ftrace regs' did not run"),
     "startup-failed": ((CONSOLE, "regs: PASSED", "regs: .. FAILED!"), "guest-test", "'ftrace regs' did not pass"),
-    "sites": ((CONSOLE, "allocating @TOTAL@", "allocating 9"), "stub-audit", "9 sites, 8 were counted"),
-    "total": ((CONSOLE, "info @TEXT@", "info 5"), "stub-audit", "5 sites, 6 were counted"),
+    "sites": ((CONSOLE, "allocating @TOTAL@", "allocating 9"), "stub-audit", "9 sites, vmlinux has 8"),
+    "total": ((CONSOLE, "info @TEXT@", "info 5"), "stub-audit", "5 sites, vmlinux has 6"),
 }  # fmt: skip
 
 
@@ -105,7 +178,7 @@ def test_a_fault_gets_its_verdict(checkout: Checkout, fault: str) -> None:
 
 
 EVERY = ["one", "two", "three", "four", "five", "six", "first", "second"]
-FINDINGS = {
+FINDINGS: dict[str, tuple[tuple[str, str, str], dict[str, list[str]]]] = {
     "post-link-checks": (("Makefile", "\t@echo '  CHKFTRC vmlinux'\n", ""), {"image.post-link-checks": []}),
     "post-link-script": ((CHECKER, "in ftrace_caller", "in nothing"), {"image.post-link-scripts": ["ftrace_check.sh"]}),
     "area": (("reserve.S", "STUB_SIZE", "STUB_SIZE, 1"), {"image.stub-areas": ["ftrace_ool_stub_text"]}),
@@ -116,6 +189,29 @@ FINDINGS = {
     "two-nops": (("Makefile", "function-entry=1", "function-entry=2"), {"object.one-nop": EVERY}),
     "allocated": ((CONSOLE, "allocating @TOTAL@", "allocating 9"), {"boot.sites": [], "guest.allocated": []}),
 }
+
+
+CHECKERS = ("head_check.sh", "relocs_check.sh", "unrel_branch_check.sh", "ftrace_check.sh")
+
+
+@pytest.mark.parametrize(
+    ("gone", "missed"),
+    [
+        (CHECKERS[3:], {"image.post-link-scripts": ["ftrace_check.sh"]}),
+        (CHECKERS, {"audit.complete": ["image.post-link-scripts"]}),
+    ],
+    ids=["one", "all"],
+)
+def test_a_tree_without_its_own_checks_of_the_image_fails(
+    checkout: Checkout, gone: tuple[str, ...], missed: dict[str, list[str]]
+) -> None:
+    """One that is missing is a finding; without any of them nobody looked."""
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux")
+    for name in gone:
+        (kernel / CHECKER).with_name(name).rename((kernel / CHECKER).with_name(f"renamed-{name}"))
+    done = checkout.doit(f"cell:{CELL}", f"kernel={kernel}")
+    assert done.code == 1, done.err
+    assert failed_checks(checkout) == missed
 
 
 def failed_checks(checkout: Checkout) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """A mirror that no longer has what a lock names: real apt and the real mirror, with the emulator's lock edited."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,12 @@ def test_results_with_temporary_locks_say_so_and_are_not_compared(outdated: Chec
     checks = {check["name"]: check for check in result["verdict"]["checks"]}
     assert checks["artifacts.digest"]["status"] == "skip"
     assert "temporary locks" in checks["artifacts.digest"]["evidence"]
+    again = outdated.doit(f"cell:{cell}", f"kernel={kernel}")
+    assert again.code == 0, again.err
+    for run in (done, again):
+        assert re.search(rf"^{cell} +pass, unlocked ", run.out, re.MULTILINE)
+        assert "unlocked: temporary locks stand in for outdated ones, and no digest was compared" in run.out
+    assert "TEMPORARY LOCKS STAND IN" in again.err
 
 
 def test_locked_stops_and_says_what_to_type(outdated: Checkout) -> None:

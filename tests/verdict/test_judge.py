@@ -18,6 +18,7 @@ from oolong.verdict.known_issues import Bound, ByRule, Covers, Facts, KnownIssue
 OK, FAIL, BLOCKED = StageStatus
 COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}
+SITES = {"text": 6, "inittext": 2}
 NOTHING = verdict.Declared(expect=Expect())
 FACTS = Facts(axes={"endian": "le"}, release="7.3.4", config={})
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
@@ -56,7 +57,8 @@ def judge(
 
 
 def passing() -> list[StageResult]:
-    return [stage("compile"), stage("stubs", **COUNTS), stage("link"), stage("boot", **BOOTED)]
+    counted = stage("audit-image", checks=[], sites=SITES)
+    return [stage("compile"), stage("stubs", **COUNTS), stage("link"), counted, stage("boot", **BOOTED)]
 
 
 def test_all_in_order_is_a_pass() -> None:
@@ -69,6 +71,7 @@ def test_all_in_order_is_a_pass() -> None:
         "stubs.both-links",
         "boot.sites",
         "boot.total",
+        "audit.complete",
     ]
     assert "15 startup and 8 guest tests" in judged.summary
 
@@ -85,8 +88,8 @@ def test_the_first_stage_that_failed_names_the_failure() -> None:
     [
         ("stubs.link", passing(), {"link": StubAreas(text=4, text_end=1, inittext=2)}),
         ("stubs.both-links", passing(), {"link": AREAS, "crosslink": StubAreas(text=4, text_end=2, inittext=9)}),
-        ("boot.sites", [*passing()[:3], stage("boot", **{**BOOTED, "allocated": 9})], {"link": AREAS}),
-        ("boot.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": 5})], {"link": AREAS}),
+        ("boot.sites", [*passing()[:-1], stage("boot", **{**BOOTED, "allocated": 9})], {"link": AREAS}),
+        ("boot.total", [*passing()[:-1], stage("boot", **{**BOOTED, "total": 5})], {"link": AREAS}),
     ],
 )
 def test_counts_that_disagree_are_a_stub_audit(
@@ -101,8 +104,8 @@ def test_counts_that_disagree_are_a_stub_audit(
     ("check", "stages", "areas"),
     [
         ("stubs.link", passing(), {}),
-        ("boot.sites", [*passing()[:3], stage("boot", **{**BOOTED, "allocated": None})], {"link": AREAS}),
-        ("boot.total", [*passing()[:3], stage("boot", **{**BOOTED, "total": None})], {"link": AREAS}),
+        ("boot.sites", [*passing()[:-1], stage("boot", **{**BOOTED, "allocated": None})], {"link": AREAS}),
+        ("boot.total", [*passing()[:-1], stage("boot", **{**BOOTED, "total": None})], {"link": AREAS}),
     ],
 )
 def test_a_count_that_nobody_told_is_no_pass(
@@ -123,7 +126,10 @@ def test_a_script_that_disagrees_fails_its_check() -> None:
 def test_out_of_line_off_skips_the_checks() -> None:
     judged = judge([stage("stubs", out_of_line=False), stage("boot", **BOOTED)], areas={}, declared=NOTHING)
     assert judged.status == "pass"
-    assert [(check.name, check.status) for check in judged.checks] == [("stubs.out-of-line", "skip")]
+    assert [(check.name, check.status) for check in judged.checks] == [
+        ("stubs.out-of-line", "skip"),
+        ("audit.complete", "pass"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +191,9 @@ def knowing(*entries: KnownIssue) -> verdict.Declared:
 
 
 def audited(*checks: Check, stage_name: str = "audit-image") -> list[StageResult]:
-    return [*passing(), stage(stage_name, checks=[check.as_json() for check in checks])]
+    sites: Any = {"sites": SITES} if stage_name == "audit-image" else {}
+    others = [one for one in passing() if one.stage != stage_name]
+    return [*others, stage(stage_name, checks=[check.as_json() for check in checks], **sites)]
 
 
 def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
@@ -197,7 +205,7 @@ def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
 def test_checks_of_audits_are_judged_with_our_own(stage_name: str) -> None:
     good = Check(name="image.unique", status=CheckStatus.PASS, evidence="as counted")
     judged = judge(audited(good, stage_name=stage_name), areas={"link": AREAS}, declared=NOTHING)
-    assert (judged.status, judged.checks[-1]) == ("pass", good)
+    assert (judged.status, judged.checks[-2]) == ("pass", good)
     judged = judge(audited(good, windows("a"), stage_name=stage_name), areas={"link": AREAS}, declared=NOTHING)
     assert (judged.status, judged.kind) == ("fail", "stub-audit")
     assert judged.lines == ("image.kprobe-window: too wide",)
@@ -227,7 +235,7 @@ def test_what_is_known_makes_no_cell_fail() -> None:
     assert (judged.status, judged.kind, judged.lines) == ("known", None, ())
     assert judged.summary == ("booted 7.3.4, 15 startup and 8 guest tests passed, 2 known issues")
     assert judged.known_issues == ("two-wide", "not-run")
-    assert [(check.name, check.status, check.known) for check in judged.checks[-2:]] == [
+    assert [(check.name, check.status, check.known) for check in judged.checks[-3:-1]] == [
         ("image.kprobe-window", "known", ("two-wide",)),
         ("image.post-link-checks", "known", ("not-run",)),
     ]
@@ -241,7 +249,7 @@ def test_what_is_not_known_fails_beside_what_is() -> None:
 
 
 def test_our_own_checks_can_be_known_too() -> None:
-    stages = [*passing()[:3], stage("boot", **{**BOOTED, "allocated": 9})]
+    stages = [*passing()[:-1], stage("boot", **{**BOOTED, "allocated": 9})]
     declared = knowing(issue("nine", "boot.sites", Whole()))
     assert judge(stages, areas={"link": AREAS}, declared=declared).status == "known"
 
@@ -266,9 +274,7 @@ def test_a_stage_that_fails_otherwise_than_known_fails() -> None:
 
 
 def test_a_stage_that_no_longer_fails_is_noted_and_no_check() -> None:
-    declared = knowing(
-        issue("errors", "stage.compile", Names(globs=("*",))), issue("late", "stage.audit-image", Whole())
-    )
+    declared = knowing(issue("errors", "stage.compile", Names(globs=("*",))), issue("late", "stage.live", Whole()))
     judged = judge(passing(), areas={"link": AREAS}, declared=declared)
     assert judged.status == "pass"
     assert judged.notes == ("no longer occurs: errors (stage.compile): remove it from known-issues.yaml",)
@@ -311,7 +317,7 @@ CHAIN = {
     "stubs": stage("stubs", **COUNTS),
     "audit-object": stage("audit-object", checks=[]),
     "link": stage("link", areas=AREAS.as_json(), post_link=[]),
-    "audit-image": stage("audit-image", checks=[]),
+    "audit-image": stage("audit-image", checks=[], sites=SITES),
     "crosslink": stage("crosslink", areas=AREAS.as_json()),
     "boot": stage("boot", **BOOTED),
     "live": stage("live", checks=[]),
@@ -340,6 +346,27 @@ def test_a_cell_is_judged_however_far_it_came(length: int) -> None:
 def test_nothing_has_no_verdict() -> None:
     with pytest.raises(ValueError, match="at least one stage"):
         verdict.judge([], declared=NOTHING, facts=FACTS)
+
+
+def test_sites_in_exit_text_have_no_records_and_are_not_missed() -> None:
+    """The object's entries are 3 more than the image's sites in text: those of exit text, where nothing is traced."""
+    counts = {**COUNTS, "text": 9, "total": 11, "exit": 3}
+    stages = [replace(one, data=counts) if one.stage == "stubs" else one for one in passing()]
+    judged = judge(stages, areas={}, declared=NOTHING)
+    assert {check.name: check.status for check in judged.checks if check.name.startswith("boot.")} == {
+        "boot.sites": "pass",
+        "boot.total": "pass",
+    }
+
+
+def test_sites_that_dead_code_elimination_removed_are_not_missed() -> None:
+    left = {"checks": [], "sites": {"text": 5, "inittext": 1}}
+    stages = [replace(one, data=left) if one.stage == "audit-image" else one for one in passing()[:-1]]
+    right, wrong = {"allocated": 6, "total": 5}, {"allocated": 8, "total": 6}
+    for booted, status in ((right, "pass"), (wrong, "fail")):
+        judged = judge([*stages, stage("boot", **{**BOOTED, **booted})], areas={"link": AREAS}, declared=NOTHING)
+        found = [check.status for check in judged.checks if check.name.startswith("boot.")]
+        assert found == [status, status]
 
 
 @pytest.mark.parametrize("left", CHAIN)

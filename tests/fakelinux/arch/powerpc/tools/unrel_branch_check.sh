@@ -1,0 +1,2 @@
+#!/bin/bash
+# finds no fault: fakelinux has nothing that it is about
