@@ -7,6 +7,7 @@ from tasks.doctor import task_doctor
 from tasks.explain import task_explain
 from tasks.lock import task_lock
 from tasks.matrix import task_cell, task_matrix
+from tasks.museum import task_museum
 from tasks.record import task_record
 from tasks.report import task_report
 from tasks.session import current
@@ -22,6 +23,7 @@ __all__ = [
     "task_explain",
     "task_lock",
     "task_matrix",
+    "task_museum",
     "task_record",
     "task_report",
     "task_stages",

@@ -22,7 +22,7 @@ from tasks.cli.view import View
 # the variables that decide what a cell is
 CHANGING_THE_CELL = ("kernel", "config", "patches", "bundle")
 # tasks that work without the stages of cells, and so without locks or a kernel
-WITHOUT_STAGES = frozenset(("lock", "cells", "test", "doctor"))
+WITHOUT_STAGES = frozenset(("lock", "cells", "test", "doctor", "museum"))
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

@@ -70,6 +70,16 @@ class Layout:
         return self.templates / "vmlinux.arch.S.j2"
 
     @property
+    def museum(self) -> Path:
+        """Past faults, a folder each."""
+        return self.checkout / "tests" / "museum"
+
+    @property
+    def small_kernel(self) -> Path:
+        """As much of a kernel's tree as oolong uses, which builds in a second."""
+        return self.checkout / "tests" / "fakelinux"
+
+    @property
     def build(self) -> Path:
         return self.checkout / "build"
 

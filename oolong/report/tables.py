@@ -45,6 +45,21 @@ def findings(documents: Sequence[Mapping[str, Any]]) -> str:
     return lines + "".join(f"\n{hint}" for hint in hints) + ("\n" if hints else "")
 
 
+def exhibits(documents: Sequence[Mapping[str, Any]]) -> str:
+    """What became of the exhibits of the museum, one a line; below it, what was said of those that were not caught."""
+    rows = [
+        [one["id"], one["what"], ", ".join(one["checks"]), "caught" if one["caught"] else "NOT CAUGHT"]
+        for one in documents
+    ]
+    lines = [
+        f"{one['id']}: {seen['cell']}: {seen['check']}: {printable(seen['evidence'])}"
+        for one in documents
+        for seen in one["seen"]
+        if not seen["good"]
+    ]
+    return _table(("id", "what", "check", ""), rows) + "".join(f"\n{line}" for line in lines) + ("\n" if lines else "")
+
+
 def verdicts(reports: Sequence[CellReport]) -> str:
     """The verdicts as a table, one cell a line."""
     rows = []

@@ -12,6 +12,7 @@ VARIABLES: Mapping[str, str] = {
     "set": "the set of cells: smoke, default, full, or one of pipeline.yaml",
     "cell": "CELL or a glob: only these cells",
     "function": "NAME: the function to explain",
+    "id": "ID,ID: these exhibits of the museum",
     "again": "1: rebuild the selected stages even if they are cached",
     "locked": "1: stop if no mirror has a locked package any more, instead of resolving it again",
     "bundle": "FILE: take all inputs from this archive, nothing from the network",
