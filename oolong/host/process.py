@@ -166,12 +166,6 @@ def dying_with_parent(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
 
 
-def path_alone() -> dict[str, str]:
-    """The environment for bwrap itself: it is process 1 inside, where /proc/1/environ shows what it was started with,
-    whatever it clears for its command."""
-    return {"PATH": os.environ.get("PATH", os.defpath)}
-
-
 @contextmanager
 def _log(path: Path | None, argv: Sequence[str]) -> Iterator[IO[bytes] | None]:
     if path is None:

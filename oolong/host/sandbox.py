@@ -93,14 +93,19 @@ def sandbox_of(view: View, *, rootfs: Path, hosts: Mapping[str, Path]) -> Sandbo
 
 
 def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
-    """The host's command line that runs `argv` inside."""
-    command = ["bwrap", *CONFINED, "--uid", USER, "--gid", USER, "--hostname", HOST_NAME, "--clearenv"]
+    """The host's command line that runs `argv` inside, to be pasted: the walls that need descriptors are not in it."""
+    return ["bwrap", *bwrap_options(sandbox), "--", *argv]
+
+
+def bwrap_options(sandbox: Sandbox) -> list[str]:
+    """What bubblewrap is told of a sandbox."""
+    options = [*CONFINED, "--uid", USER, "--gid", USER, "--hostname", HOST_NAME, "--clearenv"]
     for name, value in {**BASE_ENV, **sandbox.env}.items():
-        command += ["--setenv", name, value]
-    command += ["--ro-bind", f"{sandbox.rootfs}/usr", "/usr"]
+        options += ["--setenv", name, value]
+    options += ["--ro-bind", f"{sandbox.rootfs}/usr", "/usr"]
     for link in LINKS:
-        command += ["--symlink", f"usr/{link}", f"/{link}"]
-    command += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
+        options += ["--symlink", f"usr/{link}", f"/{link}"]
+    options += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
     for mount in sandbox.mounts:
-        command += mount.words
-    return [*command, "--remount-ro", "/", "--chdir", sandbox.chdir, "--", *argv]
+        options += mount.words
+    return [*options, "--remount-ro", "/", "--chdir", sandbox.chdir]

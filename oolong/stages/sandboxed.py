@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from oolong.engine.stage import Work
 from oolong.errors import Infrastructure
-from oolong.host import process
-from oolong.host.sandbox import Ran, Sandbox, bwrap_argv
+from oolong.host import bubblewrap, process
+from oolong.host.sandbox import Ran, Sandbox, bwrap_argv, bwrap_options
 
 MAKEFLAGS = "MAKEFLAGS"
 KEPT_LINES = 400
@@ -57,21 +57,24 @@ def run(
     def is_over(pid: int) -> bool:
         return (on_output is None and said > LARGEST_LOG) or (until is not None and until(pid))
 
-    command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
     try:
-        with _slot(work, counts=compiles or MAKEFLAGS in sandbox.env):
+        options = ["--json-status-fd", str(writer), *bwrap_options(sandbox)]
+        with (
+            bubblewrap.ready(options, argv) as start,
+            _slot(work, counts=compiles or MAKEFLAGS in sandbox.env),
+        ):
             done = process.run(
-                [command[0], "--json-status-fd", str(writer), *command[1:]],
+                start.argv,
                 scope=work.scope,
-                env=process.path_alone(),
+                env=start.env,
                 log=work.log,
-                log_as=log_as or command,
+                log_as=log_as or bwrap_argv(sandbox, argv),
                 log_output=on_output is None,
                 timeout=timeout,
                 on_output=hear,
                 until=is_over,
-                pass_fds=(writer, *pass_fds),
+                pass_fds=(writer, *start.descriptors, *pass_fds),
             )
     finally:
         os.close(writer)

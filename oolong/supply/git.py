@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from oolong.host import process
+from oolong.host import bubblewrap, process
 from oolong.host.process import Scope
-from oolong.host.sandbox import Mount
+from oolong.host.sandbox import CONFINED, Mount
 
 SETTINGS = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.excludesFile=/dev/null")
 ENVIRONMENT = {
@@ -41,13 +41,17 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
 ) -> process.Finished:
     """Run `git WORDS` with some folders; `network` lets it out, for http, https and git alone."""
-    command = argv(words, mounts=mounts, network=network, env=env or {})
-    return process.run(command, scope=scope, env=process.path_alone(), stdin=stdin, on_output=on_output)
+    settings = [word for setting in (*SETTINGS, *NETWORK_SETTINGS) for word in ("-c", setting)]
+    told = options(mounts=mounts, network=network, env=env or {})
+    with bubblewrap.ready(told, ["git", *settings, *words]) as start:
+        return process.run(
+            start.argv, scope=scope, env=start.env, pass_fds=start.descriptors, stdin=stdin, on_output=on_output
+        )
 
 
-def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:
-    """The host's command line."""
-    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+def options(*, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:
+    """What bubblewrap is told."""
+    command = [*CONFINED, "--clearenv"]
     proxies = {name: os.environ[name] for name in PROXIES if name in os.environ} if network else {}
     protocols = "http:https:git:file" if network else "file"
     for name, value in {**ENVIRONMENT, "GIT_ALLOW_PROTOCOL": protocols, **proxies, **env}.items():
@@ -59,8 +63,7 @@ def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: M
     command += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
     for mount in mounts:
         command += mount.words
-    settings = [word for setting in (*SETTINGS, *NETWORK_SETTINGS) for word in ("-c", setting)]
-    return [*command, "--remount-ro", "/", "--", "git", *settings, *words]
+    return [*command, "--remount-ro", "/"]
 
 
 def said(done: process.Finished) -> str:

@@ -55,24 +55,48 @@ def variables(text: str) -> set[str]:
     return {line.partition("=")[0] for line in text.splitlines() if line}
 
 
-def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
-    """Process 1 is bwrap itself: what it was started with can be read there."""
-    work = Work(
+def work_in(folder: Path) -> Work:
+    return Work(
         stage=stage_of("one", lambda work: Outcome()),
-        folder=tmp_path,
+        folder=folder,
         inputs={},
-        log=tmp_path / "log",
+        log=folder / "log",
         progress=silent,
         listener=None,
-        layout=layout_in(tmp_path),
+        layout=layout_in(folder),
         jobserver=None,
         scope=Scope(),
     )
-    done = run(work, Sandbox(rootfs=Path("/")), ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"])
+
+
+def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
+    """Process 1 is bwrap itself: what it was started with can be read there."""
+    argv = ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"]
+    done = run(work_in(tmp_path), Sandbox(rootfs=Path("/")), argv)
     assert done.ok, done.lines
     told = "\n".join(done.lines)
     assert secret not in told
     assert variables(told) - {"PWD", "SHLVL", "_", "OLDPWD"} == set(BASE_ENV)
+
+
+def test_proc_shows_nothing_of_the_caller_and_of_the_cache_the_mounts_alone(tmp_path: Path, secret: str) -> None:
+    """All files and links of /proc. The kernel shows where a bind mount comes from, and nothing hides that."""
+    cache = tmp_path / "a-persons-cache"
+    looked_for = tmp_path / "looked-for"
+    cache.mkdir()
+    looked_for.write_text(f"{secret}\n{cache.name}\n")
+    mounts = (Mount(host=cache, inside="/src"), Mount(host=looked_for, inside="/looked-for"))
+    # pagemap and kpage* have numbers of pages alone, and of the former one for each page of an address space
+    script = (
+        "grep --recursive --text --only-matching --no-messages --devices=skip --exclude='*page*' --fixed-strings"
+        " --file=/looked-for /proc;"
+        " find /proc -type l -printf 'link %p:%l\\n' 2>/dev/null | grep --fixed-strings --file=/looked-for; echo over"
+    )
+    done = run(work_in(tmp_path), Sandbox(rootfs=Path("/"), mounts=mounts), ["sh", "-c", script], timeout=60)
+    assert done.lines[-1] == "over"
+    found = {tuple(line.rsplit(":", 1)) for line in done.lines[:-1]}
+    assert {place.rpartition("/")[2] for place, _ in found} == {"mountinfo"}
+    assert {what for _, what in found} == {cache.name}
 
 
 @pytest.mark.parametrize("network", [False, True])
