@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from oolong.engine.runner import Runner
-from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, StageResult, StageStatus, TreeArtifact, Work
 from oolong.engine.store import Store
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEST_DATA = CHECKOUT / "tests" / "data"
@@ -56,3 +57,36 @@ def stage_of(
 def runner_in(layout: Layout, *, say: Callable[[str], None] = print) -> Runner:
     """A run of its own on the cache of a layout."""
     return Runner(Store(layout), own=layout.unpublished, say=say)
+
+
+def folder_as(output: str, folder: Path) -> StageResult:
+    """The result of a stage whose output is a folder of this machine."""
+    return StageResult(
+        stage=output,
+        digest="",
+        folder=folder,
+        status=StageStatus.OK,
+        kind=None,
+        lines=(),
+        artifacts={},
+        trees={output: TreeArtifact(path=".", manifest="", sha256="", entries=0)},
+        data={},
+        keep=True,
+        blocks=True,
+        seconds=0.0,
+    )
+
+
+def work_of(stage: Stage, folder: Path, **inputs: StageResult) -> Work:
+    """What the work of a stage is given, without a run around it; its cache lies in the folder."""
+    return Work(
+        stage=stage,
+        folder=folder,
+        inputs=inputs,
+        log=folder / "log",
+        progress=silent,
+        listener=None,
+        layout=layout_in(folder),
+        jobserver=None,
+        scope=Scope(),
+    )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 SRC, BUILD, CCACHE, JOBSERVER = "/src", "/build", "/ccache", "/jobserver"
+# the ccache of trusted builds, and the program that takes its misses to the other one, where a build is not trusted
+TRUSTED_CCACHE, ON_MISS = "/trusted-ccache", "/on-ccache-miss"
 
 BASE_ENV: Mapping[str, str] = {"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "LC_ALL": "C", "TZ": "UTC"}
 USER, HOST_NAME = "1000", "build"

@@ -38,6 +38,7 @@ def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
         base=recipe,
         work=partial(_work, wanted, tarballs, links),
         supplies=(*wanted, *(of_tarball(tarball) for _, tarball in tarballs)),
+        vouched=not tarballs,
     )
 
 

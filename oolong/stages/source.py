@@ -43,7 +43,8 @@ def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier:
     """The source stage of a kernel; for a tree of one's own this reads it, to know what it is now.
 
     `rootfs` has the tools that unpack and patch, `verifier` makes the stage of one that checks signatures; they have no
-    say in what comes out, so no recipe names them.
+    say in what comes out, so no recipe names them. A source is vouched for where a signature was checked: the Debian
+    archive's, or that of a tarball.
     """
     match kernel:
         case DirSource():
@@ -88,13 +89,16 @@ def _tarball(kernel: TarballSource, rootfs: Stage) -> Identified:
             inputs=(_tools(rootfs),),
             work=partial(_unpack_tarball, kernel),
             supplies=tuple(map(of_tarball, supplies)),
+            vouched=signature is not None,
         )
     )
 
 
 def _git(kernel: GitSource, commit: Commit) -> Identified:
     recipe = Recipe(stage="source", inputs={"commit": commit.commit}, code=code_digest(__name__))
-    return _unchanging(Stage(subject=kernel.name, base=recipe, work=partial(_check_out, commit), supplies=(commit,)))
+    return _unchanging(
+        Stage(subject=kernel.name, base=recipe, work=partial(_check_out, commit), supplies=(commit,), vouched=False)
+    )
 
 
 def _unchanging(stage: Stage) -> Identified:
@@ -106,7 +110,7 @@ def _unchanging(stage: Stage) -> Identified:
 def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
     entries = tree.snapshot(kernel.path, StatCache(layout.stat_cache))
     recipe = Recipe(stage="source", inputs={"tree": tree.digest(entries)}, code=code_digest(__name__))
-    stage = Stage(subject=kernel.name, base=recipe, work=partial(_link_tree, kernel.path, entries))
+    stage = Stage(subject=kernel.name, base=recipe, work=partial(_link_tree, kernel.path, entries), vouched=False)
     return Identified(
         stage=stage,
         configure_digest=tree.configure_digest(entries),
@@ -123,6 +127,7 @@ def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identifi
             base=Recipe(stage="source", inputs=digests, code=code_digest(__name__)),
             inputs=(Input(role="base", stage=base.stage, output=TREE), _tools(rootfs)),
             work=partial(_apply, patches),
+            vouched=False,
         )
     )
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from oolong.engine.stage import Outcome, Work
-from oolong.host.process import Scope
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
 from oolong.stages.sandboxed import run
 from oolong.supply import git
-from tests.support import layout_in, silent, stage_of
+from tests.support import stage_of, work_of
 
 # the environment of every process inside, a variable a line; a process may be gone when it is its turn
 EVERY_ENVIRONMENT = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"
@@ -56,17 +55,7 @@ def variables(text: str) -> set[str]:
 
 
 def work_in(folder: Path) -> Work:
-    return Work(
-        stage=stage_of("one", lambda work: Outcome()),
-        folder=folder,
-        inputs={},
-        log=folder / "log",
-        progress=silent,
-        listener=None,
-        layout=layout_in(folder),
-        jobserver=None,
-        scope=Scope(),
-    )
+    return work_of(stage_of("one", lambda work: Outcome()), folder)
 
 
 def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
