@@ -19,6 +19,8 @@ USER, HOST_NAME = "1000", "build"
 # links of every root file system into its usr/
 LINKS = ("bin", "sbin", "lib", "lib64")
 DEVICES, PROCESSES, TEMPORARY = "/dev", "/proc", "/tmp"
+# where a host has its programs and their libraries
+SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 CONFINED = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
 
 
@@ -92,6 +94,24 @@ def sandbox_of(view: View, *, rootfs: Path, hosts: Mapping[str, Path]) -> Sandbo
         for place in (*view.read_only, *view.writable)
     )
     return Sandbox(rootfs=rootfs, mounts=mounts, env=view.env, chdir=view.chdir)
+
+
+def system_options(
+    *, mounts: Sequence[Mount], env: Mapping[str, str], network: Sequence[str] | None = None
+) -> list[str]:
+    """What bubblewrap is told to run a program of the host: it sees the system's programs, the folders given, and
+    nothing else. `network` are the settings of the host that it sees besides, where it is let out; None keeps it in."""
+    options = [*CONFINED, "--clearenv"]
+    for name, value in env.items():
+        options += ["--setenv", name, value]
+    if network is not None:
+        options += ["--share-net"]
+    for folder in (*SYSTEM, *(network or ())):
+        options += ["--ro-bind-try", folder, folder]
+    options += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
+    for mount in mounts:
+        options += mount.words
+    return [*options, "--remount-ro", "/"]
 
 
 def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
-from oolong.host.files import remove_tree
+from oolong.host.files import plain_file, remove_tree
 from oolong.host.layout import Layout
 from oolong.host.manifest import FOLDER, Entry, entries_of, with_folders
 from oolong.host.sandbox import Mount, Sandbox
@@ -22,7 +22,7 @@ from oolong.spec.model import DebianSource, DirSource, GitSource, KernelSource, 
 from oolong.stages.outputs import ROOT, TREE
 from oolong.stages.sandboxed import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified
-from oolong.supply import repository, tree
+from oolong.supply import deb, repository, tree
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
 from oolong.supply.repository import Commit
@@ -141,13 +141,14 @@ def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
     (download,) = fetch((wanted,), layout=work.layout, mirrors=mirrors, progress=work.progress, scope=work.scope)
     work.progress("unpacking")
     opened = work.folder / "package"
-    process.check(process.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]), scope=work.scope)
+    deb.unpack(download, opened, label=wanted.label, scope=work.scope)
     archives = sorted((opened / "usr" / "src").glob("*.tar.*"))
     if len(archives) != 1:
         raise Infrastructure(f"{wanted.label} holds {len(archives)} tarballs, not one kernel")
+    plain_file(opened, str(archives[0].relative_to(opened)))
     target = work.folder / TREE
     root = work.path("tools")
-    if wrong := unpack(work, root=root, archive=archives[0], target=target):
+    if wrong := unpack(work, root=root, archive=archives[0], target=target, label=wanted.label):
         raise Infrastructure(f"{archives[0].name} does not unpack: {wrong}")
     remove_tree(opened)
     return _settled(work.folder, where=wanted.label)
