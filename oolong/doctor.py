@@ -12,6 +12,7 @@ from typing import Any
 from oolong.errors import OolongError
 from oolong.host import bubblewrap
 from oolong.host.cputime import is_counted
+from oolong.host.filelock import locks_are_local
 from oolong.host.layout import Layout
 from oolong.host.seccomp import filter_for
 from oolong.supply.apt import KEYRING
@@ -119,6 +120,9 @@ def _writable(name: str, folder: Path, *, room: int) -> Finding:
     except OSError as error:
         hint = "set OOLONG_CACHE to a folder that you may write" if name == "cache" else "make the checkout yours"
         return Finding(name=name, status=LACKS, found=f"{folder}: {error.strerror}", hint=hint)
+    if kind := locks_are_local(folder):
+        found = f"{folder}: locks of this {kind} hold on one machine alone"
+        return Finding(name=name, status=NOTE, found=found, hint="use it from one machine, or mount it with locks")
     free = shutil.disk_usage(folder).free / (1 << 30)
     found = f"{folder}, {free:.0f} GiB free"
     if free < room:

@@ -18,10 +18,13 @@ KEPT_LINES = 400
 LARGEST_LOG = 64 << 20
 LONGEST_LINE = 1 << 16
 WORLD_AT_FAULT = re.compile(
-    r"No space left on device|Cannot allocate memory|Killed signal terminated program"
-    # what make, collect2 and the shell say of a program that the kernel killed for want of memory
-    r"|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
+    # as programs report an error number: after what they did
+    r"[:\]] '?(?:No space left on device|Disk quota exceeded|Cannot allocate memory)"
+    # what gcc, make, collect2 and the shell say of a program that the kernel killed for want of memory
+    r"|Killed signal terminated program|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
 )
+# a line of source that a compiler shows below its message: it may hold any words
+QUOTED = re.compile(r"\s*\d*\s*\|")
 
 
 def run(
@@ -55,6 +58,8 @@ def run(
             on_output(chunk)
 
     def is_over(pid: int) -> bool:
+        if work.jobserver:
+            work.jobserver.settle()
         return (on_output is None and said > LARGEST_LOG) or (until is not None and until(pid))
 
     reader, writer = os.pipe()
@@ -88,12 +93,15 @@ def run(
             "the sandbox did not start: " + " ".join(tail.lines),
             hint="bubblewrap needs unprivileged user namespaces: see docs/security.md",
         )
-    if not done.ok:
-        for line in tail.lines:
-            if WORLD_AT_FAULT.search(line):
-                raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
+    if not done.ok and (line := next(filter(is_of_the_world, tail.lines), None)):
+        raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
     late = timeout if done.timed_out and timeout is not None and done.seconds > timeout else None
     return Ran(returncode=done.returncode, timed_out=done.timed_out, lines=tuple(tail.lines), late=late)
+
+
+def is_of_the_world(line: str) -> bool:
+    """Whether a line of a command that failed reports want of disk or memory."""
+    return WORLD_AT_FAULT.search(line) is not None and QUOTED.match(line) is None
 
 
 def _slot(work: Work, *, counts: bool) -> AbstractContextManager[None]:
