@@ -1,6 +1,9 @@
 """What several tests need: a layout in a temporary folder, stages without kernels."""
 
-from collections.abc import Callable, Mapping
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +93,22 @@ def work_of(stage: Stage, folder: Path, **inputs: StageResult) -> Work:
         jobserver=None,
         scope=Scope(),
     )
+
+
+@contextmanager
+def very_deep(top: Path) -> Iterator[None]:
+    """Folders far deeper than a path is long and Python goes down, as a Makefile makes them with mkdir and cd; gone
+    afterwards, since pytest cannot remove them."""
+    top.mkdir()
+    descriptor = os.open(top, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("deep", dir_fd=descriptor)
+        below = os.open("deep", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.fchmod(descriptor, 0o500)
+    os.close(descriptor)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", str(top)], check=True)

@@ -17,7 +17,7 @@ MENTIONED = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Of the sizes that count, those that the files claim: holes count too, since they are read."""
+    """The most. Of the sizes that count, those that the files claim: holes count too, since they are read."""
 
     entries: int
     size: int
@@ -26,6 +26,7 @@ class Budget:
 
 # a kernel has 95,000 files in 1.8 GB, 12 folders deep; LLVM 10,000 in 6 GB; the object tree of an allmodconfig 30 GB
 ARCHIVE = Budget(entries=1_000_000, size=16 << 30, depth=64)
+BUILD = Budget(entries=2_000_000, size=256 << 30, depth=64)
 PACKAGE = Budget(entries=200_000, size=4 << 30, depth=64)
 
 

@@ -13,7 +13,7 @@ from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.layout import Layout
-from oolong.host.manifest import FOLDER, Entry, entries_of, with_folders
+from oolong.host.manifest import FOLDER, Entry, check_size, entries_of, with_folders
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.host.statcache import StatCache
 from oolong.spec import lock
@@ -212,6 +212,7 @@ def _settled(folder: Path, *, where: str) -> Outcome:
     """What was unpacked, with fixed times and modes; BadInput if it is no kernel."""
     target = folder / TREE
     tree.check_kernel(target, where=where)
+    check_size(target)
     tree.normalise(target)
     return _finished(entries_of(target))
 

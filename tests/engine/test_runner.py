@@ -521,3 +521,14 @@ def test_a_trusted_stage_links_nothing_that_an_untrusted_one_made(
         runner.make(stage.needs[0], SILENT)
         result = runner.make(stage, SILENT)
     assert result.path("o").read_text() == made
+
+
+def test_an_output_that_claims_more_than_any_build_leaves_is_its_failure(runner: Runner) -> None:
+    def work(work: Work) -> Outcome:
+        (work.folder / "vmlinux").touch()
+        os.truncate(work.folder / "vmlinux", 1 << 40)
+        return Outcome(artifacts={"vmlinux": "vmlinux"})
+
+    result = runner.make(stage_of("link", work), SILENT)
+    assert (result.status, result.kind) == (FAIL, Kind.BUILD)
+    assert result.lines == ("the build left vmlinux of more than 262144 MiB",)

@@ -7,6 +7,7 @@ import pytest
 
 from oolong.errors import BadOutput
 from oolong.host.files import read_plain, real_folder, remove_tree, write_atomically
+from tests.support import very_deep
 
 
 def test_atomic_writes_leave_the_old_file_on_trouble(tmp_path: Path) -> None:
@@ -44,19 +45,9 @@ def test_read_only_trees_can_be_removed(tmp_path: Path) -> None:
 
 
 def test_a_tree_deeper_than_any_path_can_be_removed(tmp_path: Path) -> None:
-    """A Makefile makes one with cd and mkdir."""
-    top = tmp_path / "tree"
-    top.mkdir()
-    descriptor = os.open(top, os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("deep", dir_fd=descriptor)
-        below = os.open("deep", os.O_RDONLY, dir_fd=descriptor)
-        os.close(descriptor)
-        descriptor = below
-    os.fchmod(descriptor, 0o500)
-    os.close(descriptor)
-    remove_tree(top)
-    assert list(tmp_path.iterdir()) == []
+    with very_deep(tmp_path / "tree"):
+        remove_tree(tmp_path / "tree")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_two_may_remove_one_tree(tmp_path: Path) -> None:

@@ -342,3 +342,11 @@ def test_an_unpacked_tree_is_made_uniform(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "t/d/f").stat().st_mode) == 0o755
     assert not (tmp_path / "t/d/pipe").exists()
     assert int((tmp_path / "t").stat().st_mtime) == tree.FIXED_TIME < time.time()
+
+
+def test_a_file_that_claims_more_than_any_of_a_kernel_is_refused(kernel: Path, cache: StatCache) -> None:
+    """It may be nothing but a hole, and would be hashed for ever."""
+    (kernel / "hole.c").touch()
+    os.truncate(kernel / "hole.c", 1 << 40)
+    with pytest.raises(BadInput, match="has 1099511627776 bytes"):
+        tree.snapshot(kernel, cache)
