@@ -60,8 +60,10 @@ def _findings(layout: Layout) -> Iterator[Finding]:
         yield _either(program, path is not None, path or "not on PATH", hint=f"apt-get install {package}")
     keyring = "apt-get install debian-archive-keyring"
     yield _either("keyring", KEYRING.exists(), str(KEYRING), hint=f"{keyring}; needed by ./doit lock")
-    yield _sandbox()
-    yield from _walls()
+    sandbox = _sandbox()
+    yield sandbox
+    if sandbox.status == GOOD:
+        yield from _walls()
     yield _writable("cache", layout.cache, room=ROOM_GIB)
     yield _writable("build", layout.build, room=1)
     yield _mirrors(layout)

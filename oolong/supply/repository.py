@@ -30,6 +30,8 @@ OURS, TREE = "/repository", "/tree"
 GLOBAL = "global.gitconfig"
 # bytes of the pack of one commit: that of a kernel has a twentieth of it
 LARGEST_PACK = 4 << 30
+# bytes that a server may send for one: where it gives no part of a history, Linux's has a quarter of it
+LARGEST_FETCH = 16 << 30
 # however few objects come
 AS_PACK = ("-c", "fetch.unpackLimit=1")
 ROOM = "is there room on the disk?"
@@ -139,7 +141,7 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress, scope: Scope) -> None
     before = set(_packs(ours))
 
     def is_too_much(_pid: int = 0) -> bool:
-        return sum(size for pack, size in _packs(ours).items() if pack not in before) > LARGEST_PACK
+        return sum(size for pack, size in _packs(ours).items() if pack not in before) > LARGEST_FETCH
 
     # not every server gives a commit by its name, and a dumb one gives no part of a history
     for options in (("--depth=1", wanted.commit), ("--depth=1", wanted.ref), (wanted.ref,)):
@@ -158,7 +160,7 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress, scope: Scope) -> None
         if done.timed_out or is_too_much():
             for new in _packs(ours).keys() - before:
                 new.unlink(missing_ok=True)
-            what = f"sends more than {LARGEST_PACK >> 20} MiB for one commit"
+            what = f"sends more than {LARGEST_FETCH >> 20} MiB for one commit"
             raise BadInput(what, where=wanted.url, hint="no kernel has as much: do not use it")
         if done.ok and _has(ours, wanted, scope):
             return

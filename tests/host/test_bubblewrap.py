@@ -1,10 +1,15 @@
 """How bubblewrap is started, on this host: what it shows of itself, and which walls it takes."""
 
 import platform
+from pathlib import Path
 
+import pytest
+
+from oolong.doctor import GOOD, NOTE, examine
 from oolong.host import bubblewrap, process
 from oolong.host.bubblewrap import Walls, taken
 from oolong.host.seccomp import filter_for
+from tests.support import layout_in
 
 SYSTEM = ("--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
 EVERY = Walls(nesting_refused=True, system_calls=b"filter")
@@ -44,3 +49,12 @@ def test_walls_that_a_host_does_not_take_are_left_out_one_by_one() -> None:
 def test_where_nothing_starts_no_wall_is_given_up() -> None:
     """The cause may be gone a moment later."""
     assert taken(lambda walls: False, EVERY) == EVERY
+
+
+def test_the_doctor_says_which_walls_this_host_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> dict[str, str]:
+        return {one.name: one.status for one in examine(layout_in(tmp_path)) if one.name in ("nesting", "seccomp")}
+
+    assert found() == {"nesting": GOOD, "seccomp": GOOD}
+    monkeypatch.setattr(bubblewrap, "this_hosts", Walls)
+    assert found() == {"nesting": NOTE, "seccomp": NOTE}

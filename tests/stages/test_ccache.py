@@ -9,6 +9,8 @@ from oolong.engine.stage import Outcome, Stage
 from oolong.host.layout import Layout
 from oolong.host.sandbox import BUILD, SRC, View
 from oolong.run.project import Request, open_project
+from oolong.spec.model import GitSource, KernelSource, Signature, Tarball, TarballSource
+from oolong.stages import rootfs, source
 from oolong.stages.building import build_sandbox
 from oolong.stages.outputs import ROOT
 from oolong.stages.sandboxed import run
@@ -108,3 +110,28 @@ def test_a_tree_patches_and_a_config_from_elsewhere_are_not(tmp_path: Path) -> N
     assert trusted_builds(Request(set="smoke", patches=str(patch)), cache) == set()
     # the programs of the guest are built without a .config
     assert trusted_builds(Request(set="smoke", config=str(config)), cache) == {"initramfs"}
+
+
+TARBALL = Tarball(url="https://example.org/linux.tar.xz", sha256="1" * 64)
+
+
+def is_vouched_for(kernel: KernelSource, tmp_path: Path) -> bool:
+    tools = stage_of("rootfs", lambda work: Outcome())
+    layout = Layout(checkout=CHECKOUT, cache=tmp_path)
+    return source.identified(kernel, layout=layout, rootfs=tools, verifier=lambda: tools).stage.trusted
+
+
+def test_a_tarball_is_trusted_if_its_signature_is_checked_and_a_commit_is_not(tmp_path: Path) -> None:
+    keyring = tmp_path / "keyring.gpg"
+    keyring.write_bytes(b"keys")
+    signature = Signature(file=TARBALL, keyring=keyring)
+    assert is_vouched_for(TarballSource(name="signed", tarball=TARBALL, signature=signature), tmp_path)
+    assert not is_vouched_for(TarballSource(name="unsigned", tarball=TARBALL, signature=None), tmp_path)
+    assert not is_vouched_for(GitSource(name="commit", url="https://example.org/x.git", ref="1" * 40), tmp_path)
+
+
+def test_tools_that_are_a_tarball_are_not_trusted() -> None:
+    spec = open_project(Request(set="smoke"), Layout(checkout=CHECKOUT, cache=CHECKOUT / "no-cache")).spec
+    packages = spec.toolchain("gcc-14")
+    assert rootfs.stage([packages], []).trusted
+    assert not rootfs.stage([replace(packages, tarball=TARBALL)], []).trusted

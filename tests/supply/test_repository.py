@@ -50,7 +50,7 @@ def test_a_server_that_sends_without_end_is_cut_off(
     bomb: Commit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More random bytes than a commit may have."""
-    monkeypatch.setattr(repository, "LARGEST_PACK", 1 << 20)
+    monkeypatch.setattr(repository, "LARGEST_FETCH", 1 << 20)
     folder = Path(bomb.url)
     with (folder / "noise").open("wb") as sink, Path("/dev/urandom").open("rb") as source:
         for _ in range(8):
