@@ -67,12 +67,13 @@ def check_size(folder: Path, budget: Budget = BUILD) -> None:
         if depth > budget.depth:
             raise BadOutput(f"the build left folders more than {budget.depth} deep")
         try:
-            for entry in os.scandir(place):
-                entries += 1
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append((entry.path, depth + 1))
-                else:
-                    size += entry.stat(follow_symlinks=False).st_size
+            with os.scandir(place) as found:
+                for entry in found:
+                    entries += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, depth + 1))
+                    else:
+                        size += entry.stat(follow_symlinks=False).st_size
         except OSError as error:
             raise BadOutput(f"the build left {os.path.relpath(place, folder)}: {error.strerror}") from error
         if entries > budget.entries:

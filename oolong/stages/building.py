@@ -40,7 +40,8 @@ def build_sandbox(work: Work, view: View, hosts: Mapping[str, Path]) -> Sandbox:
     settings = ccache_env if work.stage.trusted else untrusted_ccache_env
     env = {**sandbox.env, **settings(rootfs.content(ROOT))}
     if work.jobserver:
-        mounts += (Mount(host=work.jobserver.fifo, inside=JOBSERVER, writable=True),)
+        # a pipe is written to on a read-only mount as well, and its mode stays what it is for the makes beside
+        mounts += (Mount(host=work.jobserver.fifo, inside=JOBSERVER),)
         env = {**env, MAKEFLAGS: makeflags(work.jobserver.jobs)}
     return replace(sandbox, mounts=mounts, env=env)
 
@@ -52,6 +53,8 @@ def _ccache(work: Work) -> tuple[Mount, ...]:
     if work.stage.trusted:
         return (Mount(host=trusted, inside=CCACHE, writable=True),)
     other.mkdir(parents=True, exist_ok=True)
+    # whatever an earlier build made of it
+    other.chmod(0o755)
     missed = work.folder / "on-ccache-miss"
     missed.write_text(MISSED)
     missed.chmod(0o755)

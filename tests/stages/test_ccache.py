@@ -1,11 +1,13 @@
 """Who writes to which ccache: a build that poisons one is never read by a build that is trusted."""
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oolong.engine.stage import Outcome, Stage
+from oolong.host.jobserver import Jobserver, serving
 from oolong.host.layout import Layout
 from oolong.host.sandbox import BUILD, SRC, View
 from oolong.run.project import Request, open_project
@@ -48,11 +50,11 @@ class Builds:
         (folder / "source").mkdir()
         (folder / "source" / "unit.c").write_text("#ifdef EVIL\nint wrong;\n#else\nint right;\n#endif\n")
 
-    def build(self, stage: Stage, script: str, *, name: str) -> Path:
+    def build(self, stage: Stage, script: str, *, name: str, jobserver: Jobserver | None = None) -> Path:
         """The object tree of a build, in which nothing was before."""
         build = self._folder / name
         build.mkdir()
-        work = work_of(stage, self._folder, rootfs=folder_as(ROOT, self._root))
+        work = replace(work_of(stage, self._folder, rootfs=folder_as(ROOT, self._root)), jobserver=jobserver)
         sandbox = build_sandbox(work, VIEW, {SRC: self._folder / "source", BUILD: build})
         done = run(work, sandbox, ["sh", "-c", script])
         assert done.ok, done.lines
@@ -81,6 +83,17 @@ def test_an_untrusted_build_takes_what_another_untrusted_one_left(builds: Builds
     script = f"CCACHE_LOGFILE=/build/log {COMPILE}; ! grep 'Executing /usr/bin/gcc .*-c' log"
     again = builds.build(UNTRUSTED, script, name="again")
     assert (again / "unit.o").read_bytes() == (first / "unit.o").read_bytes()
+
+
+def test_a_build_can_lock_no_other_one_out(builds: Builds) -> None:
+    """It writes to the jobserver and to its ccache, and takes neither from the builds beside it and after it."""
+    with serving(3) as jobserver:
+        spoilt = "chmod 000 /jobserver; chmod 000 /ccache; echo + > /jobserver; echo written"
+        builds.build(UNTRUSTED, spoilt, name="spoiling", jobserver=jobserver)
+        assert stat.S_IMODE(jobserver.fifo.stat().st_mode) == 0o600
+        script = f"read -n 1 -r token < /jobserver; echo $token > token; {COMPILE}; touch /ccache/mine"
+        after = builds.build(UNTRUSTED, f"exec bash -c '{script}'", name="after", jobserver=jobserver)
+    assert (after / "token").read_text() == "+\n"
 
 
 BUILT = {"configure", "compile", "link", "modules", "initramfs", "offsets"}
