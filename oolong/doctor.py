@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from oolong.errors import OolongError
-from oolong.host import process
+from oolong.host import bubblewrap
 from oolong.host.cputime import is_counted
+from oolong.host.filelock import locks_are_local
 from oolong.host.layout import Layout
+from oolong.host.seccomp import filter_for
 from oolong.supply.apt import KEYRING
 from oolong.supply.mirror import mirrors
 
@@ -58,7 +60,10 @@ def _findings(layout: Layout) -> Iterator[Finding]:
         yield _either(program, path is not None, path or "not on PATH", hint=f"apt-get install {package}")
     keyring = "apt-get install debian-archive-keyring"
     yield _either("keyring", KEYRING.exists(), str(KEYRING), hint=f"{keyring}; needed by ./doit lock")
-    yield _sandbox()
+    sandbox = _sandbox()
+    yield sandbox
+    if sandbox.status == GOOD:
+        yield from _walls()
     yield _writable("cache", layout.cache, room=ROOM_GIB)
     yield _writable("build", layout.build, room=1)
     yield _mirrors(layout)
@@ -75,26 +80,37 @@ def _findings(layout: Layout) -> Iterator[Finding]:
 
 def _sandbox() -> Finding:
     """Whether bubblewrap may make namespaces for an ordinary user."""
-    argv = [
-        "bwrap",
-        "--unshare-all",
-        "--uid",
-        "1000",
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "true",
-    ]
-    try:
-        done = process.run(argv, env=process.path_alone(), timeout=30)
-    except OolongError as error:
-        return Finding(name="sandbox", status=LACKS, found=error.what, hint="apt-get install bubblewrap")
-    said = done.output.decode(errors="replace").strip() or "namespaces are allowed"
-    return _either("sandbox", done.ok, said, hint="allow unprivileged user namespaces: docs/security.md")
+    good, said = bubblewrap.tried(bubblewrap.Walls())
+    return _either(
+        "sandbox",
+        good,
+        said or "namespaces are allowed",
+        hint="install bubblewrap, and allow unprivileged user namespaces: docs/security.md",
+    )
+
+
+def _walls() -> Iterator[Finding]:
+    """What a sandbox has besides its namespaces; without them it works, and holds less."""
+    walls = bubblewrap.this_hosts()
+    machine = platform.machine()
+    yield _wall(
+        "nesting",
+        walls.nesting_refused,
+        "no user namespace can be made in a sandbox",
+        hint="bubblewrap 0.8 or newer can refuse them: docs/security.md",
+    )
+    yield _wall(
+        "seccomp",
+        walls.system_calls is not None,
+        "the system calls of a sandbox are filtered",
+        hint="the kernel needs CONFIG_SECCOMP_FILTER" if filter_for(machine) else f"no filter is known for {machine}",
+    )
+
+
+def _wall(name: str, holds: bool, what: str, *, hint: str) -> Finding:
+    if holds:
+        return Finding(name=name, status=GOOD, found=what)
+    return Finding(name=name, status=NOTE, found=f"not on this host: {what}", hint=hint)
 
 
 def _writable(name: str, folder: Path, *, room: int) -> Finding:
@@ -106,6 +122,9 @@ def _writable(name: str, folder: Path, *, room: int) -> Finding:
     except OSError as error:
         hint = "set OOLONG_CACHE to a folder that you may write" if name == "cache" else "make the checkout yours"
         return Finding(name=name, status=LACKS, found=f"{folder}: {error.strerror}", hint=hint)
+    if kind := locks_are_local(folder):
+        found = f"{folder}: locks of this {kind} hold on one machine alone"
+        return Finding(name=name, status=NOTE, found=found, hint="use it from one machine, or mount it with locks")
     free = shutil.disk_usage(folder).free / (1 << 30)
     found = f"{folder}, {free:.0f} GiB free"
     if free < room:

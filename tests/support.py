@@ -1,13 +1,17 @@
 """What several tests need: a layout in a temporary folder, stages without kernels."""
 
-from collections.abc import Callable, Mapping
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from oolong.engine.runner import Runner
-from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, StageResult, StageStatus, TreeArtifact, Work
 from oolong.engine.store import Store
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TEST_DATA = CHECKOUT / "tests" / "data"
@@ -56,3 +60,55 @@ def stage_of(
 def runner_in(layout: Layout, *, say: Callable[[str], None] = print) -> Runner:
     """A run of its own on the cache of a layout."""
     return Runner(Store(layout), own=layout.unpublished, say=say)
+
+
+def folder_as(output: str, folder: Path) -> StageResult:
+    """The result of a stage whose output is a folder of this machine."""
+    return StageResult(
+        stage=output,
+        digest="",
+        folder=folder,
+        status=StageStatus.OK,
+        kind=None,
+        lines=(),
+        artifacts={},
+        trees={output: TreeArtifact(path=".", manifest="", sha256="", entries=0)},
+        data={},
+        keep=True,
+        blocks=True,
+        seconds=0.0,
+    )
+
+
+def work_of(stage: Stage, folder: Path, **inputs: StageResult) -> Work:
+    """What the work of a stage is given, without a run around it; its cache lies in the folder."""
+    return Work(
+        stage=stage,
+        folder=folder,
+        inputs=inputs,
+        log=folder / "log",
+        progress=silent,
+        listener=None,
+        layout=layout_in(folder),
+        jobserver=None,
+        scope=Scope(),
+    )
+
+
+@contextmanager
+def very_deep(top: Path) -> Iterator[None]:
+    """Folders far deeper than a path is long and Python goes down, as a Makefile makes them with mkdir and cd; gone
+    afterwards, since pytest cannot remove them."""
+    top.mkdir()
+    descriptor = os.open(top, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("deep", dir_fd=descriptor)
+        below = os.open("deep", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.fchmod(descriptor, 0o500)
+    os.close(descriptor)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", str(top)], check=True)

@@ -124,7 +124,7 @@ class Runner:
                 result = self._settled(folder, stage, shared=shared)
                 self._again.add(stage.digest)
         if result.ok and self.store.holds(result) and (content := self._content(stage, inputs)):
-            self.store.remember_twin(stage, content)
+            self.store.remember_twin(stage, content if stage.trusted else _apart(content))
         return result
 
     @contextmanager
@@ -168,7 +168,9 @@ class Runner:
 
     def _linked(self, stage: Stage, inputs: Mapping[str, StageResult], folder: Path) -> Outcome | None:
         content = self._content(stage, inputs)
-        twin = self.store.twin(stage, content) if content else None
+        if content is None:
+            return None
+        twin = self.store.twin(stage, content) or (None if stage.trusted else self.store.twin(stage, _apart(content)))
         return link_outputs(twin, folder) if twin else None
 
     def _worked(self, stage: Stage, inputs: Mapping[str, StageResult], folder: Path, observer: Observer) -> Outcome:
@@ -222,3 +224,9 @@ class Runner:
 
     def _own_place(self, stage: Stage) -> Path:
         return self._own / stage.name / stage.subject
+
+
+def _apart(content: str) -> str:
+    """The name of a content as made where code ran that nobody vouches for: such a stage may take what a trusted one
+    made, never the other way round."""
+    return f"{content}-untrusted"

@@ -226,6 +226,8 @@ class Stage:
     """One step of one subject (a build, a cell, a toolchain, a source).
 
     `base` is its recipe less what its `inputs` decide; `recipe` has both. `supplies` are what it needs from outside.
+    `vouched` False says that it brings in what no checked signature covers and no file of the checkout is; a stage is
+    `trusted` if it and all that decides it are vouched for.
     """
 
     subject: str
@@ -233,6 +235,8 @@ class Stage:
     inputs: tuple[Input, ...] = ()
     work: Callable[[Work], Outcome]
     supplies: tuple[Supply, ...] = ()
+    vouched: bool = True
+    trusted: bool = field(init=False)
     recipe: Recipe = field(init=False)
     digest: str = field(init=False)
 
@@ -240,6 +244,9 @@ class Stage:
         assert len({one.role for one in self.inputs}) == len(self.inputs), "each role is played once"
         recipe = self.base.with_inputs({one.role: one.named for one in self.inputs if one.decides})
         # computed once: the digests of a chain would be computed again and again otherwise
+        object.__setattr__(
+            self, "trusted", self.vouched and all(one.stage.trusted for one in self.inputs if one.decides)
+        )
         object.__setattr__(self, "recipe", recipe)
         object.__setattr__(self, "digest", recipe.digest)
 

@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from oolong.engine.damage import all_outputs, damage
 from oolong.engine.stage import Artifact, Outcome, Stage, StageResult, StageStatus, Tree, TreeArtifact
-from oolong.errors import Kind
+from oolong.errors import BadOutput, Kind
+from oolong.host.budget import BUILD
 from oolong.host.digest import file_sha256
 from oolong.host.filelock import held, held_if_free, shared
 from oolong.host.files import (
@@ -220,7 +221,10 @@ def read_result(folder: Path) -> StageResult | None:
 
 def _artifact(folder: Path, relative: str) -> Artifact:
     path = plain_file(folder, relative)
-    return Artifact(path=relative, sha256=file_sha256(path), size=path.stat().st_size)
+    size = path.stat().st_size
+    if size > BUILD.size:
+        raise BadOutput(f"the build left {relative} of more than {BUILD.size >> 20} MiB")
+    return Artifact(path=relative, sha256=file_sha256(path), size=size)
 
 
 def _entries_alone(tree: Path) -> tuple[Entry, ...]:

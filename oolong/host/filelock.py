@@ -4,10 +4,23 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from oolong.printable import printable
+
+MOUNTS = Path("/proc/self/mountinfo")
+# file systems whose locks other machines do not see, and the options that make it so where it is a matter of options
+LOCAL_LOCKS: Mapping[str, frozenset[str]] = {
+    "nfs": frozenset(("nolock", "local_lock=flock", "local_lock=all")),
+    "nfs4": frozenset(("nolock", "local_lock=flock", "local_lock=all")),
+    "cifs": frozenset(("nobrl",)),
+    "smb3": frozenset(("nobrl",)),
+    "9p": frozenset(),
+    "fuse.sshfs": frozenset(),
+    "vboxsf": frozenset(),
+}
 # between two looks at a lock that another process holds
 LOOK_SECONDS = 0.1
 
@@ -57,11 +70,29 @@ def shared(path: Path, *, waiting: Callable[[str], None], check: Callable[[], No
         os.close(descriptor)
 
 
+def locks_are_local(folder: Path, mounts: str | None = None) -> str | None:
+    """The kind of a file system of several machines on which a lock holds on one of them alone; None for all others.
+
+    `mounts` is a mountinfo (proc_pid_mountinfo(5)): this process's, unless given.
+    """
+    text = MOUNTS.read_text(errors="replace") if mounts is None else mounts
+    device = os.stat(folder).st_dev
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        if left.split()[2:3] == [f"{os.major(device)}:{os.minor(device)}"]:
+            kind, _, options = right.split()[:3]
+            needed = LOCAL_LOCKS.get(kind)
+            if needed is not None and (not needed or needed & set(options.split(","))):
+                return kind
+    return None
+
+
 def _lock(descriptor: int, how: int, waiting: Callable[[str], None], check: Callable[[], None] | None) -> None:
     with suppress(BlockingIOError):
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
         return
-    waiting(os.pread(descriptor, 1000, 0).decode(errors="replace") or "another process")
+    # another user may have written it
+    waiting(printable(os.pread(descriptor, 1000, 0).decode(errors="replace")) or "another process")
     if not check:
         fcntl.flock(descriptor, how)
         return

@@ -4,10 +4,12 @@ import ctypes
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
 from oolong.errors import BadOutput
+from oolong.host import process
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -33,19 +35,38 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, also where parts of it are read-only; nothing if it is not there."""
-
-    if not folder.exists():
+    """Remove a folder and all in it, also where parts of it are read-only, or lie deeper than any path is long; a link
+    in its place is not followed. Nothing if it is not there."""
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink()
         return
     try:
         shutil.rmtree(folder)
-    except PermissionError:
-        folder.chmod(0o700)
-        for top, folders, _ in os.walk(folder):
-            for name in folders:
-                if not (path := Path(top, name)).is_symlink():
-                    path.chmod(0o700)
-        shutil.rmtree(folder)
+    except (OSError, RecursionError):
+        # what a build made on purpose: rm goes down without recursion and without long names
+        place = str(folder)
+        process.run(process.dying_with_parent(["chmod", "--recursive", "--silent", "u+rwX", "--", place]))
+        process.check(process.dying_with_parent(["rm", "--recursive", "--force", "--", place]))
+
+
+def real_folder(root: Path, relative: str) -> Path:
+    """A folder below `root`, made with those around it; BadOutput where one of them is a link or a file."""
+    place = root
+    for part in Path(relative).parts:
+        place = place / part
+        if not os.path.lexists(place):
+            place.mkdir()
+        if place.is_symlink() or not place.is_dir():
+            raise BadOutput(f"{place.relative_to(root)} is no folder")
+    return place
+
+
+def is_below_links(root: Path, relative: str) -> bool:
+    """Whether one of the folders on the way to something below `root` is a link."""
+    parts = Path(relative).parts
+    return any(root.joinpath(*parts[:count]).is_symlink() for count in range(1, len(parts)))
 
 
 def plain_file(folder: Path, relative: str) -> Path:
@@ -65,6 +86,28 @@ def plain_folder(folder: Path, relative: str) -> Path:
     if path.resolve() != folder.resolve() / relative or not path.is_dir():
         raise BadOutput(f"the build left no plain folder {relative}")
     return path
+
+
+def read_plain(folder: Path, name: str, *, most: int) -> bytes:
+    """The bytes of a plain file right in a folder that a program may still write to; BadOutput for anything else, and
+    for more than `most` bytes.
+
+    It is looked at after it is opened, so that what is put in its place meanwhile is not read.
+    """
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadOutput(f"no plain file {name} can be read: {error.strerror}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BadOutput(f"{name} is no plain file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            content = stream.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise BadOutput(f"{name} has more than {most} bytes")
+    return content
 
 
 def text_of(folder: Path, relative: str) -> str:

@@ -4,10 +4,13 @@ GNU make 4.4 takes it as `--jobserver-auth=fifo:PATH` (GNU make manual, "POSIX J
 one job without a token: its slot is a token that was taken out for it before it starts.
 """
 
+import fcntl
 import os
 import select
 import tempfile
+import termios
 import threading
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +49,21 @@ class Jobserver:
             yield
         finally:
             self._give_back()
+
+    def settle(self) -> None:
+        """Take out what no make can have given back: a build may write to the FIFO what it likes, and all others would
+        start as many compilers."""
+        with self._guard:
+            surplus = self._standing() - (self.jobs - self._slots)
+            if surplus > 0:
+                with suppress(BlockingIOError):
+                    os.read(self._descriptor, surplus)
+
+    def _standing(self) -> int:
+        """How many tokens are in the FIFO."""
+        count = array("i", [0])
+        fcntl.ioctl(self._descriptor, termios.FIONREAD, count)
+        return count[0]
 
     def _taken(self) -> bool:
         with self._guard:

@@ -149,7 +149,13 @@ class Layout:
 
     @property
     def ccache(self) -> Path:
+        """Written by the builds of sources that somebody vouches for, read by all."""
         return self.cache / "ccache"
+
+    @property
+    def untrusted_ccache(self) -> Path:
+        """Written and read by all other builds."""
+        return self.cache / "ccache-untrusted"
 
     @property
     def blobs(self) -> Path:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from oolong.errors import BadOutput
+from oolong.host.budget import BUILD, Budget
 from oolong.host.digest import file_sha256
 from oolong.host.parallel import in_threads
 
@@ -23,7 +25,9 @@ class Entry:
 
 
 def entries_of(folder: Path) -> tuple[Entry, ...]:
-    """Everything below a folder, in order of the paths; what is no file, link or folder is left out."""
+    """Everything below a folder, in order of the paths; what is no file, link or folder is left out. BadOutput if it is
+    more than any build leaves."""
+    check_size(folder)
     found = in_threads(lambda name: _entry(folder, name), sorted(names_below(folder)))
     return tuple(entry for entry in found if entry)
 
@@ -51,6 +55,31 @@ def render(entries: Iterable[Entry]) -> bytes:
 def parse(manifest: bytes) -> tuple[Entry, ...]:
     """The entries of a manifest that `render` wrote."""
     return tuple(Entry(path=path, kind=kind, content=content) for path, kind, content in json.loads(manifest))
+
+
+def check_size(folder: Path, budget: Budget = BUILD) -> None:
+    """BadOutput for a folder that is too deep to walk, cannot be read, holds too many names, or files that are too
+    large to hash; a hole is hashed like the rest of its file."""
+    entries = size = 0
+    waiting = [(os.fspath(folder), 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        if depth > budget.depth:
+            raise BadOutput(f"the build left folders more than {budget.depth} deep")
+        try:
+            with os.scandir(place) as found:
+                for entry in found:
+                    entries += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, depth + 1))
+                    else:
+                        size += entry.stat(follow_symlinks=False).st_size
+        except OSError as error:
+            raise BadOutput(f"the build left {os.path.relpath(place, folder)}: {error.strerror}") from error
+        if entries > budget.entries:
+            raise BadOutput(f"the build left more than {budget.entries} files")
+        if size > budget.size:
+            raise BadOutput(f"the build left files of more than {budget.size >> 20} MiB")
 
 
 def names_below(folder: Path) -> Iterator[str]:

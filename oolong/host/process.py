@@ -21,6 +21,9 @@ from oolong.errors import Infrastructure, Interrupted
 
 GRACE_SECONDS = 2.0
 TAIL_BYTES = 4000
+CHUNK_BYTES = 1 << 16
+# as much as a pipe may hold (fs.pipe-max-size)
+PIPE_BYTES = 1 << 20
 
 # how often a program that says nothing is looked at
 LOOK_SECONDS = 0.5
@@ -108,9 +111,9 @@ def run(
     With `log`, the stream is appended there below a line that repeats the command, and is not kept in memory;
     without, it comes back as `output`. `log_as` is what the log says where the real command holds what only this
     process has, such as an open file descriptor; with `log_output` False the log gets no more than that line.
-    `on_output` sees each chunk. `until` is asked about twice a second, with the program's process id; when it answers
-    True the program is killed as if its time were up. Raises Infrastructure if the program cannot be started,
-    Interrupted if `scope` is cancelled before or while it runs.
+    `on_output` sees each chunk, and `output` is then the end alone. `until` is asked about twice a second, with the
+    program's process id; when it answers True the program is killed as if its time were up. Raises Infrastructure if
+    the program cannot be started, Interrupted if `scope` is cancelled before or while it runs.
     """
     scope = scope or Scope()
     scope.check()
@@ -131,7 +134,10 @@ def run(
                     sink.write(chunk)
                     sink.flush()
                 elif not sink:
+                    # whoever hears it keeps what it needs: the end is for errors
                     kept.append(chunk)
+                    if on_output:
+                        kept[:] = [b"".join(kept)[-TAIL_BYTES:]]
                 if on_output:
                     on_output(chunk)
             returncode = child.wait()
@@ -164,12 +170,6 @@ def check(argv: Sequence[str], *, scope: Scope | None = None, hint: str = "", **
 def dying_with_parent(argv: Sequence[str]) -> list[str]:
     """The argv for a program of the host (outside the sandbox) that must not outlive us."""
     return ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-
-
-def path_alone() -> dict[str, str]:
-    """The environment for bwrap itself: it is process 1 inside, where /proc/1/environ shows what it was started with,
-    whatever it clears for its command."""
-    return {"PATH": os.environ.get("PATH", os.defpath)}
 
 
 @contextmanager
@@ -232,16 +232,26 @@ def _chunks(
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
             if speaking and selector.select(timeout=LOOK_SECONDS):
-                chunk = os.read(child.stdout.fileno(), 1 << 16)
+                chunk = os.read(child.stdout.fileno(), CHUNK_BYTES)
                 speaking = bool(chunk)
                 if chunk:
                     yield chunk
             elif _has_ended(child, patience=0 if speaking else LOOK_SECONDS):
-                return  # a grandchild of a dead program may hold the pipe open: do not wait for it
+                # a grandchild of a dead program may hold the pipe open: take what is in it, and do not wait for more
+                yield from _left(child.stdout.fileno(), selector) if speaking else ()
+                return
             late = timeout is not None and time.monotonic() - started > timeout
             if not over and (late or (until is not None and until(child.pid))):
                 over = True
                 yield None
+
+
+def _left(descriptor: int, selector: selectors.BaseSelector) -> Iterator[bytes]:
+    """What a program wrote last, between the look at its output and the look at itself."""
+    for _ in range(PIPE_BYTES // CHUNK_BYTES):
+        if not selector.select(timeout=0) or not (chunk := os.read(descriptor, CHUNK_BYTES)):
+            return
+        yield chunk
 
 
 def _has_ended(child: subprocess.Popen[bytes], *, patience: float) -> bool:

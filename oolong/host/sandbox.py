@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 SRC, BUILD, CCACHE, JOBSERVER = "/src", "/build", "/ccache", "/jobserver"
+# the ccache of trusted builds, and the program that takes its misses to the other one, where a build is not trusted
+TRUSTED_CCACHE, ON_MISS = "/trusted-ccache", "/on-ccache-miss"
 
 BASE_ENV: Mapping[str, str] = {"PATH": "/usr/bin:/usr/sbin", "HOME": "/tmp", "LC_ALL": "C", "TZ": "UTC"}
 USER, HOST_NAME = "1000", "build"
 # links of every root file system into its usr/
 LINKS = ("bin", "sbin", "lib", "lib64")
 DEVICES, PROCESSES, TEMPORARY = "/dev", "/proc", "/tmp"
+# where a host has its programs and their libraries
+SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 CONFINED = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
 
 
@@ -92,15 +96,38 @@ def sandbox_of(view: View, *, rootfs: Path, hosts: Mapping[str, Path]) -> Sandbo
     return Sandbox(rootfs=rootfs, mounts=mounts, env=view.env, chdir=view.chdir)
 
 
+def system_options(
+    *, mounts: Sequence[Mount], env: Mapping[str, str], network: Sequence[str] | None = None
+) -> list[str]:
+    """What bubblewrap is told to run a program of the host: it sees the system's programs, the folders given, and
+    nothing else. `network` are the settings of the host that it sees besides, where it is let out; None keeps it in."""
+    options = [*CONFINED, "--clearenv"]
+    for name, value in env.items():
+        options += ["--setenv", name, value]
+    if network is not None:
+        options += ["--share-net"]
+    for folder in (*SYSTEM, *(network or ())):
+        options += ["--ro-bind-try", folder, folder]
+    options += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
+    for mount in mounts:
+        options += mount.words
+    return [*options, "--remount-ro", "/"]
+
+
 def bwrap_argv(sandbox: Sandbox, argv: Sequence[str]) -> list[str]:
-    """The host's command line that runs `argv` inside."""
-    command = ["bwrap", *CONFINED, "--uid", USER, "--gid", USER, "--hostname", HOST_NAME, "--clearenv"]
+    """The host's command line that runs `argv` inside, to be pasted: the walls that need descriptors are not in it."""
+    return ["bwrap", *bwrap_options(sandbox), "--", *argv]
+
+
+def bwrap_options(sandbox: Sandbox) -> list[str]:
+    """What bubblewrap is told of a sandbox."""
+    options = [*CONFINED, "--uid", USER, "--gid", USER, "--hostname", HOST_NAME, "--clearenv"]
     for name, value in {**BASE_ENV, **sandbox.env}.items():
-        command += ["--setenv", name, value]
-    command += ["--ro-bind", f"{sandbox.rootfs}/usr", "/usr"]
+        options += ["--setenv", name, value]
+    options += ["--ro-bind", f"{sandbox.rootfs}/usr", "/usr"]
     for link in LINKS:
-        command += ["--symlink", f"usr/{link}", f"/{link}"]
-    command += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
+        options += ["--symlink", f"usr/{link}", f"/{link}"]
+    options += ["--dev", DEVICES, "--proc", PROCESSES, "--tmpfs", TEMPORARY]
     for mount in sandbox.mounts:
-        command += mount.words
-    return [*command, "--remount-ro", "/", "--chdir", sandbox.chdir, "--", *argv]
+        options += mount.words
+    return [*options, "--remount-ro", "/", "--chdir", sandbox.chdir]

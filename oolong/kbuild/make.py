@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from oolong.host.sandbox import BUILD, CCACHE, SRC
+from oolong.host.sandbox import BUILD, CCACHE, ON_MISS, SRC, TRUSTED_CCACHE
 from oolong.spec.model import Cell, Endian
 
 REQUEST, REQUESTED = "/request", "requested.config"
@@ -53,6 +53,25 @@ def ccache_env(tools: str) -> dict[str, str]:
         "CCACHE_MAXSIZE": "10G",
         "CCACHE_NOSTATS": "1",
         "CCACHE_UMASK": "022",
+    }
+
+
+# what the read-only ccache runs where it lacks a result: the compiler, through a ccache that may be written. The first
+# one sees the command line of a trusted build, so that it finds what those left
+MISSED = f"""#!/bin/sh
+unset CCACHE_DISABLE CCACHE_PREFIX CCACHE_READONLY CCACHE_TEMPDIR
+CCACHE_DIR={CCACHE} exec ccache "$@"
+"""
+
+
+def untrusted_ccache_env(tools: str) -> dict[str, str]:
+    """The settings for a build that may read what trusted builds left, and write to another ccache alone."""
+    return {
+        **ccache_env(tools),
+        "CCACHE_DIR": TRUSTED_CCACHE,
+        "CCACHE_READONLY": "1",
+        "CCACHE_TEMPDIR": "/tmp/ccache",
+        "CCACHE_PREFIX": ON_MISS,
     }
 
 

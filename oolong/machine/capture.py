@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from oolong.binary.elf import ElfFile, Symbol
-from oolong.host.files import plain_file
+from oolong.host.files import read_plain
 from oolong.machine.family import LinearMap
 from oolong.machine.gdbremote import Debugger, Gone, Stop
 from oolong.machine.memory import LARGEST, PAGE, Memory, Recording, Snapshot, Unreadable
@@ -203,7 +203,7 @@ class Capture:
             )
             try:
                 monitor.do(command, arguments)
-                data = plain_file(self._folder, PAGES_FILE).read_bytes()
+                data = read_plain(self._folder, PAGES_FILE, most=size)
             except Refused as error:
                 raise Unreadable(address) from error
             finally:

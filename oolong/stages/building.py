@@ -8,9 +8,21 @@ from oolong.engine.stage import Outcome, Work, failed
 from oolong.errors import Kind
 from oolong.host import process
 from oolong.host.jobserver import makeflags
-from oolong.host.sandbox import BUILD, CCACHE, JOBSERVER, SRC, Mount, Ran, Sandbox, View, sandbox_of
+from oolong.host.sandbox import (
+    BUILD,
+    CCACHE,
+    JOBSERVER,
+    ON_MISS,
+    SRC,
+    TRUSTED_CCACHE,
+    Mount,
+    Ran,
+    Sandbox,
+    View,
+    sandbox_of,
+)
 from oolong.kbuild.log import culprits
-from oolong.kbuild.make import FIXED_ENV, ccache_env
+from oolong.kbuild.make import FIXED_ENV, MISSED, ccache_env, untrusted_ccache_env
 from oolong.stages.outputs import ROOT
 from oolong.stages.sandboxed import MAKEFLAGS
 
@@ -24,13 +36,33 @@ def build_sandbox(work: Work, view: View, hosts: Mapping[str, Path]) -> Sandbox:
     """The sandbox of a build, with ccache and the jobserver: they are in no view, since they decide no output."""
     rootfs = work.input("rootfs")
     sandbox = sandbox_of(view, rootfs=rootfs.path(ROOT), hosts=hosts)
-    work.layout.ccache.mkdir(parents=True, exist_ok=True)
-    mounts = (*sandbox.mounts, Mount(host=work.layout.ccache, inside=CCACHE, writable=True))
-    env = {**sandbox.env, **ccache_env(rootfs.content(ROOT))}
+    mounts = (*sandbox.mounts, *_ccache(work))
+    settings = ccache_env if work.stage.trusted else untrusted_ccache_env
+    env = {**sandbox.env, **settings(rootfs.content(ROOT))}
     if work.jobserver:
-        mounts += (Mount(host=work.jobserver.fifo, inside=JOBSERVER, writable=True),)
+        # a pipe is written to on a read-only mount as well, and its mode stays what it is for the makes beside
+        mounts += (Mount(host=work.jobserver.fifo, inside=JOBSERVER),)
         env = {**env, MAKEFLAGS: makeflags(work.jobserver.jobs)}
     return replace(sandbox, mounts=mounts, env=env)
+
+
+def _ccache(work: Work) -> tuple[Mount, ...]:
+    """A build that is not trusted may write what it likes into a ccache: not into the one of those that are."""
+    trusted, other = work.layout.ccache, work.layout.untrusted_ccache
+    trusted.mkdir(parents=True, exist_ok=True)
+    if work.stage.trusted:
+        return (Mount(host=trusted, inside=CCACHE, writable=True),)
+    other.mkdir(parents=True, exist_ok=True)
+    # whatever an earlier build made of it
+    other.chmod(0o755)
+    missed = work.folder / "on-ccache-miss"
+    missed.write_text(MISSED)
+    missed.chmod(0o755)
+    return (
+        Mount(host=trusted, inside=TRUSTED_CCACHE),
+        Mount(host=other, inside=CCACHE, writable=True),
+        Mount(host=missed, inside=ON_MISS),
+    )
 
 
 def build_failed(work: Work, done: Ran, *, artifacts: Mapping[str, str] | None = None) -> Outcome:

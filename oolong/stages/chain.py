@@ -99,7 +99,13 @@ class Pipeline:
     def _build(self, cell: Cell) -> _Build:
         tools = self._rootfs_of(self._host, cell.toolchain)
         tree = self._source_of(cell.kernel, tools)
-        configured = configure.stage(cell, rootfs=tools, source=tree.stage, configure_digest=tree.configure_digest)
+        configured = configure.stage(
+            cell,
+            rootfs=tools,
+            source=tree.stage,
+            configure_digest=tree.configure_digest,
+            vouched=cell.config.name in {config.name for config in self._spec.configs},
+        )
         compiled = compile.stage(cell, rootfs=tools, source=tree.stage, configure=configured)
         counted = stubs.stage(
             cell, rootfs=tools, source=tree.stage, compiled=compiled, template=self._layout.stub_template

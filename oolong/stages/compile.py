@@ -9,6 +9,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work, failed
 from oolong.errors import Kind
 from oolong.host.files import text_of, write_json
+from oolong.host.manifest import check_size, names_below
 from oolong.host.progress import Progress
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
@@ -57,7 +58,8 @@ def _work(cell: Cell, work: Work) -> Outcome:
         changed = set(compiled.splitlines()) ^ set(configured.splitlines())
         lines = ("compiling changed the configuration:", *sorted(changed)[:CHANGES_SHOWN])
         return failed(Kind.CONFIG_DRIFT, lines, artifacts=release)
-    objects = sum(1 for _ in build.rglob("*.o"))
+    check_size(build)
+    objects = sum(name.endswith(".o") for name in names_below(build))
     write_json(hint, {"steps": counter.steps})
     return Outcome(
         artifacts={VMLINUX_O: f"{FOLDER}/vmlinux.o", CONFIG: f"{FOLDER}/.config", outputs.RELEASE: RELEASE},

@@ -21,9 +21,10 @@ FOLDER, DOT_CONFIG = "tree", ".config"
 VIEW = build_view(kbuild.REQUEST)
 
 
-def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) -> Stage:
+def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str, vouched: bool) -> Stage:
     """`configure_digest` covers the files of the source that Kconfig can see, so that an edit elsewhere in the
-    tree needs no new configuration."""
+    tree needs no new configuration. The config is `vouched` for if it is the checkout's own: make expands the strings
+    of a .config, so one from elsewhere can run programs."""
     request, base = requested(cell), _base_text(cell)
     recipe = Recipe(
         stage="configure",
@@ -40,7 +41,9 @@ def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure_digest: str) ->
         Input(role="rootfs", stage=rootfs, output=ROOT),
         Input(role="source", stage=source, output=TREE, digest=configure_digest),
     )
-    return Stage(subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, request, base))
+    return Stage(
+        subject=cell.build, base=recipe, inputs=inputs, work=partial(_work, cell, request, base), vouched=vouched
+    )
 
 
 def requested(cell: Cell) -> dict[str, str]:

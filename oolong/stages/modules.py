@@ -15,6 +15,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
 from oolong.host.digest import digest_of
 from oolong.host.files import plain_file, write_json
+from oolong.host.manifest import check_size
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell
@@ -62,6 +63,7 @@ def _work(cell: Cell, files: Mapping[str, bytes], work: Work) -> Outcome:
     target.mkdir()
     paths: dict[str, str] = {}
     needs: dict[str, list[str]] = {}
+    check_size(build)
     for module in sorted(build.rglob("*.ko")):
         name = module.relative_to(build).as_posix()
         needs[module.name] = depends(plain_file(build, name).read_bytes())

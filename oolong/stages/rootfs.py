@@ -6,6 +6,7 @@ from functools import partial
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Outcome, Recipe, Stage, Tree, Work
 from oolong.host.digest import digest_of
+from oolong.host.files import real_folder
 from oolong.spec.lock import Lock, merge
 from oolong.spec.model import Tarball, Toolchain
 from oolong.stages.outputs import ROOT
@@ -38,6 +39,7 @@ def stage(toolchains: Sequence[Toolchain], locks: Sequence[Lock]) -> Stage:
         base=recipe,
         work=partial(_work, wanted, tarballs, links),
         supplies=(*wanted, *(of_tarball(tarball) for _, tarball in tarballs)),
+        vouched=not tarballs,
     )
 
 
@@ -57,6 +59,5 @@ def _work(
         unpacked = work.folder / name
         unpack_tarball(work, tarball, root=root, archive=archive, target=unpacked)
         fix_modes(unpacked)
-        (root / TARBALLS).mkdir(exist_ok=True)
-        unpacked.rename(root / TARBALLS / name)
+        unpacked.rename(real_folder(root, TARBALLS) / name)
     return Outcome(trees={ROOT: Tree(path=ROOT)}, data={"packages": len(packages)})

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from oolong.engine.stage import Work
 from oolong.errors import Infrastructure
-from oolong.host import process
-from oolong.host.sandbox import Ran, Sandbox, bwrap_argv
+from oolong.host import bubblewrap, process
+from oolong.host.sandbox import Ran, Sandbox, bwrap_argv, bwrap_options
 
 MAKEFLAGS = "MAKEFLAGS"
 KEPT_LINES = 400
@@ -18,10 +18,13 @@ KEPT_LINES = 400
 LARGEST_LOG = 64 << 20
 LONGEST_LINE = 1 << 16
 WORLD_AT_FAULT = re.compile(
-    r"No space left on device|Cannot allocate memory|Killed signal terminated program"
-    # what make, collect2 and the shell say of a program that the kernel killed for want of memory
-    r"|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
+    # as programs report an error number: after what they did
+    r"[:\]] '?(?:No space left on device|Disk quota exceeded|Cannot allocate memory)"
+    # what gcc, make, collect2 and the shell say of a program that the kernel killed for want of memory
+    r"|Killed signal terminated program|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
 )
+# a line of source that a compiler shows below its message: it may hold any words
+QUOTED = re.compile(r"\s*\d*\s*\|")
 
 
 def run(
@@ -55,23 +58,28 @@ def run(
             on_output(chunk)
 
     def is_over(pid: int) -> bool:
+        if work.jobserver:
+            work.jobserver.settle()
         return (on_output is None and said > LARGEST_LOG) or (until is not None and until(pid))
 
-    command = bwrap_argv(sandbox, argv)
     reader, writer = os.pipe()
     try:
-        with _slot(work, counts=compiles or MAKEFLAGS in sandbox.env):
+        options = ["--json-status-fd", str(writer), *bwrap_options(sandbox)]
+        with (
+            bubblewrap.ready(options, argv) as start,
+            _slot(work, counts=compiles or MAKEFLAGS in sandbox.env),
+        ):
             done = process.run(
-                [command[0], "--json-status-fd", str(writer), *command[1:]],
+                start.argv,
                 scope=work.scope,
-                env=process.path_alone(),
+                env=start.env,
                 log=work.log,
-                log_as=log_as or command,
+                log_as=log_as or bwrap_argv(sandbox, argv),
                 log_output=on_output is None,
                 timeout=timeout,
                 on_output=hear,
                 until=is_over,
-                pass_fds=(writer, *pass_fds),
+                pass_fds=(writer, *start.descriptors, *pass_fds),
             )
     finally:
         os.close(writer)
@@ -85,12 +93,15 @@ def run(
             "the sandbox did not start: " + " ".join(tail.lines),
             hint="bubblewrap needs unprivileged user namespaces: see docs/security.md",
         )
-    if not done.ok:
-        for line in tail.lines:
-            if WORLD_AT_FAULT.search(line):
-                raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
+    if not done.ok and (line := next(filter(is_of_the_world, tail.lines), None)):
+        raise Infrastructure(line.strip(), hint="make room, then start again: what was finished is kept")
     late = timeout if done.timed_out and timeout is not None and done.seconds > timeout else None
     return Ran(returncode=done.returncode, timed_out=done.timed_out, lines=tuple(tail.lines), late=late)
+
+
+def is_of_the_world(line: str) -> bool:
+    """Whether a line of a command that failed reports want of disk or memory."""
+    return WORLD_AT_FAULT.search(line) is not None and QUOTED.match(line) is None
 
 
 def _slot(work: Work, *, counts: bool) -> AbstractContextManager[None]:

@@ -11,9 +11,9 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
-from oolong.host.files import remove_tree
+from oolong.host.files import plain_file, remove_tree
 from oolong.host.layout import Layout
-from oolong.host.manifest import FOLDER, Entry, entries_of, with_folders
+from oolong.host.manifest import FOLDER, Entry, check_size, entries_of, with_folders
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.host.statcache import StatCache
 from oolong.spec import lock
@@ -22,7 +22,7 @@ from oolong.spec.model import DebianSource, DirSource, GitSource, KernelSource, 
 from oolong.stages.outputs import ROOT, TREE
 from oolong.stages.sandboxed import run
 from oolong.stages.unpack import unpack, unpack_tarball, verified
-from oolong.supply import repository, tree
+from oolong.supply import deb, repository, tree
 from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
 from oolong.supply.repository import Commit
@@ -43,7 +43,8 @@ def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier:
     """The source stage of a kernel; for a tree of one's own this reads it, to know what it is now.
 
     `rootfs` has the tools that unpack and patch, `verifier` makes the stage of one that checks signatures; they have no
-    say in what comes out, so no recipe names them.
+    say in what comes out, so no recipe names them. A source is vouched for where a signature was checked: the Debian
+    archive's, or that of a tarball.
     """
     match kernel:
         case DirSource():
@@ -88,13 +89,16 @@ def _tarball(kernel: TarballSource, rootfs: Stage) -> Identified:
             inputs=(_tools(rootfs),),
             work=partial(_unpack_tarball, kernel),
             supplies=tuple(map(of_tarball, supplies)),
+            vouched=signature is not None,
         )
     )
 
 
 def _git(kernel: GitSource, commit: Commit) -> Identified:
     recipe = Recipe(stage="source", inputs={"commit": commit.commit}, code=code_digest(__name__))
-    return _unchanging(Stage(subject=kernel.name, base=recipe, work=partial(_check_out, commit), supplies=(commit,)))
+    return _unchanging(
+        Stage(subject=kernel.name, base=recipe, work=partial(_check_out, commit), supplies=(commit,), vouched=False)
+    )
 
 
 def _unchanging(stage: Stage) -> Identified:
@@ -106,7 +110,7 @@ def _unchanging(stage: Stage) -> Identified:
 def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
     entries = tree.snapshot(kernel.path, StatCache(layout.stat_cache))
     recipe = Recipe(stage="source", inputs={"tree": tree.digest(entries)}, code=code_digest(__name__))
-    stage = Stage(subject=kernel.name, base=recipe, work=partial(_link_tree, kernel.path, entries))
+    stage = Stage(subject=kernel.name, base=recipe, work=partial(_link_tree, kernel.path, entries), vouched=False)
     return Identified(
         stage=stage,
         configure_digest=tree.configure_digest(entries),
@@ -123,6 +127,7 @@ def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identifi
             base=Recipe(stage="source", inputs=digests, code=code_digest(__name__)),
             inputs=(Input(role="base", stage=base.stage, output=TREE), _tools(rootfs)),
             work=partial(_apply, patches),
+            vouched=False,
         )
     )
 
@@ -136,13 +141,14 @@ def _unpack_debian(wanted: Wanted, work: Work) -> Outcome:
     (download,) = fetch((wanted,), layout=work.layout, mirrors=mirrors, progress=work.progress, scope=work.scope)
     work.progress("unpacking")
     opened = work.folder / "package"
-    process.check(process.dying_with_parent(["dpkg-deb", "--extract", str(download), str(opened)]), scope=work.scope)
+    deb.unpack(download, opened, label=wanted.label, scope=work.scope)
     archives = sorted((opened / "usr" / "src").glob("*.tar.*"))
     if len(archives) != 1:
         raise Infrastructure(f"{wanted.label} holds {len(archives)} tarballs, not one kernel")
+    plain_file(opened, str(archives[0].relative_to(opened)))
     target = work.folder / TREE
     root = work.path("tools")
-    if wrong := unpack(work, root=root, archive=archives[0], target=target):
+    if wrong := unpack(work, root=root, archive=archives[0], target=target, label=wanted.label):
         raise Infrastructure(f"{archives[0].name} does not unpack: {wrong}")
     remove_tree(opened)
     return _settled(work.folder, where=wanted.label)
@@ -206,6 +212,7 @@ def _settled(folder: Path, *, where: str) -> Outcome:
     """What was unpacked, with fixed times and modes; BadInput if it is no kernel."""
     target = folder / TREE
     tree.check_kernel(target, where=where)
+    check_size(target)
     tree.normalise(target)
     return _finished(entries_of(target))
 

@@ -17,6 +17,15 @@ from oolong.host.process import Scope
 from oolong.host.progress import Progress
 
 ANEW = "copy it again"
+# a bundle of all sets has a thousand
+MOST_MEMBERS = 100_000
+# headers that are read into memory whole, and the bytes that one of them may have
+IN_MEMORY = frozenset(
+    (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+)
+LONGEST_HEADER = 1 << 20
+# what tarfile raises of an archive that is none, made to hurt: numbers that are none, headers of headers of headers
+UNREADABLE = (OSError, tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError)
 
 
 def download_name(sha256: str) -> str:
@@ -58,14 +67,14 @@ def extract(bundle: Path, name: str, target: Path, *, label: str, most: int) -> 
     if member.size > most:
         raise BadInput(f"{label} in the bundle has {member.size} bytes, not {most} at most", where=where, hint=ANEW)
     try:
-        with tarfile.open(bundle) as archive:
+        with tarfile.open(bundle, tarinfo=_Member) as archive:
             stream = archive.extractfile(member)
             assert stream, "_members lists plain files only"
             with stream, target.open("wb") as sink:
                 shutil.copyfileobj(stream, sink, 1 << 20)
     except BaseException as error:
         target.unlink(missing_ok=True)
-        if isinstance(error, tarfile.TarError):
+        if isinstance(error, UNREADABLE[1:]):
             raise damaged(bundle, label) from error
         raise
 
@@ -83,10 +92,27 @@ def damaged(bundle: Path, label: str) -> BadInput:
 @lru_cache(maxsize=2)
 def _members(bundle: Path) -> Mapping[str, tarfile.TarInfo]:
     try:
-        with tarfile.open(bundle) as archive:
-            return {member.name: member for member in archive if member.isreg()}
-    except (OSError, tarfile.TarError) as error:
+        with tarfile.open(bundle, tarinfo=_Member) as archive:
+            members = {}
+            for number, member in enumerate(archive):
+                if number >= MOST_MEMBERS:
+                    raise tarfile.ReadError(f"it has more than {MOST_MEMBERS} files")
+                if member.isreg():
+                    members[member.name] = member
+            return members
+    except UNREADABLE as error:
         raise BadInput(f"cannot be read: {error}", where=f"bundle={bundle}", hint="is it whole?") from error
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are small enough to be read into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in IN_MEMORY and member.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        return member
 
 
 def _without_host(member: tarfile.TarInfo) -> tarfile.TarInfo:

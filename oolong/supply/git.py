@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from oolong.host import process
+from oolong.host import bubblewrap, process
 from oolong.host.process import Scope
-from oolong.host.sandbox import Mount
+from oolong.host.sandbox import Mount, system_options
 
 SETTINGS = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.excludesFile=/dev/null")
 ENVIRONMENT = {
@@ -23,7 +23,6 @@ ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
 }
-SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
 FOR_NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/ca-certificates")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 # git gives up on a server that sends less for so long
@@ -39,28 +38,33 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    until: Callable[[int], bool] | None = None,
 ) -> process.Finished:
-    """Run `git WORDS` with some folders; `network` lets it out, for http, https and git alone."""
-    command = argv(words, mounts=mounts, network=network, env=env or {})
-    return process.run(command, scope=scope, env=process.path_alone(), stdin=stdin, on_output=on_output)
+    """Run `git WORDS` with some folders; `network` lets it out, for http, https and git alone. `until` ends it early,
+    as in process.run."""
+    settings = [word for setting in (*SETTINGS, *NETWORK_SETTINGS) for word in ("-c", setting)]
+    told = options(mounts=mounts, network=network, env=env or {})
+    with bubblewrap.ready(told, ["git", *settings, *words]) as start:
+        return process.run(
+            start.argv,
+            scope=scope,
+            env=start.env,
+            pass_fds=start.descriptors,
+            stdin=stdin,
+            on_output=on_output,
+            until=until,
+        )
 
 
-def argv(words: Sequence[str], *, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:
-    """The host's command line."""
-    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+def options(*, mounts: Sequence[Mount], network: bool, env: Mapping[str, str]) -> list[str]:
+    """What bubblewrap is told."""
     proxies = {name: os.environ[name] for name in PROXIES if name in os.environ} if network else {}
     protocols = "http:https:git:file" if network else "file"
-    for name, value in {**ENVIRONMENT, "GIT_ALLOW_PROTOCOL": protocols, **proxies, **env}.items():
-        command += ["--setenv", name, value]
-    if network:
-        command += ["--share-net"]
-    for folder in (*SYSTEM, *(FOR_NETWORK if network else ())):
-        command += ["--ro-bind-try", folder, folder]
-    command += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
-    for mount in mounts:
-        command += mount.words
-    settings = [word for setting in (*SETTINGS, *NETWORK_SETTINGS) for word in ("-c", setting)]
-    return [*command, "--remount-ro", "/", "--", "git", *settings, *words]
+    return system_options(
+        mounts=mounts,
+        env={**ENVIRONMENT, "GIT_ALLOW_PROTOCOL": protocols, **proxies, **env},
+        network=FOR_NETWORK if network else None,
+    )
 
 
 def said(done: process.Finished) -> str:

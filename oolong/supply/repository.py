@@ -8,11 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
+from oolong.host.budget import ARCHIVE, Counted
 from oolong.host.digest import digest_of
 from oolong.host.filelock import held
 from oolong.host.files import write_atomically
@@ -28,6 +30,10 @@ OURS, TREE = "/repository", "/tree"
 GLOBAL = "global.gitconfig"
 # bytes of the pack of one commit: that of a kernel has a twentieth of it
 LARGEST_PACK = 4 << 30
+# bytes that a server may send for one: where it gives no part of a history, Linux's has a quarter of it
+LARGEST_FETCH = 16 << 30
+# however few objects come
+AS_PACK = ("-c", "fetch.unpackLimit=1")
 ROOM = "is there room on the disk?"
 
 
@@ -84,13 +90,33 @@ def bring(wanted: Commit, *, layout: Layout, progress: Progress, scope: Scope) -
 
 
 def check_out(ours: Path, wanted: Commit, tree: Path, *, scope: Scope) -> None:
-    """Fill the empty folder `tree` with what the commit holds."""
+    """Fill the empty folder `tree` with what the commit holds; BadInput if it is more than any kernel has: a few trees
+    that hold one another many times stand for files without end."""
+    _count(ours, wanted, scope)
     env = {"GIT_WORK_TREE": TREE, "GIT_INDEX_FILE": "/tmp/index"}
     mounts = [Mount(host=tree, inside=TREE, writable=True)]
     words = ["-C", TREE, "read-tree", "--reset", "-u", wanted.commit]
     done = _in_ours(ours, words, scope=scope, mounts=mounts, env=env)
     if not done.ok:
         raise Infrastructure(f"git read-tree: {git.said(done)}", hint=ROOM)
+
+
+def _count(ours: Path, wanted: Commit, scope: Scope) -> None:
+    """ls-tree gives `MODE TYPE NAME SIZE<tab>PATH`, with NUL after each."""
+    counted = Counted(ARCHIVE, where=f"{wanted.url} {wanted.commit}")
+    rest = b""
+
+    def hear(chunk: bytes) -> None:
+        nonlocal rest
+        *entries, rest = (rest + chunk).split(b"\0")
+        for entry in entries:
+            about, _, path = entry.decode(errors="replace").partition("\t")
+            size = about.split()[-1]
+            counted.add(path, int(size) if size.isdecimal() else 0)
+
+    done = _in_ours(ours, ["ls-tree", "-r", "-l", "-z", wanted.commit], scope=scope, on_output=hear)
+    if not done.ok:
+        raise Infrastructure(f"git ls-tree: {git.said(done)}", hint=ROOM)
 
 
 def pack(ours: Path, wanted: Commit, target: Path, *, scope: Scope) -> None:
@@ -112,13 +138,30 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress, scope: Scope) -> None
     def hear(chunk: bytes) -> None:
         progress(chunk.decode(errors="replace").replace("\r", "\n").strip().rpartition("\n")[2])
 
+    before = set(_packs(ours))
+
+    def is_too_much(_pid: int = 0) -> bool:
+        return sum(size for pack, size in _packs(ours).items() if pack not in before) > LARGEST_FETCH
+
     # not every server gives a commit by its name, and a dumb one gives no part of a history
     for options in (("--depth=1", wanted.commit), ("--depth=1", wanted.ref), (wanted.ref,)):
         *depth, what = options
-        words = ["fetch", "--no-tags", "--no-write-fetch-head", "--progress", *depth, "--", wanted.url, what]
+        words = [*AS_PACK, "fetch", "--no-tags", "--no-write-fetch-head", "--progress", *depth, "--", wanted.url, what]
         done = _in_ours(
-            ours, words, scope=scope, mounts=mounts, writable=True, network=not wanted.folder, on_output=hear
+            ours,
+            words,
+            scope=scope,
+            mounts=mounts,
+            writable=True,
+            network=not wanted.folder,
+            on_output=hear,
+            until=is_too_much,
         )
+        if done.timed_out or is_too_much():
+            for new in _packs(ours).keys() - before:
+                new.unlink(missing_ok=True)
+            what = f"sends more than {LARGEST_FETCH >> 20} MiB for one commit"
+            raise BadInput(what, where=wanted.url, hint="no kernel has as much: do not use it")
         if done.ok and _has(ours, wanted, scope):
             return
     if done.ok:
@@ -170,6 +213,7 @@ def _in_ours(
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    until: Callable[[int], bool] | None = None,
 ) -> process.Finished:
     own = Mount(host=ours, inside=OURS, writable=writable)
     settings = {"GIT_DIR": OURS, "GIT_CONFIG_GLOBAL": f"{OURS}/{GLOBAL}", **(env or {})}
@@ -181,7 +225,17 @@ def _in_ours(
         env=settings,
         stdin=stdin,
         on_output=on_output,
+        until=until,
     )
+
+
+def _packs(ours: Path) -> dict[Path, int]:
+    """The packs with their bytes, those that are still coming included."""
+    sizes = {}
+    for pack in (ours / "objects" / "pack").glob("*"):
+        with suppress(FileNotFoundError):
+            sizes[pack] = pack.stat().st_size
+    return sizes
 
 
 def _no_such(url: str, ref: str) -> BadInput:

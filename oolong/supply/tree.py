@@ -28,6 +28,8 @@ MODES = {FILE: 0o644, PROGRAM: 0o755}
 FOLDER_MODE = 0o755
 # make takes a file of the epoch for one that is not there; this is 2000-01-01
 FIXED_TIME = 946684800
+# bytes; the largest file of a kernel has 23 MB, and a file of holes would be hashed for ever
+LARGEST_FILE = 1 << 30
 BUILD_OUTPUT = (".config", "vmlinux.o", "include/config/auto.conf", "include/generated/autoconf.h")
 MARKS_OF_A_KERNEL = ("Makefile", "Kconfig", "arch/powerpc/Kconfig")
 # what Kconfig and the scripts that it starts have no eye for
@@ -231,6 +233,9 @@ def _described(path: Path, name: str, known: KnownDigests | None) -> Entry | Non
         return Entry(path=name, kind=LINK, content=os.readlink(path))
     if not stat.S_ISREG(status.st_mode):
         return None
+    if status.st_size > LARGEST_FILE:
+        what = f"has {status.st_size} bytes: no file of a kernel has more than {LARGEST_FILE >> 20} MiB"
+        raise BadInput(what, where=str(path), hint="move it out of the tree")
     kind = PROGRAM if status.st_mode & 0o100 else FILE
     content = known.sha256(path, name, status) if known else file_sha256(path)
     return Entry(path=name, kind=kind, content=content)

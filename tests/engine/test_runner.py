@@ -503,3 +503,32 @@ def test_what_was_hashed_for_a_manifest_is_not_hashed_by_the_next_run(runner: Ru
     with runner.store.stat_cache.of(tree) as known:
         digest = known.sha256(Path("/nothing/to/read"), "in/a", os.lstat(tree / "in" / "a"))
     assert digest == hashlib.sha256(b"text").hexdigest()
+
+
+def equal_content(*, vouched: bool, text: str) -> Stage:
+    """A stage of a source that is new, with content that is always the same."""
+    source = replace(stage_of("source", write_file("a", "same"), version=text), vouched=vouched)
+    return stage_of("compile", write_file("o", text), source, output="a")
+
+
+@pytest.mark.parametrize(("first", "second", "made"), [(True, False, "1"), (False, True, "2"), (False, False, "1")])
+def test_a_trusted_stage_links_nothing_that_an_untrusted_one_made(
+    layout: Layout, first: bool, second: bool, made: str
+) -> None:
+    for vouched, text in ((first, "1"), (second, "2")):
+        runner = runner_in(layout)
+        stage = equal_content(vouched=vouched, text=text)
+        runner.make(stage.needs[0], SILENT)
+        result = runner.make(stage, SILENT)
+    assert result.path("o").read_text() == made
+
+
+def test_an_output_that_claims_more_than_any_build_leaves_is_its_failure(runner: Runner) -> None:
+    def work(work: Work) -> Outcome:
+        (work.folder / "vmlinux").touch()
+        os.truncate(work.folder / "vmlinux", 1 << 40)
+        return Outcome(artifacts={"vmlinux": "vmlinux"})
+
+    result = runner.make(stage_of("link", work), SILENT)
+    assert (result.status, result.kind) == (FAIL, Kind.BUILD)
+    assert result.lines == ("the build left vmlinux of more than 262144 MiB",)

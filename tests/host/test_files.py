@@ -1,10 +1,13 @@
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from oolong.host.files import remove_tree, write_atomically
+from oolong.errors import BadOutput
+from oolong.host.files import read_plain, real_folder, remove_tree, write_atomically
+from tests.support import very_deep
 
 
 def test_atomic_writes_leave_the_old_file_on_trouble(tmp_path: Path) -> None:
@@ -39,3 +42,67 @@ def test_read_only_trees_can_be_removed(tmp_path: Path) -> None:
     remove_tree(tmp_path / "tree")
     assert list(tmp_path.iterdir()) == []
     remove_tree(tmp_path / "not there")
+
+
+def test_a_tree_deeper_than_any_path_can_be_removed(tmp_path: Path) -> None:
+    with very_deep(tmp_path / "tree"):
+        remove_tree(tmp_path / "tree")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_two_may_remove_one_tree(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / "tree" / f"{number}"
+        folder.mkdir(parents=True)
+        for name in range(25):
+            (folder / f"{name}").touch()
+    troubles: list[Exception] = []
+    together = threading.Barrier(2)
+
+    def remove() -> None:
+        together.wait()
+        try:
+            remove_tree(tmp_path / "tree")
+        except Exception as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=remove) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_tree_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept")
+    remove_tree(tmp_path / "link")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_plain_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_plain(tmp_path, "file", most=5) == b"12345"
+
+
+def test_what_is_put_in_the_place_of_a_plain_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to("secret")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").touch()
+    os.truncate(tmp_path / "endless", 1 << 40)
+    (tmp_path / "long").write_bytes(b"123456")
+    for name in ("link", "folder", "pipe", "endless", "long", "missing"):
+        with pytest.raises(BadOutput):
+            read_plain(tmp_path, name, most=5)
+
+
+def test_a_real_folder_is_made_and_leads_nowhere_else(tmp_path: Path) -> None:
+    assert real_folder(tmp_path, "usr/bin").is_dir()
+    (tmp_path / "usr" / "lib").symlink_to("/")
+    for path in ("usr/lib", "usr/lib/x"):
+        with pytest.raises(BadOutput, match="usr/lib is no folder"):
+            real_folder(tmp_path, path)

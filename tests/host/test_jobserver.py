@@ -176,3 +176,13 @@ def test_a_make_that_is_killed_costs_no_job(tmp_path: Path) -> None:
             assert done.timed_out
             assert tokens(server) == 0
         assert tokens(server) == 3
+
+
+def test_a_build_that_adds_jobs_does_not_keep_them() -> None:
+    with serving(3) as server, server.slot(never):
+        put(server, 1000)
+        server.settle()
+        assert tokens(server) == 2
+        take(server, 2)
+        server.settle()
+        assert tokens(server) == 0

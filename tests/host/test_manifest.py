@@ -2,11 +2,26 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oolong.errors import BadOutput
+from oolong.host.budget import Budget
 from oolong.host.digest import file_sha256
-from oolong.host.manifest import FILE, FOLDER, LINK, PROGRAM, Entry, entries_of, parse, render, with_folders
+from oolong.host.manifest import (
+    FILE,
+    FOLDER,
+    LINK,
+    PROGRAM,
+    Entry,
+    check_size,
+    entries_of,
+    parse,
+    render,
+    with_folders,
+)
+from tests.support import very_deep
 
 NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8).filter(
     lambda name: name not in (".", "..")
@@ -60,3 +75,23 @@ def test_a_manifest_is_plain_json_and_comes_back(entries: list[Entry]) -> None:
     assert parse(rendered) == tuple(entries)
     listed = [[entry.path, entry.kind, entry.content] for entry in entries]
     assert rendered == (json.dumps(listed, indent=2) + "\n").encode()
+
+
+def test_folders_without_end_are_refused_not_walked(tmp_path: Path) -> None:
+    with very_deep(tmp_path / "tree"), pytest.raises(BadOutput, match="folders more than 64 deep"):
+        entries_of(tmp_path)
+
+
+def test_a_file_of_holes_is_refused_not_hashed(tmp_path: Path) -> None:
+    (tmp_path / "vmlinux.o").touch()
+    os.truncate(tmp_path / "vmlinux.o", 1 << 40)
+    with pytest.raises(BadOutput, match="files of more than 262144 MiB"):
+        entries_of(tmp_path)
+
+
+def test_too_many_names_are_refused(tmp_path: Path) -> None:
+    for number in range(11):
+        (tmp_path / str(number)).touch()
+    check_size(tmp_path, Budget(entries=11, size=0, depth=0))
+    with pytest.raises(BadOutput, match="more than 10 files"):
+        check_size(tmp_path, Budget(entries=10, size=0, depth=0))

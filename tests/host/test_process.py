@@ -194,3 +194,23 @@ def _gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_what_is_written_between_two_looks_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program writes its last words, and ends, after the look at its output and before the look at itself."""
+
+    def has_ended(child: subprocess.Popen[bytes], *, patience: float) -> bool:
+        child.wait()
+        return True
+
+    monkeypatch.setattr(process, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(process, "_has_ended", has_ended)
+    assert process.run(["sh", "-c", "sleep 0.2; echo reboot: Power down"]).output == b"reboot: Power down\n"
+
+
+def test_whoever_hears_a_program_leaves_the_end_of_its_output() -> None:
+    heard = bytearray()
+    done = process.run(["sh", "-c", "head -c 1000000 /dev/zero; echo over"], on_output=heard.extend)
+    assert len(heard) == 1_000_005
+    assert done.output.endswith(b"over\n")
+    assert len(done.output) == process.TAIL_BYTES

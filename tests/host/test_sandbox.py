@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from oolong.engine.stage import Outcome, Work
-from oolong.host.process import Scope
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
 from oolong.stages.sandboxed import run
 from oolong.supply import git
-from tests.support import layout_in, silent, stage_of
+from tests.support import stage_of, work_of
 
 # the environment of every process inside, a variable a line; a process may be gone when it is its turn
 EVERY_ENVIRONMENT = "cat /proc/[0-9]*/environ | tr '\\0' '\\n'"
@@ -55,24 +54,38 @@ def variables(text: str) -> set[str]:
     return {line.partition("=")[0] for line in text.splitlines() if line}
 
 
+def work_in(folder: Path) -> Work:
+    return work_of(stage_of("one", lambda work: Outcome()), folder)
+
+
 def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
     """Process 1 is bwrap itself: what it was started with can be read there."""
-    work = Work(
-        stage=stage_of("one", lambda work: Outcome()),
-        folder=tmp_path,
-        inputs={},
-        log=tmp_path / "log",
-        progress=silent,
-        listener=None,
-        layout=layout_in(tmp_path),
-        jobserver=None,
-        scope=Scope(),
-    )
-    done = run(work, Sandbox(rootfs=Path("/")), ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"])
+    argv = ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"]
+    done = run(work_in(tmp_path), Sandbox(rootfs=Path("/")), argv)
     assert done.ok, done.lines
     told = "\n".join(done.lines)
     assert secret not in told
     assert variables(told) - {"PWD", "SHLVL", "_", "OLDPWD"} == set(BASE_ENV)
+
+
+def test_proc_shows_nothing_of_the_caller_and_of_the_cache_the_mounts_alone(tmp_path: Path, secret: str) -> None:
+    """All files and links of /proc. The kernel shows where a bind mount comes from, and nothing hides that."""
+    cache = tmp_path / "a-persons-cache"
+    looked_for = tmp_path / "looked-for"
+    cache.mkdir()
+    looked_for.write_text(f"{secret}\n{cache.name}\n")
+    mounts = (Mount(host=cache, inside="/src"), Mount(host=looked_for, inside="/looked-for"))
+    # pagemap and kpage* have numbers of pages alone, and of the former one for each page of an address space
+    script = (
+        "grep --recursive --text --only-matching --no-messages --devices=skip --exclude='*page*' --fixed-strings"
+        " --file=/looked-for /proc;"
+        " find /proc -type l -printf 'link %p:%l\\n' 2>/dev/null | grep --fixed-strings --file=/looked-for; echo over"
+    )
+    done = run(work_in(tmp_path), Sandbox(rootfs=Path("/"), mounts=mounts), ["sh", "-c", script], timeout=60)
+    assert done.lines[-1] == "over"
+    found = {tuple(line.rsplit(":", 1)) for line in done.lines[:-1]}
+    assert {place.rpartition("/")[2] for place, _ in found} == {"mountinfo"}
+    assert {what for _, what in found} == {cache.name}
 
 
 @pytest.mark.parametrize("network", [False, True])

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from oolong.audit.rules import PROBED
-from oolong.engine.stage import StageResult, StageStatus, TreeArtifact, Work
+from oolong.engine.stage import Work
 from oolong.host.jobserver import serving
 from oolong.host.layout import Layout
 from oolong.host.process import Scope
@@ -17,7 +17,7 @@ from tests import counting, crosstool
 from tests.checkout import Checkout, fake_kernel
 from tests.crosstool import BE, LE
 from tests.loopback import Mirror
-from tests.support import CHECKOUT, silent
+from tests.support import CHECKOUT, folder_as, silent
 
 JOBS = 2
 LOG = "compilers"
@@ -34,25 +34,7 @@ def test_two_cells_side_by_side_never_run_more_compilers_than_jobs(
     cells = [f"cell:{endian}-minimal-crosstool-fakelinux" for endian in ("le", "be")]
     done = alone.doit("-n", "2", f"jobs={JOBS}", f"kernel={kernel}", *cells)
     assert done.code == 0, done.err
-    assert counting.most_at_once(alone.cache / "ccache" / LOG) == JOBS
-
-
-def folder_as(output: str, folder: Path) -> StageResult:
-    """The result of a stage whose output is a folder of this machine."""
-    return StageResult(
-        stage=output,
-        digest="",
-        folder=folder,
-        status=StageStatus.OK,
-        kind=None,
-        lines=(),
-        artifacts={},
-        trees={output: TreeArtifact(path=".", manifest="", sha256="", entries=0)},
-        data={},
-        keep=True,
-        blocks=True,
-        seconds=0.0,
-    )
+    assert counting.most_at_once(alone.layout.untrusted_ccache / LOG) == JOBS
 
 
 def test_the_look_at_the_compiler_is_a_job_while_it_lasts(tmp_path: Path) -> None:

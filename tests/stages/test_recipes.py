@@ -42,7 +42,11 @@ TABLE: list[tuple[str, set[str], str]] = [
     ("stages/sandboxed.py", ALL - {"live"}, "runs a command inside, as every stage but live does"),
     ("stages/limited.py", {*BUILDS, "stubs", *AUDITS}, "runs a command under the time limit of the builds"),
     ("stages/building.py kbuild/log.py", BUILDS, "the builds of the kernel's tree: their sandbox, how they fail"),
-    ("stages/unpack.py supply/__init__.py supply/bundle.py supply/fetch.py supply/mirror.py", SUPPLIES, "brings bytes"),
+    (
+        "stages/unpack.py supply/__init__.py supply/bundle.py supply/deb.py supply/fetch.py supply/mirror.py",
+        SUPPLIES,
+        "brings bytes",
+    ),
     ("stages/rootfs.py supply/rootfs.py", {"rootfs"}, "unpacks packages"),
     ("stages/source.py supply/*", {"source"}, "brings and unpacks a kernel"),
     ("stages/configure.py kbuild/config_why.py", {"configure"}, "decides config-drift, and says why"),

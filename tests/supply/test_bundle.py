@@ -114,3 +114,48 @@ def test_no_part_is_left_of_what_cannot_be_taken_out_whole(layout: Layout, tmp_p
     with pytest.raises(BadInput, match="x in the bundle is not what was locked"):
         bundle.extract(layout.bundle, "downloads/x", target, label="x", most=1 << 20)
     assert not target.exists()
+
+
+def header(kind: bytes, size: int) -> bytes:
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def no_numbers() -> bytes:
+    """A sparse file whose map is cut off."""
+    whole = pax_sparse("downloads/x", claimed=CLAIMED)
+    return whole.replace(b"1\n%d\n512\n" % (CLAIMED - 512), b"9" * 512)
+
+
+def headers_of_headers() -> bytes:
+    """Each long name is that of another long name."""
+    return (header(tarfile.GNUTYPE_LONGNAME, 2) + b"a".ljust(512, b"\0")) * 2000
+
+
+def long_header() -> bytes:
+    """The name of the file is as long as the archive claims: it would all be read into memory."""
+    return header(tarfile.GNUTYPE_LONGNAME, 3 << 30)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (no_numbers, "cannot be read"),
+        (headers_of_headers, "cannot be read"),
+        (long_header, "a header of 3221225472 bytes"),
+    ],
+)
+def test_a_bundle_that_is_made_to_hurt_is_no_traceback(layout: Layout, made: Callable[[], bytes], told: str) -> None:
+    assert layout.bundle
+    layout.bundle.write_bytes(header(tarfile.REGTYPE, 0) + made())
+    with pytest.raises(BadInput, match=told):
+        bundle.check(layout.bundle)
+
+
+def test_a_bundle_of_names_without_end_is_refused(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert layout.bundle
+    monkeypatch.setattr(bundle, "MOST_MEMBERS", 50)
+    layout.bundle.write_bytes(header(tarfile.REGTYPE, 0) * 51 + bytes(1024))
+    with pytest.raises(BadInput, match="it has more than 50 files"):
+        bundle.check(layout.bundle)

@@ -13,6 +13,7 @@ from oolong.host import statcache
 from oolong.host.digest import file_sha256
 from oolong.host.manifest import FILE, LINK, PROGRAM, Entry, entries_of, with_folders
 from oolong.host.process import Scope
+from oolong.host.sandbox import SYSTEM
 from oolong.host.statcache import StatCache
 from oolong.supply import git as git_sandbox
 from oolong.supply import tree
@@ -109,12 +110,11 @@ def test_git_sees_the_checkout_and_nothing_else(kernel: Path, cache: StatCache, 
     linked = tmp_path / "linked"
     git(kernel, "worktree", "add", "-q", str(linked))
     assert names(tree.snapshot(linked, cache)) == names(tree.snapshot(kernel, cache))
-    argv = git_sandbox.argv(["ls-files"], mounts=git_sandbox.mounts_of(linked), network=False, env={})
-    assert argv[0] == "bwrap"
+    argv = git_sandbox.options(mounts=git_sandbox.mounts_of(linked), network=False, env={})
     assert {"--unshare-all", "--clearenv"} <= set(argv)
     assert "--bind" not in argv
     bound = {argv[index + 1] for index, word in enumerate(argv) if word.startswith("--ro-bind")}
-    assert bound == {*git_sandbox.SYSTEM, str(linked), str(kernel / ".git")}
+    assert bound == {*SYSTEM, str(linked), str(kernel / ".git")}
 
 
 def test_what_stands_on_the_disk_counts_not_what_git_tracks(kernel: Path, cache: StatCache) -> None:
@@ -342,3 +342,11 @@ def test_an_unpacked_tree_is_made_uniform(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "t/d/f").stat().st_mode) == 0o755
     assert not (tmp_path / "t/d/pipe").exists()
     assert int((tmp_path / "t").stat().st_mtime) == tree.FIXED_TIME < time.time()
+
+
+def test_a_file_that_claims_more_than_any_of_a_kernel_is_refused(kernel: Path, cache: StatCache) -> None:
+    """It may be nothing but a hole, and would be hashed for ever."""
+    (kernel / "hole.c").touch()
+    os.truncate(kernel / "hole.c", 1 << 40)
+    with pytest.raises(BadInput, match="has 1099511627776 bytes"):
+        tree.snapshot(kernel, cache)

@@ -1,0 +1,116 @@
+"""Starts bubblewrap: options in a file without a name, an environment of its own, every wall that this host takes.
+
+/proc inside shows process 1, which is bubblewrap: its command line and its environment. So both hold nothing of the
+host: the options, which name its folders, come by a descriptor. The walls besides the namespaces (no new user
+namespace, a filter of system calls) only take rights away, are in no recipe, and decide no output.
+"""
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+
+from oolong.errors import Infrastructure
+from oolong.host import process
+from oolong.host.seccomp import filter_for
+
+PROGRAM = "bwrap"
+NO_NESTING = ("--unshare-user", "--disable-userns")
+TRIED = (
+    "--unshare-all",
+    "--die-with-parent",
+    "--uid",
+    "1000",
+    "--ro-bind",
+    "/",
+    "/",
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+)
+PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walls:
+    """What holds besides the namespaces: that no user namespace can be made inside, and the filter of system calls."""
+
+    nesting_refused: bool = False
+    system_calls: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What process.run is given; the descriptors are open as long as the context of `ready`."""
+
+    argv: list[str]
+    env: dict[str, str]
+    descriptors: tuple[int, ...]
+
+
+@contextmanager
+def ready(options: Sequence[str], argv: Sequence[str], *, walls: Walls | None = None) -> Iterator[Start]:
+    """Options and a command → the start of bubblewrap, with the walls of this host unless others are given."""
+    walls = walls or this_hosts()
+    words = [*options, *(NO_NESTING if walls.nesting_refused else ())]
+    with ExitStack() as stack:
+        descriptors = []
+        if walls.system_calls is not None:
+            descriptors.append(stack.enter_context(_nameless(walls.system_calls)))
+            words += ["--seccomp", str(descriptors[-1])]
+        descriptors.append(stack.enter_context(_nameless(b"".join(os.fsencode(word) + b"\0" for word in words))))
+        yield Start(
+            argv=[PROGRAM, "--args", str(descriptors[-1]), "--", *argv],
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+            descriptors=tuple(descriptors),
+        )
+
+
+@cache
+def this_hosts() -> Walls:
+    """The walls that the bubblewrap and the kernel of this host take, tried once a process."""
+    return taken(starts, Walls(nesting_refused=True, system_calls=filter_for(platform.machine())))
+
+
+def taken(starts: Callable[[Walls], bool], every: Walls) -> Walls:
+    """All walls, or those that start alone where not all do. All of them too where nothing starts: the first program
+    says why."""
+    if starts(every) or not starts(Walls()):
+        return every
+    nesting = replace(every, system_calls=None)
+    filtered = replace(every, nesting_refused=False)
+    return Walls(
+        nesting_refused=every.nesting_refused and starts(nesting),
+        system_calls=every.system_calls if starts(filtered) else None,
+    )
+
+
+def starts(walls: Walls) -> bool:
+    """Whether a program starts inside these walls."""
+    return tried(walls)[0]
+
+
+def tried(walls: Walls) -> tuple[bool, str]:
+    """The same, and what was said."""
+    with ready(TRIED, ["true"], walls=walls) as start:
+        try:
+            done = process.run(start.argv, env=start.env, pass_fds=start.descriptors, timeout=PATIENCE_SECONDS)
+        except Infrastructure as error:
+            return False, error.what
+    return done.ok, done.output.decode(errors="replace").strip()
+
+
+@contextmanager
+def _nameless(content: bytes) -> Iterator[int]:
+    """A descriptor of a file in memory that stands at the start of its content."""
+    descriptor = os.memfd_create("oolong", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as sink:
+            sink.write(content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
