@@ -1,11 +1,14 @@
 """Every mutant of a console and of a boot's result is caught by a named check; what makes no difference is listed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from oolong.audit import catalogue
+from oolong.audit.check import CheckStatus
 from oolong.engine.stage import Outcome
 from oolong.machine import console
 from oolong.run.project import Request, open_project
@@ -16,6 +19,7 @@ from tests.mutants import Outcome as Seen
 from tests.mutants import told
 from tests.mutants_console import EQUIVALENT
 from tests.support import TEST_DATA
+from tests.verdict import test_due
 
 DATA = TEST_DATA / "console"
 BOOT_CHECKS = {"stage.boot", "boot.sites", "boot.total", "audit.complete"}
@@ -65,3 +69,30 @@ def test_every_mutant_of_boot_data_is_caught() -> None:
     print(told(seen))
     assert survivors(seen) == []
     assert len(seen) >= 100
+
+
+def without_what_is_due() -> Iterator[tuple[str, dict[str, Any]]]:
+    """(what is changed, the boot's data) where a stop, or all tests of a kind, are not there."""
+    booted = dict(test_due.healthy()["boot"].data)
+    stops = list(booted["stops"])
+    for stop in stops:
+        rest = [one for one in stops if one != stop]
+        for other in (rest, [*rest, stop.upper()], [*rest, rest[0]]):
+            yield f"the stop {stop}", {**booted, "stops": other}
+    yield "all stops", {**booted, "stops": []}
+    for name in ("tests", "startup_tests"):
+        for count in (0, None):
+            yield name, {**booted, name: count}
+    for name in ("stops", "tests", "startup_tests"):
+        yield f"{name}, not there", {key: value for key, value in booted.items() if key != name}
+
+
+def test_boot_data_without_what_is_due_is_caught() -> None:
+    seen = []
+    for what, data in without_what_is_due():
+        stages = test_due.healthy()
+        judged = test_due.judge({**stages, "boot": replace(stages["boot"], data=data)})
+        by = tuple(check.name for check in judged.checks if check.status is CheckStatus.FAIL)
+        seen.append(Seen("what is due of a boot", what, by))
+    assert [one for one in seen if one.by != ("audit.complete",)] == []
+    assert len(seen) >= 30
