@@ -2,6 +2,8 @@
 
 INIT_MEMORY is a breakpoint in the kernel, before it frees the memory of init. At the others the guest's init calls the
 kernel function STOP_FUNCTION, which nothing else there calls, with NUMBER + the place of the name in NAMES.
+
+END is no point that anybody agreed on: where a guest was when it died, or had to be stopped.
 """
 
 INIT_MEMORY, INIT_FUNCTION = "init-memory", "ftrace_free_init_mem"
@@ -19,3 +21,4 @@ OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH, QUIET = NAMES = (
     "livepatch",
     "off-again",
 )
+END = "end"

@@ -1,12 +1,13 @@
 """The stage `live`: what the guest's memory held at each stop, and what the guest said, held against the image.
 
-It ends well whatever the checks say: the verdict judges them.
+It ends well whatever the checks say: the verdict judges them. Of a guest that died it has the memory of the stops that
+were reached, and a last picture.
 """
 
 from collections.abc import Iterable
 from functools import partial
 
-from oolong.audit import guest_checks, live_checks
+from oolong.audit import guest_checks, live_checks, post_mortem
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, Finding, finding
 from oolong.audit.image import Image
@@ -26,6 +27,8 @@ from oolong.stages.outputs import CONFIG, MEMORY, OFFSETS, REPORT, VMLINUX
 
 # where a guest stops only if its configuration has what is looked at there
 BY_SYMBOL = {stops.MODULE: "MODULES", stops.KPROBE: "KPROBE_EVENTS", stops.GRAPH: "FUNCTION_GRAPH_TRACER"}
+# what the guest says when it boots
+ALLOCATED = "guest.allocated"
 BY_MODULE = {stops.DIRECT: "SAMPLE_FTRACE_DIRECT", stops.LIVEPATCH: "SAMPLE_LIVEPATCH"}
 
 
@@ -54,12 +57,14 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
         stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
     laid_out = structs.load(work.path("offsets"))
     snapshots = memory.load(work.path("memory"))
-    surveys, unreadable = _surveys(snapshots, image, laid_out)
+    surveys, unreadable = _surveys([one for one in snapshots if one.name != stops.END], image, laid_out)
+    last, unread = _last(snapshots, image, laid_out)
     due = _due(config, modules=cell.config.modules) if booted.ok else None
-    seen = Live(image, laid_out, surveys, due, unreadable)
+    seen = Live(image, laid_out, surveys, due, unreadable, last)
     report = work.path("report").read_text(encoding="utf-8", errors="replace")
     said = guest_checks.told(report, booted.data, config)
-    return audited(work, (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said)))
+    checks = (*_looked(seen, stoppable=stoppable), *_heard(seen, said, died=not booted.ok))
+    return audited(work, checks, last_picture=unread)
 
 
 def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:
@@ -69,6 +74,27 @@ def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:
             f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}"
         )
     return live_checks.checks(seen)
+
+
+def _heard(seen: Live, said: guest_checks.Told, *, died: bool) -> Iterable[Check]:
+    """The checks of what the guest said; of one that died before its last stop, only of what it said when it booted."""
+    checks = guest_checks.checks(seen, said)
+    if not died or any(one.name == stops.QUIET for one in seen.surveys):
+        return checks
+    unsaid = {check.name: check for check in guest_checks.GUEST.skipped("the guest died before it had reported all")}
+    return (check if check.name == ALLOCATED else unsaid[check.name] for check in checks)
+
+
+def _last(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[Survey | None, str]:
+    """What was found in the last picture; or why nothing was, which is no finding: where the guest died, its lists, or
+    the CPU that they are read by, need not be fit to be read."""
+    for snapshot in snapshots:
+        if snapshot.name == stops.END:
+            try:
+                return post_mortem.last_survey(snapshot, image, laid_out), "audited"
+            except (Unreadable, BadOutput) as error:
+                return None, f"not audited: {error}"
+    return None, "none"
 
 
 def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], list[Finding]]:
