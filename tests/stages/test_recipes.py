@@ -75,7 +75,12 @@ TABLE: list[tuple[str, set[str], str]] = [
         OF_THE_CELL,
         "the same walk as memory is read and as it is kept",
     ),
-    ("machine/* audit/probes.py", {"boot"}, "runs the machine and hears its console"),
+    ("machine/* audit/probes.py audit/console_trace.py", {"boot"}, "runs the machine and hears its console"),
+    (
+        "audit/post_mortem.py audit/live_state.py audit/record_checks.py audit/stub_checks.py",
+        OF_THE_CELL,
+        "what is wrong with memory at any time; a boot asks it of a guest that does not get on",
+    ),
     ("audit/object*.py audit/outcomes.py audit/static_checks.py", AUDITS, "the static audit"),
     (
         "audit/__init__.py audit/allocation.py audit/check.py audit/image*.py audit/registry.py",
