@@ -5,10 +5,11 @@ the flags of its records and its registered ops.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from oolong.audit.check import Answer, Check, finding, none_of, skipped
+from oolong.audit.check import Answer, Check, CheckStatus, finding, none_of, skipped
 from oolong.audit.image_checks import OFF
-from oolong.audit.live_state import Live
+from oolong.audit.live_state import AT_ANY_TIME, Live
 from oolong.audit.module_checks import MODULES
 from oolong.audit.record_checks import RECORDS
 from oolong.audit.registry import Checks, Needs
@@ -22,7 +23,16 @@ LIVE = SEEN, RECORDS, STUBS, MODULES
 def checks(live: Live) -> Iterator[Check]:
     """All checks, each once over all stops."""
     without_stubs = None if live.image.out_of_line else skipped(OFF)
-    return (check for group in LIVE for check in group.run(live, without_stubs=without_stubs))
+    made = (check for group in LIVE for check in group.run(live, without_stubs=without_stubs))
+    return (_looked(live, check) for check in made)
+
+
+def _looked(live: Live, check: Check) -> Check:
+    """A check that holds of nothing says nothing: of a guest that came to no stop there is its last picture at most."""
+    there = live.pictures if check.name in AT_ANY_TIME else live.surveys
+    if there or check.status is not CheckStatus.PASS:
+        return check
+    return replace(check, status=CheckStatus.SKIP, evidence="the guest came to no stop at which it could be looked at")
 
 
 def skipped_all(why: str) -> Iterator[Check]:
@@ -49,6 +59,6 @@ def readable(live: Live) -> Answer:
 def stops(live: Live) -> Answer:
     there = [survey.name for survey in live.surveys]
     if live.due is None:
-        return skipped(f"the guest failed; it had stopped at {', '.join(there)}")
+        return skipped(f"the guest failed; it had stopped at {', '.join(there) or 'no point'}")
     wrong = [finding(name, "the guest did not stop there") for name in live.due if name not in there]
     return none_of(wrong, held=", ".join(there))

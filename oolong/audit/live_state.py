@@ -11,6 +11,7 @@ from oolong.audit.check import Finding, finding
 from oolong.audit.image import CALLERS, Code, Image
 from oolong.audit.survey import Survey
 from oolong.binary.structs import Offsets
+from oolong.machine.stops import END, INIT_MEMORY
 
 MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
@@ -29,6 +30,11 @@ NEWER_FLAGS = "FTRACE_FL_DIRECT_EN", "FTRACE_FL_DIRECT", "FTRACE_FL_CALL_OPS_EN"
 
 # a look at one stop
 Look = Callable[["Live", Survey], Iterator[Finding]]
+# a look at a picture that was taken at any time: each finding, and whether what is there is right in another state of
+# the record, so that the kernel may have been just between the two
+AnyTimeLook = Callable[["Live", Survey], Iterator[tuple[Finding, bool]]]
+# the checks that hold at any time, not only where the guest stands still at an agreed point
+AT_ANY_TIME = "live.records", "live.sites", "live.stub-addresses", "live.stub-words", "live.unused-stubs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class Live:
     """An image, the structure of its kernel, and what was found at each stop, in the order of the stops.
 
     `due` are the stops that there must be, None for a guest that failed; `unreadable` says which could not be read.
+    `last` is what was found in a guest that died, or had to be stopped, somewhere.
     """
 
     image: Image
@@ -93,6 +100,18 @@ class Live:
     surveys: Sequence[Survey]
     due: Sequence[str] | None = None
     unreadable: Sequence[Finding] = ()
+    last: Survey | None = None
+
+    @property
+    def pictures(self) -> tuple[Survey, ...]:
+        """What was found at all stops, and in the end."""
+        return (*self.surveys, *((self.last,) if self.last else ()))
+
+    def has_init(self, survey: Survey) -> bool:
+        """Whether the memory of init is there, as it must be, or as it still may be in the end."""
+        if survey.name != END:
+            return survey.name == INIT_MEMORY
+        return any(self.image.inittext.holds(record.ip) for record in survey.records)
 
     @cached_property
     def allocation(self) -> Allocation:
@@ -129,10 +148,7 @@ class Live:
 
     def told(self, survey: Survey, ip: int) -> str:
         """A patch site for people."""
-        if self.image.area_of(ip) is not None:
-            return self.image.owner(ip)
-        module = survey.module_at(ip)
-        return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
+        return told(self.image, survey, ip)
 
     def at(self, survey: Survey, ip: int, what: str) -> Finding:
         """A finding about a patch site."""
@@ -147,6 +163,14 @@ def pointer_at(code: Code, address: int, *, little: bool) -> int | None:
     return halves[0] | halves[1] << 32 if little else halves[0] << 32 | halves[1]
 
 
+def told(image: Image, survey: Survey, ip: int) -> str:
+    """A patch site for people: the function of the kernel, or the place in its module."""
+    if image.area_of(ip) is not None:
+        return image.owner(ip)
+    module = survey.module_at(ip)
+    return f"{module.name}+{ip - module.text.start:#x}" if module else f"{ip:#x}"
+
+
 def over(live: Live, look: Look) -> Iterator[Finding]:
     """What a look finds at all stops."""
     for survey in live.surveys:
@@ -154,7 +178,23 @@ def over(live: Live, look: Look) -> Iterator[Finding]:
             yield replace(found, stop=survey.name)
 
 
-def told_of_all(live: Live, what: str) -> str:
+def at_any_time(live: Live, look: AnyTimeLook) -> Iterator[Finding]:
+    """What a look finds at all stops, and in the last picture.
+
+    The kernel changes one record after the other. So in a picture that was taken in the middle of that one record may
+    be in its other state, and no second one.
+    """
+    yield from over(live, lambda live, survey: (found for found, _ in look(live, survey)))
+    if live.last:
+        found = [(replace(one, stop=live.last.name), is_between) for one, is_between in look(live, live.last)]
+        may_be = sum(is_between for _, is_between in found) == 1
+        yield from (one for one, is_between in found if not (is_between and may_be))
+
+
+def told_of_all(live: Live, what: str, *, last: bool = False) -> str:
+    """What was found of how many records at the stops; and in the `last` picture, if there is one."""
     counts = Counter(len(survey.records) for survey in live.surveys)
-    told = ", ".join(f"{count} at {times} stops" for count, times in counts.items())
-    return f"{told}: {what}"
+    told = [f"{count} at {times} stops" for count, times in counts.items()]
+    if last and live.last:
+        told.append(f"{len(live.last.records)} in the end")
+    return f"{', '.join(told)}: {what}"

@@ -11,12 +11,12 @@ from oolong.audit import module_layout
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import CALLERS
-from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, over, pointer_at, told_of_all
+from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live, at_any_time, over, pointer_at, told_of_all
 from oolong.audit.registry import Checks, Needs
 from oolong.audit.survey import Module, Record, Survey
 from oolong.binary import powerpc
 from oolong.errors import Kind
-from oolong.machine.stops import INIT_MEMORY, OFF, QUIET
+from oolong.machine.stops import OFF, QUIET
 
 STUBS = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT, about_stubs=True)
 
@@ -28,7 +28,9 @@ STUBS = Checks[Live](needs=Needs.MEMORY, kind=Kind.STUB_AUDIT, about_stubs=True)
     failure="the function is traced although nobody asked, is not although somebody did, or runs elsewhere",
 )
 def sites(live: Live) -> Answer:
-    return none_of(over(live, _wrong_sites), held=told_of_all(live, "sites are a nop, or branch to their stub"))
+    return none_of(
+        at_any_time(live, _wrong_sites), held=told_of_all(live, "sites are a nop, or branch to their stub", last=True)
+    )
 
 
 @STUBS.check(
@@ -39,7 +41,7 @@ def sites(live: Live) -> Answer:
     failure="two functions share a stub, and one of them goes on in the other; or a record has none",
 )
 def stub_addresses(live: Live) -> Answer:
-    return none_of(over(live, _wrong_addresses), held=told_of_all(live, "records have their stub"))
+    return none_of(at_any_time(live, _wrong_addresses), held=told_of_all(live, "records have their stub", last=True))
 
 
 @STUBS.check(
@@ -49,7 +51,7 @@ def stub_addresses(live: Live) -> Answer:
     failure="a traced function calls something else, loses its return address, or goes on at another place",
 )
 def stub_words(live: Live) -> Answer:
-    return none_of(over(live, _wrong_words), held=told_of_all(live, "stubs are right in each word"))
+    return none_of(at_any_time(live, _wrong_words), held=told_of_all(live, "stubs are right in each word", last=True))
 
 
 @STUBS.check(
@@ -69,7 +71,7 @@ def stub_ops(live: Live) -> Answer:
     failure="a stub was written for no site, or a record was lost",
 )
 def unused_stubs(live: Live) -> Answer:
-    return none_of(over(live, _used_stubs), held=told_of_all(live, "stubs in use, all others zero"))
+    return none_of(at_any_time(live, _used_stubs), held=told_of_all(live, "stubs in use, all others zero", last=True))
 
 
 @STUBS.check(
@@ -96,30 +98,33 @@ def restored(live: Live) -> Answer:
     return none_of(wrong, held=f"{len(text)} sites and stubs are as before")
 
 
-def _wrong_sites(live: Live, survey: Survey) -> Iterator[Finding]:
+def _wrong_sites(live: Live, survey: Survey) -> Iterator[tuple[Finding, bool]]:
     for record in survey.records:
         word = survey.code.word(record.ip)
-        if not record.flags & live.flags.enabled:
-            wanted: int | None = powerpc.NOP
-        else:
-            wanted = powerpc.branch(record.ip, record.stub) if powerpc.reaches(record.ip, record.stub) else None
+        wanted = _branch(record) if record.flags & live.flags.enabled else powerpc.NOP
         if word != wanted or wanted is None:
-            yield live.at(survey, record.ip, f"its site is {_word(word)}, not {_word(wanted)}")
+            told = f"its site is {_word(word)}, not {_word(wanted)}"
+            yield live.at(survey, record.ip, told), word is not None and word in (powerpc.NOP, _branch(record))
 
 
-def _wrong_addresses(live: Live, survey: Survey) -> Iterator[Finding]:
+def _branch(record: Record) -> int | None:
+    """The word of a site that is on; None if its stub is too far away."""
+    return powerpc.branch(record.ip, record.stub) if powerpc.reaches(record.ip, record.stub) else None
+
+
+def _wrong_addresses(live: Live, survey: Survey) -> Iterator[tuple[Finding, bool]]:
     seen = Counter(record.stub for record in survey.records)
     own, of_modules = live.allocation.stubs, module_layout.stubs_of(live.image, survey)
     for record in survey.records:
         stub = own.get(record.ip) or of_modules.get(record.ip)
         if stub is None or record.stub != stub.code:
             told = f"{stub.code:#x} ({stub.area}[{stub.number}])" if stub else "any"
-            yield live.at(survey, record.ip, f"its stub is at {record.stub:#x}, not at {told}")
+            yield live.at(survey, record.ip, f"its stub is at {record.stub:#x}, not at {told}"), False
         elif seen[record.stub] > 1:
-            yield live.at(survey, record.ip, f"it shares its stub at {record.stub:#x}")
+            yield live.at(survey, record.ip, f"it shares its stub at {record.stub:#x}"), False
 
 
-def _wrong_words(live: Live, survey: Survey) -> Iterator[Finding]:
+def _wrong_words(live: Live, survey: Survey) -> Iterator[tuple[Finding, bool]]:
     usual = live.usual_words
     busy = live.flags.enabled
     special = live.flags.regs | live.flags.direct | live.flags.tramp
@@ -130,7 +135,20 @@ def _wrong_words(live: Live, survey: Survey) -> Iterator[Finding]:
         if wanted is None or (record.flags & busy and record.flags & special):
             wanted = _wanted(live, survey, record)
         if found is None or wanted is None or tuple(found) != wanted:
-            yield live.at(survey, record.ip, unlike(found, wanted))
+            yield live.at(survey, record.ip, unlike(found, wanted)), _calls_another(live, survey, record, found)
+
+
+def _calls_another(live: Live, survey: Survey, record: Record, found: Sequence[int] | None) -> bool:
+    """Whether a stub is right for other flags of its record; or not written yet, where its module is being loaded."""
+    module = survey.module_at(record.ip)
+    if found is None or (record.ip not in live.allocation.stubs and module is None):
+        return False
+    stub = Stub(record.ip, "", 0, record.stub)
+    targets = (
+        *(way(live, module, stub.call, one) if module else trampoline(live.image, stub.call, one) for one in CALLERS),
+        *(ops.direct[record.ip] for ops in survey.ops if record.ip in ops.direct),
+    )
+    return tuple(found) in [sequence(stub, target) for target in targets] or (module is not None and not any(found))
 
 
 def _wanted(live: Live, survey: Survey, record: Record) -> tuple[int, ...] | None:
@@ -191,14 +209,15 @@ def ops_of(live: Live, survey: Survey, code: int) -> int | None:
     return pointer_at(survey.code, code - live.image.stub_code, little=live.image.little)
 
 
-def _used_stubs(live: Live, survey: Survey) -> Iterator[Finding]:
+def _used_stubs(live: Live, survey: Survey) -> Iterator[tuple[Finding, bool]]:
     """Every stub that no record has is zero: exactly as many are filled as there are records."""
     used = Counter(stub.area for stub in live.allocation.stubs.values())
     size = live.image.stub_size // powerpc.INSTRUCTION
     if not size:
         return  # image.stub-size says so
+    has_init = live.has_init(survey)
     for name, area in live.image.areas.items():
-        if live.image.area_of(area.address) == "inittext" and survey.name != INIT_MEMORY:
+        if live.image.area_of(area.address) == "inittext" and not has_init:
             continue
         rest = area.address + used[name] * live.image.stub_size
         there = survey.code.words(rest, (area.stubs - used[name]) * size) if area.stubs > used[name] else None
@@ -206,7 +225,7 @@ def _used_stubs(live: Live, survey: Survey) -> Iterator[Finding]:
             place = next((at for at, word in enumerate(there or ()) if word), 0)
             number = used[name] + place // size
             at = area.address + number * live.image.stub_size
-            yield finding(f"{name}[{number}]", "is not zero, and no record has it", at)
+            yield finding(f"{name}[{number}]", "is not zero, and no record has it", at), False
 
 
 def _word(word: int | None) -> str:

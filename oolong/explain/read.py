@@ -5,7 +5,8 @@ from pathlib import Path
 
 from oolong.audit.check import Check
 from oolong.audit.image import Function, Image, image_of
-from oolong.audit.survey import Survey, survey
+from oolong.audit.post_mortem import survey_at
+from oolong.audit.survey import Survey
 from oolong.binary import elf, structs
 from oolong.binary.elf import STT_OBJECT
 from oolong.binary.structs import NOTHING, Offsets
@@ -57,7 +58,7 @@ def _surveys(path: Path, image: Image, laid_out: Offsets) -> tuple[Survey, ...]:
     found = []
     for snapshot in memory.load(path):
         try:
-            found.append(survey(snapshot.name, snapshot, image, laid_out))
+            found.append(survey_at(snapshot.name, snapshot, image, laid_out))
         except (Unreadable, BadOutput):
             continue
     return tuple(found)

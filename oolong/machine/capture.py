@@ -1,15 +1,16 @@
 """Stops a running guest at the points of oolong.machine.stops, and keeps the memory that is read at each of them.
 
 A thread of its own beside the one that waits for QEMU: breakpoints through QEMU's debugger, memory through its
-monitor, which writes it to files of a folder that both sides see.
+monitor, which writes it to files of a folder that both sides see. QEMU is told not to end by itself: of a guest that
+ends before its last point a last picture is taken, and then QEMU is ended.
 """
 
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING
 from oolong.binary.elf import ElfFile, Symbol
 from oolong.host.files import read_plain
 from oolong.machine.family import LinearMap
-from oolong.machine.gdbremote import Debugger, Gone, Stop
+from oolong.machine.gdbremote import INTERRUPTED, SWITCHED_OFF, TRAP, Debugger, Gone, Stop
 from oolong.machine.memory import LARGEST, PAGE, Memory, Recording, Snapshot, Unreadable
-from oolong.machine.stops import FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, STOP_FUNCTION
+from oolong.machine.stops import END, FUNCTIONS, INIT_FUNCTION, INIT_MEMORY, NAMES, NUMBER, QUIET, STOP_FUNCTION
 
 if TYPE_CHECKING:
     from oolong.machine.qmp import Monitor
@@ -28,8 +29,17 @@ if TYPE_CHECKING:
 # where struct pt_regs has gpr[3] (arch/powerpc/include/uapi/asm/ptrace.h): the first argument of a syscall
 ARGUMENT, FIRST_ARGUMENT_OFFSET = 3, 3 * 8
 PAGES_FILE = "pages"
+# of the clock, for the last picture and for the end of QEMU
+END_SECONDS = 60.0
 
 Visit = Callable[[str, Memory], None]
+Accuse = Callable[[Memory], Sequence[str]]
+
+
+def nobody(memory: Memory) -> Sequence[str]:
+    """Finds nothing wrong with any memory."""
+    del memory
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +90,9 @@ class Capture:
     """A machine that is stopped and looked at while it runs, as a context around its running.
 
     QEMU is given `monitor_fd` and `debugger_fd`, started with all CPUs standing, and `folder` as `seen_as`. `visit` is
-    called at each stop with its name; whatever it reads is kept. It must end, and not fail, whatever it reads. Leaving
-    the context ends the thread, and raises what went wrong in it.
+    called at each stop with its name; whatever it reads is kept. `accuse` is called with the memory of a guest that is
+    in doubt, and says in lines what is wrong with it. Both must end, and not fail, whatever they read. Leaving the
+    context ends the thread, and raises what went wrong in it.
     """
 
     def __init__(
@@ -93,14 +104,20 @@ class Capture:
         linear: LinearMap | None,
         points: Points | None,
         visit: Visit,
+        accuse: Accuse = nobody,
     ) -> None:
         """`ram` in bytes; without `points` the machine just runs."""
         self.snapshots: list[Snapshot] = []
+        self.accused: tuple[str, ...] = ()
+        # of all CPUs in the end, where there is a last picture
+        self.registers = ""
         self._folder = folder
         self._seen_as = seen_as
         self._ram, self._linear = ram, linear
         self._points = points
-        self._visit = visit
+        self._visit, self._accuse = visit, accuse
+        self._in_doubt = self._was_in_doubt = False
+        self._ending: float | None = None
         self._error: Exception | None = None
         self._since: float | None = None
         self._stood = 0.0
@@ -139,6 +156,17 @@ class Capture:
         since = self._since
         return self._stood + (0.0 if since is None else time.monotonic() - since)
 
+    def doubt(self) -> None:
+        """Have the guest stopped and its memory looked at, once: what is wrong there is `accused`, and ends the guest;
+        one with which nothing is wrong goes on."""
+        self._in_doubt = True
+
+    def end(self) -> bool:
+        """Have the last picture taken and QEMU ended; True if that takes so long that nobody need wait for it."""
+        if self._ending is None:
+            self._ending = time.monotonic()
+        return time.monotonic() - self._ending > END_SECONDS
+
     def _run(self) -> None:
         # asyncio, which it needs, takes as long to load as a run with nothing to do may take
         from oolong.machine.qmp import Monitor
@@ -152,23 +180,53 @@ class Capture:
             self._error = error
 
     def _attend(self, debugger: Debugger, monitor: "Monitor") -> None:
-        """Until the machine ends, which is Gone."""
+        """Until the machine ends, by itself or since somebody wants it to; Gone if QEMU dies."""
         debugger.attach()
         if self._points:
             debugger.insert(self._points.init)
-            at = debugger.go()
+        while True:
+            at = debugger.go(self._is_wanted)
+            if at.signal == TRAP and self._points:
+                self._at_point(debugger, monitor, at)
+            elif at.signal != INTERRUPTED or self._ending is not None or self._is_accused(monitor, at):
+                break
+        last = self.snapshots[-1].name if self.snapshots else None
+        # a guest that came to its last point and then switched the machine off is not dead
+        if last != END and (last, at.signal) != (QUIET, SWITCHED_OFF):
+            self._look(END, monitor, at)
+        if self.snapshots and self.snapshots[-1].name == END:
+            self.registers = monitor.registers()
+        monitor.quit()
+
+    def _is_wanted(self) -> bool:
+        """Whether somebody wants the machine to stand still."""
+        return self._ending is not None or (self._in_doubt and not self._was_in_doubt)
+
+    def _at_point(self, debugger: Debugger, monitor: "Monitor", at: Stop) -> None:
+        """At a breakpoint: the memory is looked at where it is one of the stops, each of which counts once."""
+        assert self._points
+        if not self.snapshots:
             self._look(INIT_MEMORY, monitor, at)
             debugger.remove(self._points.init)
-            debugger.insert(self._points.stop)
-            while True:
-                at = debugger.go()
-                name = self._name(debugger.register(ARGUMENT, thread=at.thread), monitor, at)
-                if name and name not in [snapshot.name for snapshot in self.snapshots]:
-                    self._look(name, monitor, at)
-                debugger.remove(self._points.stop)
-                debugger.step(at.thread)
-                debugger.insert(self._points.stop)
-        debugger.go()
+        else:
+            name = self._name(debugger.register(ARGUMENT, thread=at.thread), monitor, at)
+            if name and name not in [snapshot.name for snapshot in self.snapshots]:
+                self._look(name, monitor, at)
+            debugger.remove(self._points.stop)
+            debugger.step(at.thread)
+        debugger.insert(self._points.stop)
+
+    def _is_accused(self, monitor: "Monitor", at: Stop) -> bool:
+        """Whether something is wrong with the memory of a guest in doubt, which is then its last picture."""
+        if not self._in_doubt or self._was_in_doubt:
+            return False
+        self._was_in_doubt = True
+        with self._standing():
+            recording = self._recording(monitor, at)
+            self.accused = tuple(self._accuse(recording))
+            if self.accused:
+                self._keep(END, recording)
+        return bool(self.accused)
 
     def _name(self, register: bytes, monitor: "Monitor", at: Stop) -> str | None:
         """The stop that a syscall's argument means: the register itself, or pt_regs that it points at."""
@@ -184,15 +242,29 @@ class Capture:
         return name_of(value)
 
     def _look(self, name: str, monitor: "Monitor", at: Stop) -> None:
+        with self._standing():
+            recording = self._recording(monitor, at)
+            self._visit(name, recording)
+            self._keep(name, recording)
+
+    @contextmanager
+    def _standing(self) -> Iterator[None]:
+        """While the guest stands still to be looked at."""
         self._since = time.monotonic()
-        recording = self._recording(monitor, at, most=LARGEST - PAGE * len(self._pages))
-        self._visit(name, recording)
+        try:
+            yield
+        finally:
+            self._stood, self._since = self._stood + time.monotonic() - self._since, None
+
+    def _keep(self, name: str, recording: Recording) -> None:
+        """What was read is a snapshot; of a guest that nobody looks at there is no last picture."""
+        if name == END and not recording.pages:
+            return
         pages = {base: self._pages.setdefault(page, page) for base, page in recording.pages.items()}
         self.snapshots.append(Snapshot(name, pages))
-        self._stood, self._since = self._stood + time.monotonic() - self._since, None
 
-    def _recording(self, monitor: "Monitor", at: Stop, *, most: int = LARGEST) -> Recording:
-        """The memory as the CPU that came to a breakpoint sees it."""
+    def _recording(self, monitor: "Monitor", at: Stop) -> Recording:
+        """The memory as the CPU that came to a breakpoint sees it, no more than may still be kept."""
         from oolong.machine.qmp import Refused
 
         def fetch(address: int, size: int) -> bytes:
@@ -212,4 +284,4 @@ class Capture:
                 raise Unreadable(address)
             return data
 
-        return Recording(fetch, most=most)
+        return Recording(fetch, most=LARGEST - PAGE * len(self._pages))

@@ -15,18 +15,42 @@ from oolong.machine import ktap
 from oolong.machine.ktap import Status
 
 PREFIX = re.compile(r"^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?)?")
+# kernel/locking/lockdep.c, kernel/rcu/update.c: what lock debugging says, without a place
+LOCKS = (
+    r"possible (?:circular|recursive|irq lock inversion)|suspicious RCU usage|inconsistent lock state"
+    r"|(?:HARDIRQ|SOFTIRQ|HARDIRQ-READ|SOFTIRQ-READ|\S+)-safe -> \S+-unsafe lock order|Nested lock was not taken"
+    r"|bad (?:unlock balance|contention) detected|held lock freed|lock held when returning|\S+ still has locks held"
+    r"|chain_key collision"
+)
+# arch/powerpc/kernel/trace/, kernel/trace/ftrace.c: what precedes, or stands for, a `[ ftrace bug ]`
+FTRACE = (
+    r"^ftrace(?:-powerpc)?: .*(?:out of range|No ftrace (?:stubs|trampolines?)|fetching instruction failed"
+    r"|expected \(.*\) != found|Unexpected target address|failed to allocate entries)"
+)
+PANICS = re.compile(r"Kernel panic - not syncing")
+STALLED = re.compile(
+    r"rcu: INFO: \w+ (?:self-)?detected|rcu: .*kthread (?:starved|timer wakeup didn't happen)|soft lockup"
+    r"|^INFO: task .* blocked(?: in I/O wait)? for more than|[Hh]ard LOCKUP"
+)
 # in order of gravity: the first kind that is found names the failure
 SIGNS: Sequence[tuple[Kind, re.Pattern[str]]] = (
-    (Kind.FTRACE_BUG, re.compile(r"\[ ftrace bug \]")),
+    (Kind.FTRACE_BUG, re.compile(rf"\[ ftrace bug \]|{FTRACE}")),
     (Kind.OOPS, re.compile(r"^Oops: |kernel BUG at |^BUG: |^Unable to handle kernel ")),
-    (Kind.PANIC, re.compile(r"Kernel panic - not syncing")),
-    (Kind.WARN, re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at |at \S+, CPU#)")),
-    (Kind.STALL, re.compile(r"rcu: INFO: \w+ (?:self-)?detected|^INFO: task .* blocked for more than|soft lockup")),
+    (Kind.PANIC, PANICS),
+    (
+        Kind.WARN,
+        re.compile(
+            rf"^WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at |at \S+, CPU#|{LOCKS})|^UBSAN: "
+            r"|^kmemleak: \d+ new suspected memory leaks|^INFO: trying to register non-static key"
+        ),
+    ),
+    (Kind.STALL, STALLED),
 )
 RELEASE = re.compile(r"^Linux version (\S+) ")
 ALLOCATING = re.compile(r"^ftrace: allocating (\d+) entries in \d+ pages$")
 TEST = re.compile(r"^Testing (?P<title>[^:]+): ?(?P<rest>.*)$")
-OUTCOME = re.compile(r"(?:^|[\s.])(PASSED|OK|FAILED!?)$")
+# the end of a test's line, which other messages may have cut off: its numbers or complaints, and its outcome
+OUTCOME = re.compile(r"(?:(?:\(|\.\.|\*|can not test ).*)?(?P<outcome>PASSED|OK|FAILED!?)")
 GUEST = re.compile(r"^oolong: (?P<text>.*)$")
 TOTAL = re.compile(r"^# dyn_ftrace_total_info (\d+)$")
 POWER_OFF = re.compile(r"^reboot: Power down$")
@@ -38,15 +62,20 @@ END = re.compile(r"---\[ end (?:trace|Kernel panic)|^ *expected tramp: ")
 # (kind, what a line of its block says, what of it makes the title), the better ones first
 TITLES: Sequence[tuple[Kind, re.Pattern[str], str]] = (
     (Kind.FTRACE_BUG, re.compile(r"\[ (ftrace bug) \]"), "{}"),
+    (Kind.FTRACE_BUG, re.compile(rf"({FTRACE}.*)$"), "{}"),
     (Kind.OOPS, re.compile(r"kernel BUG at (\S+?)!"), "kernel BUG at {}"),
     (Kind.OOPS, re.compile(r"^Oops: (.+?)(?:, sig: \d+)?(?: \[#\d+\].*)?$"), "Oops: {}"),
     (Kind.OOPS, re.compile(r"^(BUG: .+)$"), "{}"),
     (Kind.OOPS, re.compile(r"^(Unable to handle kernel .+)$"), "{}"),
     (Kind.PANIC, re.compile(r"Kernel panic - not syncing: *(.+)$"), "panic: {}"),
     (Kind.WARN, re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ at )?([^\s+]+:\d+) "), "WARNING at {}"),
-    (Kind.STALL, re.compile(r"(rcu): INFO: "), "{} stall"),
-    (Kind.STALL, re.compile(r"^INFO: (task .* blocked for more than \d+ seconds)"), "{}"),
-    (Kind.STALL, re.compile(r"(soft lockup)"), "{}"),
+    (Kind.WARN, re.compile(rf"^WARNING: ((?:{LOCKS}).*)$"), "{}"),
+    (Kind.WARN, re.compile(r"^(UBSAN: .+)$"), "{}"),
+    (Kind.WARN, re.compile(r"^(kmemleak: \d+ new suspected memory leaks)"), "{}"),
+    (Kind.WARN, re.compile(r"^INFO: (trying to register non-static key)"), "{}"),
+    (Kind.STALL, re.compile(r"(rcu): "), "{} stall"),
+    (Kind.STALL, re.compile(r"^INFO: (task .* blocked.* for more than \d+ seconds)"), "{}"),
+    (Kind.STALL, re.compile(r"((?:soft|[Hh]ard) (?:lockup|LOCKUP))"), "{}"),
 )
 UNTITLED = {Kind.PANIC: "panic", Kind.WARN: "WARNING"}
 # where a block names the function that it is about
@@ -116,6 +145,17 @@ class Console:
         """The trouble that names the failure; of one kind the first."""
         kinds = [kind for kind, _ in SIGNS]
         return min(self.troubles, key=lambda trouble: kinds.index(trouble.kind), default=None)
+
+
+def is_stall(line: str) -> bool:
+    """Whether a line of the console says that something does not get on."""
+    return STALLED.search(PREFIX.sub("", line)) is not None
+
+
+def is_end(line: str) -> bool:
+    """Whether a line of the console is among the last ones: a panic, or that the machine is switched off."""
+    text = PREFIX.sub("", line.rstrip())
+    return PANICS.search(text) is not None or POWER_OFF.match(text) is not None
 
 
 def parse(text: str) -> Console:
@@ -212,5 +252,6 @@ def _startup(lines: Sequence[str]) -> list[tuple[str, bool | None]]:
 
 
 def _outcome(text: str) -> bool | None:
-    match = OUTCOME.search(text)
-    return None if match is None else not match[1].startswith("FAILED")
+    """None of what is no more than another message, however that ends."""
+    match = OUTCOME.fullmatch(text.strip())
+    return None if match is None else not match["outcome"].startswith("FAILED")

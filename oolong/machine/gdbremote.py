@@ -5,6 +5,7 @@ Sources: GDB's manual, "Remote Protocol" (packets, acknowledgments, stop replies
 
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from oolong.errors import Infrastructure
@@ -13,7 +14,11 @@ from oolong.errors import Infrastructure
 REPLY_SECONDS = 60.0
 ATTEMPTS = 5
 LARGEST = 1 << 16
-TRAP = 5
+# how often a machine that runs is asked whether it shall stop
+ASK_SECONDS = 0.2
+# as GDB numbers signals, of a machine that came to a breakpoint, was stopped by us, was switched off or reset
+TRAP, INTERRUPTED, SWITCHED_OFF = 5, 2, 3
+INTERRUPT = b"\x03"
 _PACKET = re.compile(rb"\$([^$#]*)#(.{2})", re.DOTALL)
 _STOP = re.compile(rb"T([0-9a-f]{2})(?:[^;]*;)*?thread:([0-9a-f]+);")
 _REGISTER = re.compile(rb"[0-9a-f]{16}")
@@ -67,16 +72,24 @@ class Debugger:
     def step(self, thread: int) -> None:
         """One instruction on one CPU, while the others stand still."""
         self._send(b"vCont;s:%x" % thread)
-        self._stop(self._receive(REPLY_SECONDS))
+        self._stop(self._receive())
 
-    def go(self) -> Stop:
-        """Let all CPUs run until one comes to a breakpoint, however long that takes."""
+    def go(self, is_wanted: Callable[[], bool]) -> Stop:
+        """Let all CPUs run until the machine stands still, however long that takes.
+
+        It does at a breakpoint (TRAP), when `is_wanted` says that somebody wants it to (INTERRUPTED), by itself when it
+        was switched off or reset (SWITCHED_OFF), and with any other signal when its guest panicked.
+        """
+        asked = False
+
+        def ask() -> None:
+            nonlocal asked
+            if not asked and is_wanted():
+                asked = True
+                self._write(INTERRUPT)
+
         self._send(b"vCont;c")
-        while True:
-            stop = self._stop(self._receive(None))
-            # QEMU also tells of a guest that panicked, and then ends by itself
-            if stop.signal == TRAP:
-                return stop
+        return self._stop(self._receive(ask))
 
     def _do(self, body: bytes) -> None:
         if (answer := self._ask(body)) != b"OK":
@@ -84,7 +97,7 @@ class Debugger:
 
     def _ask(self, body: bytes) -> bytes:
         self._send(body)
-        return self._receive(REPLY_SECONDS)
+        return self._receive()
 
     def _stop(self, answer: bytes) -> Stop:
         match = _STOP.match(answer)
@@ -105,10 +118,10 @@ class Debugger:
         except OSError as error:
             raise Gone from error
 
-    def _receive(self, patience: float | None) -> bytes:
-        """The body of the next packet that came whole."""
+    def _receive(self, meanwhile: Callable[[], None] | None = None) -> bytes:
+        """The body of the next packet that came whole: at any time if `meanwhile` is there to be called, else soon."""
         for _ in range(ATTEMPTS):
-            body, checksum = self._packet(patience)
+            body, checksum = self._packet(meanwhile)
             if checksum == b"%02x" % (sum(body) % 256):
                 self._write(b"+")
                 if _ENDED.match(body):
@@ -117,7 +130,7 @@ class Debugger:
             self._write(b"-")
         raise _garbage(body)
 
-    def _packet(self, patience: float | None) -> tuple[bytes, bytes]:
+    def _packet(self, meanwhile: Callable[[], None] | None) -> tuple[bytes, bytes]:
         """The next packet, whole or not; what was said last is said again where the other end asks for it."""
         asked_again = 0
         while True:
@@ -135,14 +148,17 @@ class Debugger:
             elif len(self._heard) > LARGEST:
                 raise _garbage(self._heard)
             else:
-                self._heard += self._read(patience)
+                self._heard += self._read(meanwhile)
 
-    def _read(self, patience: float | None) -> bytes:
+    def _read(self, meanwhile: Callable[[], None] | None) -> bytes:
         try:
-            self._line.settimeout(patience)
+            self._line.settimeout(ASK_SECONDS if meanwhile else REPLY_SECONDS)
             data = self._line.recv(LARGEST)
         except TimeoutError as error:
-            raise _silent() from error
+            if not meanwhile:
+                raise _silent() from error
+            meanwhile()
+            return b""
         except OSError as error:
             raise Gone from error
         if not data:

@@ -21,7 +21,8 @@ class Lines:
 def argv(machine: Machine, *, append: str, lines: Lines | None = None) -> tuple[str, ...]:
     """Boot KERNEL with INITRAMFS; the console is QEMU's stdout, and a reset or power-off ends QEMU.
 
-    With `lines` the machine can be stopped and looked at, and the guest has its second terminal.
+    With `lines` the machine can be stopped and looked at, the guest has its second terminal, and whoever looks has to
+    end QEMU.
     """
     family = FAMILIES[machine.family]
     return (
@@ -43,9 +44,11 @@ def argv(machine: Machine, *, append: str, lines: Lines | None = None) -> tuple[
 
 
 def _watched(lines: Lines, family: Family) -> tuple[str, ...]:
-    """Nothing runs before the debugger says so; the guest's second terminal is the file REPORT of MEMORY."""
+    """Nothing runs before the debugger says so; the guest's second terminal is the file REPORT of MEMORY. A machine
+    that ends, or whose guest panics, stays to be looked at."""
     return (
         "-S",
+        "-action", "panic=pause,shutdown=pause",
         "-chardev", f"socket,id=monitor,fd={lines.monitor}",
         "-mon", "chardev=monitor,mode=control",
         "-chardev", f"socket,id=debugger,fd={lines.debugger}",

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 
@@ -46,16 +47,28 @@ class Monitor:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def do(self, command: str, arguments: Mapping[str, object]) -> None:
-        """Raises Refused if QEMU answers with an error."""
+    def do(self, command: str, arguments: Mapping[str, object]) -> object:
+        """What QEMU answers; Refused if that is an error."""
         try:
-            self._runner.run(asyncio.wait_for(self._client.execute(command, arguments), REPLY_SECONDS))
+            return self._runner.run(asyncio.wait_for(self._client.execute(command, arguments), REPLY_SECONDS))
         except ExecuteError as error:
             raise Refused(str(error)) from error
         except TimeoutError as error:
             raise Infrastructure(f"QEMU's monitor was silent for {REPLY_SECONDS:.0f} s") from error
         except (QMPError, EOFError, OSError) as error:
             raise Gone from error
+
+    def registers(self) -> str:
+        """The registers of all CPUs, as QEMU prints them for people; empty if it does not."""
+        try:
+            return str(self.do("human-monitor-command", {"command-line": "info registers -a"}))
+        except Refused:
+            return ""
+
+    def quit(self) -> None:
+        """End QEMU, which may be gone before it answers."""
+        with suppress(Gone):
+            self.do("quit", {})
 
     def _close(self) -> None:
         try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from oolong.host.files import plain_file, remove_tree
 from oolong.host.progress import Progress
 from oolong.host.sandbox import Mount, Ran, Sandbox, bwrap_argv
 from oolong.machine import qemu
-from oolong.machine.capture import Capture, Points, Visit
+from oolong.machine.capture import Accuse, Capture, Points, Visit, nobody
 from oolong.machine.family import FAMILIES
 from oolong.machine.memory import Snapshot
 from oolong.machine.watch import Watch
@@ -48,20 +49,25 @@ class Inside(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What is looked at while the guest stands still; without `points` it stands still nowhere, as it boots."""
+    """What is looked at while the guest stands still; without `points` it stands still nowhere, as it boots. `accuse`
+    is asked of a guest that says that it does not get on, and ends it where something is wrong with its memory."""
 
     points: Points | None
     visit: Visit
+    accuse: Accuse = nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """A machine that has ended. `console` is all that it said, `report` the file that the guest filled; `stopped` is
-    the kind of failure and its reason if the machine had to be stopped. Times are seconds: of QEMU's CPU time, of the
-    clock, and of the clock while the guest was made to stand still."""
+    the kind of failure and its reason if the machine had to be stopped, `accused` says what was wrong with the memory
+    of a guest that did not get on, `registers` are those of one that has a last picture, for people. Times are seconds:
+    of QEMU's CPU time, of the clock, and of the clock while the guest was made to stand still."""
 
     ran: Ran
     stopped: tuple[Kind, str] | None
+    accused: tuple[str, ...]
+    registers: str
     console: str
     report: Path
     snapshots: tuple[Snapshot, ...]
@@ -111,7 +117,7 @@ def run(
             replace(sandbox, mounts=(*sandbox.mounts, Mount(host=shared, inside=qemu.MEMORY, writable=True))),
             qemu.argv(machine, append=append, lines=_lines(capture)),
             on_output=watch.hear,
-            until=lambda pid: (capture is not None and capture.failed) or watch.is_over(pid),
+            until=partial(_is_over, watch, capture),
             pass_fds=(capture.monitor_fd, capture.debugger_fd) if capture else (),
             log_as=log_as,
         )
@@ -121,6 +127,8 @@ def run(
     return Ended(
         ran=ran,
         stopped=watch.why(),
+        accused=capture.accused if capture else (),
+        registers=capture.registers if capture else "",
         console=(folder / CONSOLE).read_text(encoding="utf-8", errors="replace"),
         report=report,
         snapshots=tuple(capture.snapshots) if capture else (),
@@ -128,6 +136,15 @@ def run(
         boot_seconds=round(seconds, 1),
         capture_seconds=round(capture.stood, 2) if capture else 0.0,
     )
+
+
+def _is_over(watch: Watch, capture: Capture | None, pid: int) -> bool:
+    """Whether QEMU is to be killed: one that is looked at ends otherwise, when its last picture was taken."""
+    if capture is None:
+        return watch.is_over(pid)
+    if watch.is_stalled():
+        capture.doubt()
+    return capture.failed or (watch.is_over(pid) and capture.end())
 
 
 def _capture(machine: Machine, shared: Path, look: Look) -> Capture:
@@ -138,6 +155,7 @@ def _capture(machine: Machine, shared: Path, look: Look) -> Capture:
         linear=FAMILIES[machine.family].linear_map,
         points=look.points,
         visit=look.visit,
+        accuse=look.accuse,
     )
 
 

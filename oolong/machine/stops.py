@@ -2,6 +2,8 @@
 
 INIT_MEMORY is a breakpoint in the kernel, before it frees the memory of init. At the others the guest's init calls the
 kernel function STOP_FUNCTION, which nothing else there calls, with NUMBER + the place of the name in NAMES.
+
+END is no point that anybody agreed on: where a guest was when it died, or had to be stopped.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,8 @@ OFF, ONE, ALL, MODULE, GRAPH, KPROBE, DIRECT, LIVEPATCH, QUIET = NAMES = (
     "livepatch",
     "off-again",
 )
+END = "end"
+
 # where a guest stops only if its configuration has what is looked at there
 BY_SYMBOL = {MODULE: "MODULES", KPROBE: "KPROBE_EVENTS", GRAPH: "FUNCTION_GRAPH_TRACER"}
 BY_MODULE = {DIRECT: "SAMPLE_FTRACE_DIRECT", LIVEPATCH: "SAMPLE_LIVEPATCH"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from oolong.errors import Kind
 from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
 from oolong.host.progress import Progress
+from oolong.machine import console
 
 # a machine that was silent for so long when its time was up hangs, one that still spoke was too slow
 SILENCE_SECONDS = 20.0
@@ -19,8 +20,9 @@ READ_SECONDS = 0.4
 # a healthy boot says a thousandth of it
 LARGEST_CONSOLE = 16 << 20
 LARGEST_REPORT = 64 << 20
-# what a panic prints after its first line, in seconds of the clock
+# what is printed after the first line of a panic or a stall, in seconds of the clock; and what switching off takes
 LAST_WORDS_SECONDS = 5.0
+LONGEST_LINE = 4096
 
 
 class Watch:
@@ -47,18 +49,31 @@ class Watch:
         self._time = Stopwatch()
         self._spoke = 0.0
         self._said = 0
-        self._panicked: float | None = None
-        self._recent = b""
+        self._ended: float | None = None
+        self._stalled: float | None = None
+        self._line = b""
 
     def hear(self, chunk: bytes) -> None:
         """Take what the machine said on its console."""
         self._sink(chunk)
         self._said += len(chunk)
         self._spoke = self._time.ran
-        self._recent = (self._recent + chunk)[-4096:]
-        if self._panicked is None and b"Kernel panic - not syncing" in self._recent:
-            self._panicked = time.monotonic()
+        *whole, rest = (self._line + chunk).split(b"\n")
+        for line in whole:
+            self._read_line(line.decode(errors="replace"))
+        self._line = rest[-LONGEST_LINE:]
         self._progress(chunk.decode(errors="replace").strip().rpartition("\n")[2])
+
+    def _read_line(self, line: str) -> None:
+        """Take note of the first sign that the guest ends, and of the first that it does not get on."""
+        if self._ended is None and console.is_end(line):
+            self._ended = time.monotonic()
+        if self._stalled is None and console.is_stall(line):
+            self._stalled = time.monotonic()
+
+    def is_stalled(self) -> bool:
+        """Whether the guest has said that it does not get on, and what it had to say of that."""
+        return self._stalled is not None and time.monotonic() - self._stalled > LAST_WORDS_SECONDS
 
     def is_over(self, pid: int) -> bool:
         """Whether the time of the machine with this process id is up, or what it says shows the end."""
@@ -72,8 +87,8 @@ class Watch:
                 self._time.skip(share)
             self._read, self._stood_before = now, stood
             self._reported = self._report.lstat().st_size if self._report.exists() else 0
-        panicked = self._panicked is not None and now - self._panicked > LAST_WORDS_SECONDS
-        return panicked or self.why() is not None
+        ended = self._ended is not None and now - self._ended > LAST_WORDS_SECONDS
+        return ended or self.why() is not None
 
     def why(self) -> tuple[Kind, str] | None:
         """The kind of failure and its reason, if the machine had to be stopped."""

@@ -5,22 +5,23 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from oolong.audit import probes
+from oolong.audit import console_trace, post_mortem, probes
+from oolong.audit.console_trace import Place
 from oolong.audit.image import Image, image_of
-from oolong.audit.survey import survey
+from oolong.audit.survey import Survey
 from oolong.binary import structs
 from oolong.binary.elf import opened
 from oolong.binary.structs import Offsets
 from oolong.engine.code_digest import code_digest
-from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
+from oolong.engine.stage import Input, Outcome, Recipe, Stage, StageStatus, Work, failed
 from oolong.errors import BadInput, BadOutput, Infrastructure, Kind
 from oolong.host.digest import digest_of
 from oolong.host.sandbox import View
 from oolong.kbuild import config as kconfig
 from oolong.machine import console, guest, memory, qemu, run
-from oolong.machine.capture import Visit, points_of
+from oolong.machine.capture import Accuse, Visit, nobody, points_of
 from oolong.machine.console import Console
-from oolong.machine.memory import Memory, Unreadable
+from oolong.machine.memory import Memory, Snapshot, Unreadable
 from oolong.machine.run import Ended
 from oolong.spec.model import Cell
 from oolong.stages import sandboxed
@@ -63,9 +64,11 @@ def _work(cell: Cell, work: Work) -> Outcome:
     with opened(kernel) as vmlinux:
         points = points_of(vmlinux)
         try:
+            # of a kernel that has no function to stop at nothing is looked at
             image = image_of(vmlinux, "vmlinux") if points else None
         except BadInput:
             image = None  # the audit says what is wrong with it
+    laid_out = structs.load(work.path("offsets"))
     asked = probes.probes(image) if image and kprobes == "ftrace" else ()
     append = _append(cell, release=release, kprobes=kprobes, probes=asked)
     ended = run.run(
@@ -77,7 +80,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         folder=work.folder,
         inside=partial(sandboxed.run, work),
         progress=work.progress,
-        look=run.Look(points=points, visit=_visit(image, structs.load(work.path("offsets")))),
+        look=run.Look(points=points, visit=_visit(image, laid_out), accuse=_accuse(image, laid_out)),
     )
     memory.write(work.folder / MEMORY, ended.snapshots)
     heard = console.parse(ended.console)
@@ -94,8 +97,17 @@ def _work(cell: Cell, work: Work) -> Outcome:
         "capture_seconds": ended.capture_seconds,
     }
     outcome = _judge(cell, heard, ended, data=data)
-    # what a guest had in memory before it failed is audited, unless the next one may do better
-    return replace(outcome, blocks=not (outcome.keep and ended.snapshots))
+    if outcome.status is StageStatus.OK:
+        return outcome
+    # what a guest had in memory before it failed, and in the end, is audited
+    found = _places(image, laid_out, ended) if image else ()
+    title, *lines = outcome.lines
+    return replace(
+        outcome,
+        lines=(title, *ended.accused, *(place.line for place in found), *lines),
+        data={**outcome.data, "served": sorted({place.serves for place in found if place.serves})},
+        blocks=not ended.snapshots,
+    )
 
 
 def _visit(image: Image | None, laid_out: Offsets) -> Visit:
@@ -106,20 +118,37 @@ def _visit(image: Image | None, laid_out: Offsets) -> Visit:
             return
         # what the guest has instead of records and ops is for the audit to say
         with suppress(Unreadable, BadOutput):
-            survey(name, memory, image, laid_out)
+            post_mortem.survey_at(name, memory, image, laid_out)
 
     return visit
+
+
+def _accuse(image: Image | None, laid_out: Offsets) -> Accuse:
+    """What is wrong with the memory of a guest that does not get on."""
+    return partial(post_mortem.accusations, image=image, offsets=laid_out) if image else nobody
+
+
+def _places(image: Image, laid_out: Offsets, ended: Ended) -> tuple[Place, ...]:
+    """Where the addresses lie that a guest said when it died, and where its CPUs were."""
+    seen = next((found for one in reversed(ended.snapshots) if (found := _survey(one, image, laid_out))), None)
+    return console_trace.places(ended.console, ended.registers, image, seen)
+
+
+def _survey(snapshot: Snapshot, image: Image, laid_out: Offsets) -> Survey | None:
+    with suppress(Unreadable, BadOutput):
+        return post_mortem.survey_at(snapshot.name, snapshot, image, laid_out)
+    return None
 
 
 def _judge(cell: Cell, heard: Console, ended: Ended, *, data: Mapping[str, object]) -> Outcome:
     done = ended.ran
     artifacts = {name: name for name in (CONSOLE, MEMORY, REPORT)}
     if trouble := heard.gravest:
-        # a stall may be the machine's: it had no time for its guest
-        kept = trouble.kind is not Kind.STALL
+        # a stall may be the machine's, which had no time for its guest, unless the guest's memory says why
+        kept = trouble.kind is not Kind.STALL or bool(ended.accused)
         told = {**data, "trouble": trouble.as_json()}
         return failed(trouble.kind, (trouble.title, *trouble.lines), artifacts=artifacts, data=told, keep=kept)
-    if done.timed_out and ended.stopped:
+    if ended.stopped:
         kind, why = ended.stopped
         return failed(kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=kind is Kind.FLOOD)
     if heard.release is None and done.returncode != 0:

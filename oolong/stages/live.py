@@ -1,12 +1,13 @@
 """The stage `live`: what the guest's memory held at each stop, and what the guest said, held against the image.
 
-It ends well whatever the checks say: the verdict judges them.
+It ends well whatever the checks say: the verdict judges them. Of a guest that died it has the memory of the stops that
+were reached, and a last picture.
 """
 
 from collections.abc import Iterable
 from functools import partial
 
-from oolong.audit import guest_checks, guest_report, live_checks
+from oolong.audit import guest_checks, guest_report, live_checks, post_mortem
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, Finding, finding
 from oolong.audit.image import Image
@@ -23,6 +24,9 @@ from oolong.machine.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
 from oolong.stages.audited import Config, audited, where_audited
 from oolong.stages.outputs import CONFIG, MEMORY, OFFSETS, REPORT, VMLINUX
+
+# what the guest says when it boots
+ALLOCATED = "guest.allocated"
 
 
 def stage(cell: Cell, *, compiled: Stage, linked: Stage, laid_out: Stage, booted: Stage) -> Stage:
@@ -50,13 +54,14 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
         stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
     laid_out = structs.load(work.path("offsets"))
     snapshots = memory.load(work.path("memory"))
-    surveys, unreadable = _surveys(snapshots, image, laid_out)
+    surveys, unreadable = _surveys([one for one in snapshots if one.name != stops.END], image, laid_out)
+    last, unread = _last(snapshots, image, laid_out)
     due = stops.expected(config, modules=cell.config.modules) if booted.ok else None
-    seen = Live(image, laid_out, surveys, due, unreadable)
+    seen = Live(image, laid_out, surveys, due, unreadable, last)
     report = work.path("report").read_text(encoding="utf-8", errors="replace")
     said = guest_report.told(report, booted.data, config, whole=booted.ok)
-    checks = (*_looked(seen, stoppable=stoppable), *guest_checks.checks(seen, said))
-    return audited(work, checks, sections=sorted(said.sections))
+    checks = (*_looked(seen, stoppable=stoppable), *_heard(seen, said, died=not booted.ok))
+    return audited(work, checks, sections=sorted(said.sections), last_picture=unread)
 
 
 def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:
@@ -66,6 +71,27 @@ def _looked(seen: Live, *, stoppable: bool) -> Iterable[Check]:
             f"this kernel has no function to stop at: neither {' nor '.join(stops.FUNCTIONS)}"
         )
     return live_checks.checks(seen)
+
+
+def _heard(seen: Live, said: guest_report.Told, *, died: bool) -> Iterable[Check]:
+    """The checks of what the guest said; of one that died before its last stop, only of what it said when it booted."""
+    checks = guest_checks.checks(seen, said)
+    if not died or any(one.name == stops.QUIET for one in seen.surveys):
+        return checks
+    unsaid = {check.name: check for check in guest_checks.skipped_all("the guest died before it had reported all")}
+    return (check if check.name == ALLOCATED else unsaid[check.name] for check in checks)
+
+
+def _last(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[Survey | None, str]:
+    """What was found in the last picture; or why nothing was, which is no finding: where the guest died, its lists, or
+    the CPU that they are read by, need not be fit to be read."""
+    for snapshot in snapshots:
+        if snapshot.name == stops.END:
+            try:
+                return post_mortem.last_survey(snapshot, image, laid_out), "audited"
+            except (Unreadable, BadOutput) as error:
+                return None, f"not audited: {error}"
+    return None, "none"
 
 
 def _surveys(snapshots: Iterable[Snapshot], image: Image, laid_out: Offsets) -> tuple[list[Survey], list[Finding]]:

@@ -18,7 +18,7 @@ from oolong.kbuild.log import causes, left_out
 from oolong.spec.lock import Recorded, RecordedVictims
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
-from oolong.verdict import known_issues, victims
+from oolong.verdict import known_issues, lead, victims
 from oolong.verdict.due import PART, Demand, completeness
 from oolong.verdict.known_issues import Facts, KnownIssue
 from oolong.verdict.victims import AUDITS
@@ -102,6 +102,8 @@ def _came_to(
     evidence = {check.name: check.evidence for check in wrong}
     for stage in broken:
         if why := evidence.get(f"{STAGE}{stage.stage}"):
+            if led := lead.at_fault(stage, wrong):
+                return CheckStatus.FAIL, *led
             return CheckStatus.FAIL, stage.kind, f"{stage.stage}: {why}", stage.lines
     if wrong:
         lines = tuple(f"{check.name}: {check.evidence}" for check in wrong)

@@ -52,6 +52,7 @@ def test_a_machine_that_is_looked_at_stands_until_it_is_told_and_has_a_second_te
 PSERIES_ARGV = (
     "qemu-system-ppc64 -nodefaults -no-user-config -display none -serial stdio -no-reboot -machine pseries,x-vof=on "
     "-cpu POWER9 -smp 2 -m 1024 -kernel /boot/vmlinux -initrd /boot/initramfs -append x -S "
+    "-action panic=pause,shutdown=pause "
     "-chardev socket,id=monitor,fd=7 -mon chardev=monitor,mode=control -chardev socket,id=debugger,fd=9 "
     "-gdb chardev:debugger -chardev file,id=report,path=/memory/report -device spapr-vty,chardev=report"
 )

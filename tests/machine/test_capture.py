@@ -13,10 +13,11 @@ import pytest
 
 from oolong.binary.elf import Symbol
 from oolong.errors import Infrastructure
-from oolong.machine.capture import Capture, Points, entry_of, name_of, request
+from oolong.machine.capture import Accuse, Capture, Points, entry_of, name_of, nobody, request
 from oolong.machine.family import BOOK3S64
+from oolong.machine.gdbremote import INTERRUPT, INTERRUPTED, SWITCHED_OFF
 from oolong.machine.memory import PAGE, Memory, Unreadable
-from oolong.machine.stops import INIT_MEMORY, NAMES, NUMBER, OFF, ONE
+from oolong.machine.stops import END, INIT_MEMORY, NAMES, NUMBER, OFF, ONE, QUIET
 
 RAM = 1 << 20
 LINEAR, MODULE = 0xC000000000004000, 0xC008000000010000
@@ -24,6 +25,8 @@ POINTS = Points(init=0xC000000000001000, stop=0xC000000000002000, little=False)
 Player = Callable[[socket.socket], None]
 # where the played machine has pt_regs, and their first argument
 REGISTERS, SAVED = 0xC000000000005E80, 0xE80 + 24
+PANICKED = 0x8F
+CPUS = "CPU#0\nNIP c000000000001234   LR c000000000005678 CTR 0 XER 0 CPU#0"
 
 
 def test_the_linear_map_is_read_by_physical_address() -> None:
@@ -71,13 +74,16 @@ def test_a_function_is_stopped_where_all_calls_pass(other: int, distance: int) -
 
 
 class Machine:
-    """QEMU as the capture hears it: comes to the init breakpoint, then to the other with each of some values in r3."""
+    """QEMU as the capture hears it: comes to the init breakpoint, then to the other with each of some values in r3, and
+    then dies, or stands still with a signal, or goes on until somebody stops it."""
 
-    def __init__(self, folder: Path, values: list[int]) -> None:
+    def __init__(self, folder: Path, values: list[int], last: int | None = None) -> None:
         self.folder = folder
         self.values = [0, *values]
+        self.last = last
         self.saved = NUMBER
         self.done: list[str] = []
+        self.has_quit = threading.Event()
 
     def monitor(self, line: socket.socket) -> None:
         with line:
@@ -91,6 +97,11 @@ class Machine:
     def _do(self, command: str, arguments: dict[str, int]) -> dict[str, object]:
         if command == "qmp_capabilities":
             return {"return": {}}
+        if command == "human-monitor-command":
+            return {"return": CPUS}
+        if command == "quit":
+            self.has_quit.set()
+            return {"return": {}}
         self.done.append(f"{command} {arguments['val']:#x}")
         if command == "memsave":
             return {"error": {"class": "GenericError", "desc": "Invalid addr"}}
@@ -102,13 +113,29 @@ class Machine:
     def debugger(self, line: socket.socket) -> None:
         with line:
             heard = b""
-            while chunk := line.recv(1 << 16):
+            line.settimeout(0.01)
+            while not self.has_quit.is_set():
+                try:
+                    chunk = line.recv(1 << 16)
+                except TimeoutError:
+                    continue
+                if not chunk:
+                    return
                 heard += chunk
+                if heard.strip(b"+") == INTERRUPT:
+                    heard = b""
+                    line.sendall(packet(b"T%02xthread:01;" % INTERRUPTED))
                 while b"#" in heard[:-2]:
                     body, _, rest = heard.partition(b"$")[2].partition(b"#")
                     heard = rest[2:]
                     if body == b"vCont;c" and not self.values:
-                        return
+                        if self.last is None:
+                            return
+                        if self.last == INTERRUPTED:
+                            line.sendall(b"+")
+                            continue
+                        line.sendall(b"+" + packet(b"T%02xthread:01;" % self.last))
+                        continue
                     line.sendall(b"+" + self._packet(body))
 
     def _packet(self, body: bytes) -> bytes:
@@ -121,7 +148,11 @@ class Machine:
             answer = b"T05thread:02;"
         elif body == b"g":
             answer = b"%048x%016x" % (0, self.value)
-        return b"$%b#%02x" % (answer, sum(answer) % 256)
+        return packet(answer)
+
+
+def packet(body: bytes) -> bytes:
+    return b"$%b#%02x" % (body, sum(body) % 256)
 
 
 def run(capture: Capture, monitor: Player, debugger: Player) -> None:
@@ -143,11 +174,25 @@ def touch(name: str, memory: Memory) -> None:
         memory.read(MODULE, 8)
 
 
-def captured(machine: Machine, visit: Callable[[str, Memory], None] = touch) -> Capture:
-    """What became of a machine that ran to its end."""
-    with Capture(machine.folder, seen_as="/memory", ram=RAM, linear=BOOK3S64, points=POINTS, visit=visit) as capture:
+def captured(
+    machine: Machine,
+    visit: Callable[[str, Memory], None] = touch,
+    *,
+    points: Points | None = POINTS,
+    accuse: Accuse = nobody,
+    wanted: Callable[[Capture], object] = str,
+) -> Capture:
+    """What became of a machine that ran to its end; `wanted` asks for something as it starts."""
+    with Capture(
+        machine.folder, seen_as="/memory", ram=RAM, linear=BOOK3S64, points=points, visit=visit, accuse=accuse
+    ) as capture:
+        wanted(capture)
         run(capture, machine.monitor, machine.debugger)
     return capture
+
+
+def stops(capture: Capture) -> list[str]:
+    return [snapshot.name for snapshot in capture.snapshots]
 
 
 def test_the_guest_is_looked_at_once_at_each_stop(tmp_path: Path) -> None:
@@ -193,3 +238,87 @@ def test_a_monitor_that_makes_no_sense_is_infrastructure(tmp_path: Path) -> None
     machine.monitor = babble  # type: ignore[method-assign]
     with pytest.raises(Infrastructure, match="monitor does not make sense"):
         captured(machine)
+
+
+LAST = NUMBER + NAMES.index(QUIET)
+
+
+def test_a_guest_that_switches_its_machine_off_after_its_last_point_is_not_looked_at_again(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, [LAST], SWITCHED_OFF)
+    capture = captured(machine)
+    assert stops(capture) == [INIT_MEMORY, QUIET]
+    assert machine.has_quit.is_set()
+    assert capture.registers == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "signal"),
+    [([NUMBER], SWITCHED_OFF), ([NUMBER], PANICKED), ([LAST], PANICKED)],
+    ids=["reset", "panic", "panic after its last point"],
+)
+def test_of_a_guest_that_dies_there_is_a_last_picture(tmp_path: Path, values: list[int], signal: int) -> None:
+    """And where its CPUs were."""
+    machine = Machine(tmp_path, values, signal)
+    capture = captured(machine)
+    assert stops(capture)[-1] == END
+    assert stops(capture).count(END) == 1
+    assert list(capture.snapshots[-1].pages) == [LINEAR]
+    assert capture.registers == CPUS
+    assert machine.has_quit.is_set()
+
+
+def test_a_machine_whose_time_is_up_is_stopped_and_has_a_last_picture(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, [NUMBER], INTERRUPTED)
+    capture = captured(machine, wanted=Capture.end)
+    assert stops(capture) == [INIT_MEMORY, OFF, END]
+    assert machine.has_quit.is_set()
+
+
+def test_a_machine_that_does_not_end_when_it_is_asked_to_need_not_be_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture = Capture(tmp_path, seen_as="/memory", ram=RAM, linear=BOOK3S64, points=POINTS, visit=touch)
+    assert not capture.end()
+    monkeypatch.setattr("oolong.machine.capture.END_SECONDS", 0.0)
+    assert capture.end()
+
+
+def test_a_guest_in_doubt_with_wrong_memory_ends_with_what_is_wrong(tmp_path: Path) -> None:
+    def accuse(memory: Memory) -> list[str]:
+        memory.read(LINEAR, 8)
+        return ["live.stub-words: wrong"]
+
+    machine = Machine(tmp_path, [NUMBER], INTERRUPTED)
+    capture = captured(machine, accuse=accuse, wanted=Capture.doubt)
+    assert stops(capture) == [INIT_MEMORY, OFF, END]
+    assert capture.accused == ("live.stub-words: wrong",)
+    assert (capture.registers, machine.has_quit.is_set()) == (CPUS, True)
+
+
+def test_a_guest_in_doubt_with_nothing_wrong_goes_on_and_is_asked_once(tmp_path: Path) -> None:
+    asked = []
+
+    def accuse(memory: Memory) -> list[str]:
+        asked.append(memory)
+        return []
+
+    def wanted(capture: Capture) -> None:
+        capture.doubt()
+        threading.Thread(target=end_after, args=(capture,)).start()
+
+    def end_after(capture: Capture) -> None:
+        while not asked:
+            pass
+        capture.end()
+
+    machine = Machine(tmp_path, [NUMBER], INTERRUPTED)
+    capture = captured(machine, accuse=accuse, wanted=wanted)
+    assert len(asked) == 1
+    assert (stops(capture), capture.accused) == ([INIT_MEMORY, OFF, END], ())
+
+
+def test_a_machine_that_has_no_points_ends_without_a_picture(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, [], SWITCHED_OFF)
+    machine.values = []
+    capture = captured(machine, lambda name, memory: None, points=None)
+    assert (stops(capture), machine.has_quit.is_set()) == ([], True)

@@ -32,6 +32,67 @@ KINDS = {
     "warn  ": "WARNING: at ftrace_init_nop+0x0/0x0, CPU#1: swapper/0",
     "stall": "rcu: INFO: rcu_sched self-detected stall on CPU",
 }
+# (kind, title) of each other message that no healthy kernel says, as its kernel prints it
+MORE = {
+    "WARNING: possible circular locking dependency detected": (
+        "warn",
+        "possible circular locking dependency detected",
+    ),
+    "WARNING: possible recursive locking detected": ("warn", "possible recursive locking detected"),
+    "WARNING: possible irq lock inversion dependency detected": (
+        "warn",
+        "possible irq lock inversion dependency detected",
+    ),
+    "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected": (
+        "warn",
+        "SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
+    ),
+    "WARNING: suspicious RCU usage": ("warn", "suspicious RCU usage"),
+    "WARNING: inconsistent lock state": ("warn", "inconsistent lock state"),
+    "WARNING: bad unlock balance detected!": ("warn", "bad unlock balance detected!"),
+    "WARNING: held lock freed!": ("warn", "held lock freed!"),
+    "WARNING: init/1 still has locks held!": ("warn", "init/1 still has locks held!"),
+    "WARNING: lock held when returning to user space!": ("warn", "lock held when returning to user space!"),
+    "INFO: trying to register non-static key.": ("warn", "trying to register non-static key"),
+    "UBSAN: array-index-out-of-bounds in kernel/trace/ftrace.c:10:3": (
+        "warn",
+        "UBSAN: array-index-out-of-bounds in kernel/trace/ftrace.c:10:3",
+    ),
+    "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)": (
+        "warn",
+        "kmemleak: 3 new suspected memory leaks",
+    ),
+    "BUG: Bad page state in process init  pfn:00012": ("oops", "BUG: Bad page state in process init  pfn:00012"),
+    "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-.... } 21 jiffies s: 5 root: 0x1/.": (
+        "stall",
+        "rcu stall",
+    ),
+    "rcu: rcu_sched kthread starved for 2100 jiffies! g-1131 f0x2 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=3": (
+        "stall",
+        "rcu stall",
+    ),
+    "watchdog: CPU 2 self-detected hard LOCKUP @ kernel_clone+0x10/0x20": ("stall", "hard LOCKUP"),
+    "INFO: task init:1 blocked in I/O wait for more than 120 seconds.": (
+        "stall",
+        "task init:1 blocked in I/O wait for more than 120 seconds",
+    ),
+    "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (0 -> 4).": (
+        "ftrace-bug",
+        "ftrace-powerpc: ftrace_init_ool_stub: ftrace ool stub out of range (0 -> 4).",
+    ),
+    "ftrace-powerpc: 0xc0000000 (0xc0000004): No ftrace stubs reachable": (
+        "ftrace-bug",
+        "ftrace-powerpc: 0xc0000000 (0xc0000004): No ftrace stubs reachable",
+    ),
+    "ftrace-powerpc: 0xc0000000: expected (60000000) != found (48000001)": (
+        "ftrace-bug",
+        "ftrace-powerpc: 0xc0000000: expected (60000000) != found (48000001)",
+    ),
+    "ftrace: failed to allocate entries for functions": (
+        "ftrace-bug",
+        "ftrace: failed to allocate entries for functions",
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -44,6 +105,20 @@ def test_each_trouble_is_told_apart_with_its_lines(kind: str) -> None:
     assert console.PREFIX.sub("", KINDS[kind]) in trouble.lines
     assert trouble.lines[0] == "line 23"
     assert len(trouble.lines) == 20
+
+
+@pytest.mark.parametrize("line", MORE)
+def test_each_message_of_a_kernel_that_is_not_well_is_a_trouble(line: str) -> None:
+    trouble = console.parse(f"[    1.5][    T1] {line}\n").gravest
+    assert trouble
+    assert (trouble.kind.value, trouble.title) == MORE[line]
+
+
+def test_a_stall_and_an_end_are_known_by_their_line() -> None:
+    stalls = [line for line in (*KINDS.values(), *MORE) if console.is_stall(f"[    1.5][    C0] {line}\r")]
+    assert stalls == [KINDS["stall"], *(line for line, (kind, _) in MORE.items() if kind == "stall")]
+    ends = [line for line in (*KINDS.values(), *MORE, "[    9.0][    T1] reboot: Power down\r") if console.is_end(line)]
+    assert ends == [KINDS["panic"], "[    9.0][    T1] reboot: Power down\r"]
 
 
 # (what a console says; kind, title and function of its trouble, the first and the last line of the block)
@@ -184,6 +259,11 @@ def test_a_title_is_short_whatever_was_said() -> None:
         "kernel command line: panic=-1 oops=panic",
         "Debug: BUG_ON is off",
         "reboot: Power down",
+        "ftrace: allocating 10385 entries in 8 pages",
+        "WARNING: CPU feature is deprecated",
+        "rcu: \tRCU CPU stall warnings are off",
+        "INFO: lockdep is turned off.",
+        "kmemleak: Kernel memory leak detector initialized",
     ],
 )
 def test_messages_that_only_sound_bad_are_none(harmless: str) -> None:
@@ -206,6 +286,32 @@ def test_startup_tests_may_be_interrupted_by_other_messages() -> None:
 def test_startup_tests_that_fail_or_never_end() -> None:
     text = "Testing one: FAILED!\nTesting two: .. no entries found ..FAILED!\nTesting three: \nTesting four: PASSED\n"
     assert console.parse(text).startup == (("one", False), ("two", False), ("three", None), ("four", True))
+
+
+@pytest.mark.parametrize(
+    "other", ["smp: Brought up 1 node, 4 CPUs, all OK", "ata1: softreset FAILED", "selftest PASSED"]
+)
+def test_what_another_message_ends_in_is_the_outcome_of_no_test(other: str) -> None:
+    text = f"Testing tracer function: \n{other}\n..FAILED!\nTesting tracer nop: PASSED\n"
+    assert console.parse(text).startup == (("tracer function", False), ("tracer nop", True))
+
+
+@pytest.mark.parametrize(
+    ("rest", "passed"),
+    [
+        ("PASSED", True),
+        ("(1 0 1 0 0) PASSED", True),
+        (" ... kernel command line filter set: force PASS ... PASSED", True),
+        ("can not test ... force PASSED", True),
+        (".. no entries found ..FAILED!", False),
+        ("*callback never called* FAILED!", False),
+        ("*** PROBE: could not register *** FAILED!", False),
+        (".. corrupted trace buffer .. FAILED!", False),
+    ],
+)
+@pytest.mark.parametrize("cut", ["", "\n[    0.1][    T1] another message\n[    0.1][    T1] "])
+def test_an_outcome_is_what_the_kernel_prints_after_a_title(rest: str, passed: bool, cut: str) -> None:
+    assert console.parse(f"Testing tracer regs: {cut}{rest}\n").startup == (("tracer regs", passed),)
 
 
 def test_the_guest_speaks_ktap() -> None:

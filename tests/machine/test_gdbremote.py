@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from oolong.errors import Infrastructure
-from oolong.machine.gdbremote import ATTEMPTS, LARGEST, Debugger, Gone, Stop
+from oolong.machine.gdbremote import ATTEMPTS, INTERRUPTED, LARGEST, Debugger, Gone, Stop
 
 
 @pytest.fixture
@@ -71,9 +71,32 @@ def test_one_cpu_steps_while_the_others_stand(lines: Lines) -> None:
     assert said(lines) == packet(b"vCont;s:4") + b"+"
 
 
-def test_a_panic_is_no_breakpoint(lines: Lines) -> None:
-    debugger = answers(lines, b"+", packet(b"T06thread:01;"), packet(b"T05thread:02;"))
-    assert debugger.go() == Stop(5, 2)
+def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize("signal", [3, 5, 0x8F])
+def test_a_machine_runs_until_it_stands_still_for_whatever_reason(lines: Lines, signal: int) -> None:
+    """A breakpoint, a power-off, a panic."""
+    debugger = answers(lines, b"+", packet(b"T%02xthread:02;" % signal))
+    assert debugger.go(never) == Stop(signal, 2)
+    assert said(lines) == packet(b"vCont;c") + b"+"
+
+
+def test_a_machine_that_runs_is_stopped_once_when_somebody_wants_it(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oolong.machine.gdbremote.ASK_SECONDS", 0.01)
+    asked = []
+
+    def wanted() -> bool:
+        asked.append(True)
+        if len(asked) == 2:
+            lines[1].sendall(b"+" + packet(b"T02thread:01;"))
+        return len(asked) > 1
+
+    assert Debugger(lines[0]).go(wanted) == Stop(INTERRUPTED, 1)
+    assert said(lines) == packet(b"vCont;c") + b"\x03+"
 
 
 def test_a_packet_that_came_damaged_is_asked_for_again(lines: Lines) -> None:
@@ -104,7 +127,7 @@ def test_a_machine_that_ends_is_gone(lines: Lines, last: bytes) -> None:
     debugger = answers(lines, last)
     lines[1].shutdown(socket.SHUT_WR)
     with pytest.raises(Gone):
-        debugger.go()
+        debugger.go(never)
 
 
 def test_nothing_can_be_said_to_a_machine_that_is_gone(lines: Lines) -> None:

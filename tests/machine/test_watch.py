@@ -31,6 +31,28 @@ def test_a_report_without_end_is_a_flood(tmp_path: Path) -> None:
     assert (watched.why() or ("",))[0] == "flood"
 
 
+def test_a_stall_is_noticed_when_it_has_been_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line may come in parts."""
+    watched = watch_of(tmp_path, stood=[0.0])
+    for part in (b"[    1.0][    C0] rcu: INFO: rcu_sched self-det", b"ected stall on CPU\r\n"):
+        assert not watched.is_stalled()
+        watched.hear(part)
+    assert not watched.is_stalled()
+    monkeypatch.setattr(watch, "LAST_WORDS_SECONDS", 0.0)
+    assert watched.is_stalled()
+    assert not watched.is_over(os.getpid())
+
+
+@pytest.mark.parametrize("line", [b"Kernel panic - not syncing: x\n", b"[    1.0] reboot: Power down\r\n"])
+def test_after_its_last_words_a_machine_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
+    watched = watch_of(tmp_path, stood=[0.0])
+    watched.hear(line)
+    assert not watched.is_over(os.getpid())
+    monkeypatch.setattr(watch, "LAST_WORDS_SECONDS", 0.0)
+    assert watched.is_over(os.getpid())
+    assert watched.why() is None
+
+
 def test_a_machine_that_was_looked_at_has_not_aged(tmp_path: Path) -> None:
     stood = [0.0]
     watched = watch_of(tmp_path, stood=stood)

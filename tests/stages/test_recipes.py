@@ -34,7 +34,11 @@ TABLE: list[tuple[str, set[str], str]] = [
     ("spec/*", NONE, "says what was asked for; what a stage takes from it stands in its recipe"),
     ("engine/*", NONE, "finds, makes and publishes stages; their outputs are their work's"),
     ("*/__main__.py doctor.py", NONE, "a program of its own"),
-    ("verdict/* report/* run/* explain/* stages/chain.py audit/catalogue.py", NONE, "looks at finished stages"),
+    (
+        "verdict/* report/* run/* explain/* museum/* stages/chain.py audit/catalogue.py",
+        NONE,
+        "looks at finished stages",
+    ),
     ("supply/again.py supply/apt.py", NONE, "locks are made and tried outside the stages"),
     ("supply/relock.py supply/gather.py", NONE, "locks and bundles are made outside the stages"),
     ("binary/disassembly.py", NONE, "explain alone disassembles"),
@@ -80,20 +84,25 @@ TABLE: list[tuple[str, set[str], str]] = [
         OF_THE_CELL,
         "the same walk as memory is read and as it is kept",
     ),
-    ("machine/*", {"boot"}, "runs the machine and hears its console"),
+    ("machine/* audit/console_trace.py", {"boot"}, "runs the machine and hears its console"),
     ("audit/probes.py", OF_THE_CELL, "what the guest is to probe, and what it was asked for"),
+    (
+        "audit/post_mortem.py audit/live_state.py audit/module_layout.py audit/record_checks.py audit/stub_checks.py",
+        OF_THE_CELL,
+        "what is wrong with memory at any time; a boot asks it of a guest that does not get on",
+    ),
     (
         "audit/object*.py audit/outcomes.py audit/static_checks.py audit/window_checks.py audit/linker_script.py",
         AUDITS,
         "the static audit",
     ),
     (
-        "audit/__init__.py audit/image.py audit/patched.py audit/rules.py",
+        "audit/__init__.py audit/allocation.py audit/check.py audit/image.py audit/patched.py audit/registry.py "
+        "audit/rules.py",
         {*AUDITS, *OF_THE_CELL},
-        "the image as it is read; a boot reads it to know where to look and which functions to probe",
+        "the image as it is read, and how checks are made; a boot reads it to know where to look",
     ),
     (
-        "audit/allocation.py audit/check.py audit/registry.py "
         "audit/image_checks.py audit/area_checks.py audit/linked.py audit/orphans.py",
         {*AUDITS, "live"},
         "the image as it is audited",
