@@ -23,6 +23,7 @@ PROBE = declare(
     holds="`ARCH_USING_PATCHABLE_FUNCTION_ENTRY` is set if, and only if, the tree's own script finds the compiler fit "
     "with all flags of the kernel",
     failure="out-of-line ftrace was lost silently",
+    stages=("audit-object",),
 )
 POST_LINK_SCRIPTS = declare(
     "image.post-link-scripts",
@@ -127,6 +128,7 @@ WORK = {
     "audit-object": "vmlinux.o can be read",
     "link": "the kernel links",
     "audit-image": "vmlinux can be read",
+    "tree": "a copy of the object tree can be linked again, configured otherwise, and cleaned",
     "crosslink": "the kernel links with the other stub pass",
     "modules": "the modules build",
     "initramfs": "the guest builds, and is packed",

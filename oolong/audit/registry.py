@@ -28,7 +28,7 @@ class Needs(StrEnum):
 
 # the stages whose results hold the checks; what these stages need is made with them
 DECIDED_BY: dict[Needs, tuple[str, ...]] = {
-    Needs.TREE: ("audit-object",),
+    Needs.TREE: ("tree",),
     Needs.OBJECT: ("audit-object",),
     Needs.IMAGE: ("audit-image",),
     Needs.MEMORY: ("live",),

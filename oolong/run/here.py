@@ -40,7 +40,7 @@ def make_cell(
 
 def verified_verdict(project: Project, cell: Cell, results: Mapping[str, StageResult], runner: Runner) -> Verdict:
     """The verdict on a cell; Damaged if what it reads of the cache is not what was published."""
-    made = [stage for stage in project.chain(cell) if stage.task in results]
+    made = [stage for stage in project.pipeline.all_of_cell(cell.name) if stage.task in results]
     with runner.reading(made):
         for stage in made:
             runner.verify_result(results[stage.task], read_of(stage.name))
