@@ -8,7 +8,7 @@ from oolong.report.tables import Part
 from oolong.run.here import verified_verdict
 from oolong.spec.model import Cell
 from oolong.stages.chain import with_needs
-from oolong.verdict.victims import AUDITS
+from oolong.verdict.judge import CHECKING
 from tasks.session import Session
 
 
@@ -27,7 +27,7 @@ def judge_parts(session: Session) -> None:
 def _part(session: Session, cell: Cell, stages: tuple[Stage, ...], results: Mapping[str, StageResult]) -> Part:
     return Part(
         cell=cell.name,
-        audits=tuple(stage.name for stage in stages if stage.name in AUDITS),
+        audits=tuple(stage.name for stage in stages if stage.name in CHECKING),
         verdict=verified_verdict(session.project, cell, results, session.runner, whole=False),
     )
 
@@ -35,10 +35,10 @@ def _part(session: Session, cell: Cell, stages: tuple[Stage, ...], results: Mapp
 def _audited(session: Session) -> Iterator[tuple[Cell, tuple[Stage, ...]]]:
     """Each cell that was audited and not reported, with the stages of that part; where several share a build that alone
     was audited, the first."""
-    audited = {task for task in session.collected.results if task.partition(":")[0] in AUDITS}
+    audited = {task for task in session.collected.results if task.partition(":")[0] in CHECKING}
     left = {task for task in audited if not session.collected.is_judged(task)}
     for cell in session.project.cells if left else ():
-        audits = [stage for stage in session.project.chain(cell) if stage.task in left]
+        audits = [stage for stage in session.project.pipeline.all_of_cell(cell.name) if stage.task in left]
         if audits:
             left.difference_update(stage.task for stage in audits)
             yield cell, with_needs(audits)

@@ -18,6 +18,7 @@ DOCS = {
     "offsets": "find the layout of ftrace's structures by the kernel's own compiler",
     "initramfs": "build init and pack it with the modules",
     "audit-image": "check every patch site and every stub of vmlinux",
+    "tree": "try how the tree builds the stubs: make again, edit the script, 32 bits, clean",
     "boot": "boot the kernel in QEMU and keep its console and memory",
     "live": "check every stub in the guest's memory, and the guest's own lists",
 }

@@ -27,9 +27,10 @@ BEFORE = {
     "audit-image": (f"audit-object:{CELL}", f"link:{CELL}", f"offsets:{CELL}"),
     "modules": (f"compile:{CELL}",),
     "initramfs": (f"modules:{CELL}",),
+    "tree": (f"link:{CELL}",),
     "boot": (f"link:{CELL}", f"offsets:{CELL}", f"initramfs:{CELL}"),
     "live": (f"boot:{CELL}",),
-    "report": (f"live:{CELL}", f"crosslink:{CELL}", f"audit-image:{CELL}"),
+    "report": (f"live:{CELL}", f"crosslink:{CELL}", f"audit-image:{CELL}", f"tree:{CELL}"),
 }
 # enough for doit to write down what it did, not for a stage's output
 LEFT = 8 * 1024

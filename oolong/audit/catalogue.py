@@ -10,6 +10,7 @@ from oolong.audit.image_checks import IMAGE
 from oolong.audit.live_checks import LIVE
 from oolong.audit.object_checks import OBJECT
 from oolong.audit.registry import Entry
+from oolong.audit.tree_checks import TREE
 from oolong.audit.window_checks import WINDOWS
 from oolong.errors import did_you_mean
 
@@ -23,6 +24,7 @@ def entries() -> Mapping[str, Entry]:
         *(entry for group in (*IMAGE, WINDOWS) for entry in group.entries),
         outcomes.POST_LINK_SCRIPTS,
         outcomes.PROBE,
+        *TREE.entries,
         *(entry for group in LIVE for entry in group.entries),
         *(entry for group in GUEST for entry in group.entries),
         *outcomes.CELL,

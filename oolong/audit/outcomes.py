@@ -37,6 +37,7 @@ PROBE = declare(
     holds="`ARCH_USING_PATCHABLE_FUNCTION_ENTRY` is set if, and only if, the tree's own script finds the compiler fit "
     "with all flags of the kernel",
     failure="out-of-line ftrace was lost silently",
+    stages=("audit-object",),
     due=AUDITED & SINCE_OUT_OF_LINE,
 )
 POST_LINK_SCRIPTS = declare(
@@ -162,6 +163,7 @@ WORK = {
     "audit-object": "vmlinux.o can be read",
     "link": "the kernel links",
     "audit-image": "vmlinux can be read",
+    "tree": "a copy of the object tree can be linked again, configured otherwise, and cleaned",
     "crosslink": "the kernel links with the other stub pass",
     "modules": "the modules build",
     "initramfs": "the guest builds, and is packed",

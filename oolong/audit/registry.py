@@ -92,7 +92,7 @@ SINCE_OUT_OF_LINE = Due(since=(6, 13))
 WITH_REPORT = Due(traits=frozenset({Trait.REPORT}))
 # what the needs of a check demand, where it says nothing else
 DUE: dict[Needs, Due] = {
-    Needs.TREE: AUDITED,
+    Needs.TREE: AUDITED & OUT_OF_LINE & Due(traits=frozenset({Trait.TREE})),
     Needs.OBJECT: AUDITED,
     Needs.IMAGE: AUDITED,
     Needs.MEMORY: AUDITED,
@@ -102,7 +102,7 @@ DUE: dict[Needs, Due] = {
 
 # the stages whose results hold the checks; what these stages need is made with them
 DECIDED_BY: dict[Needs, tuple[str, ...]] = {
-    Needs.TREE: ("audit-object",),
+    Needs.TREE: ("tree",),
     Needs.OBJECT: ("audit-object",),
     Needs.IMAGE: ("audit-image",),
     Needs.MEMORY: ("live",),

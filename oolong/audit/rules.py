@@ -52,8 +52,14 @@ PROBE_WITHOUT_TARGET = Rule(
     says="clang is fit, and arch/powerpc/Kconfig asks it without $(CLANG_FLAGS), which hold its target",
     checks=("config.out-of-line-probe",),
 )
+# by oolong.audit.tree_checks, which knows no image
+NO_LINE_COUNTED = Rule(
+    name="no-line-counted",
+    says="no patch site lies in init text, and the script ends with 1, without a word, as grep -c of no line does",
+    checks=("tree.empty-areas",),
+)
 RULES: Mapping[str, Rule] = {
-    rule.name: rule for rule in (SHORT_FUNCTION, DEAD_RECORD, NO_MAX_OFFSET, PROBE_WITHOUT_TARGET)
+    rule.name: rule for rule in (SHORT_FUNCTION, DEAD_RECORD, NO_MAX_OFFSET, PROBE_WITHOUT_TARGET, NO_LINE_COUNTED)
 }
 # checks that no known issue may cover: they tell news from what is known
 NEVER_KNOWN = frozenset(("audit.complete", "audit.victims", "guest.kprobe-as-modelled", "image.one-site"))

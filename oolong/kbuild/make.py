@@ -27,6 +27,11 @@ VMLINUX = "/vmlinux"
 PROBES = "check-fpatchable-function-entry.sh", "gcc-check-fpatchable-function-entry.sh"
 # the object that has all of ftrace's structures, and what the preprocessor makes of its source
 FTRACE_OBJECT, FTRACE_MACROS = "kernel/trace/ftrace.o", "kernel/trace/ftrace.i"
+# where the stage `tree` tries commands, and the objdump that it gives to make, which tells of its calls
+TRIAL, TELLING = "/trial", "/telling"
+OBJDUMP = f"{TELLING}/objdump"
+# the configuration of a 32-bit kernel, which the caller puts there, and the code that stubs have of their own
+NARROW_REQUEST, TRACE_FOLDER = f"{TRIAL}/narrow.config", "arch/powerpc/kernel/trace/"
 # where the sources of the guest's own modules are, and the folder of the object tree that they are built in
 GUEST_MODULE, GUEST_MODULE_TREE = "/module", "oolong"
 
@@ -177,6 +182,48 @@ def probe(cell: Cell, script: str) -> tuple[str, ...]:
     order = "-mlittle-endian" if cell.endian is Endian.LE else "-mbig-endian"
     compiler = (tool(cell, "clang"), f"--target={clang_target(cell)}") if is_clang(cell) else (tool(cell, "gcc"),)
     return ("bash", f"{SRC}/{TOOLS}/{script}", *compiler, order)
+
+
+def told_link(cell: Cell, *, traced: bool = False) -> tuple[str, ...]:
+    """The final link by the tree's own rule, with an objdump that tells of its calls; `traced` says of each recipe
+    where it stands (GNU make manual, "Summary of Options")."""
+    return make(cell, f"OBJDUMP={OBJDUMP}", *(["--trace"] if traced else []), "vmlinux")
+
+
+def without_modules(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """What turns a configured object tree into one without modules, and compiles the stubs' own code."""
+    unset = ("sed", "-i", "s/^CONFIG_MODULES=y$/# CONFIG_MODULES is not set/", f"{BUILD}/.config")
+    return (unset, make(cell, "olddefconfig"), make(cell, TRACE_FOLDER))
+
+
+def narrow(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    """What makes the object tree that of a 32-bit kernel by NARROW_REQUEST, as far as makefiles see it (they read
+    auto.conf, which has those lines of .config that set a symbol); nothing is compiled."""
+    settled = ("cp", f"{BUILD}/.config", f"{BUILD}/include/config/auto.conf")
+    return (make(cell, f"KCONFIG_ALLCONFIG={NARROW_REQUEST}", "allnoconfig"), settled)
+
+
+def link_rules() -> tuple[str, ...]:
+    """The rules of the final link as make reads them for a configured object tree; nothing is made."""
+    link = f"{SRC}/scripts/Makefile.vmlinux"
+    return ("make", "-C", BUILD, "-f", link, "-np", f"srctree={SRC}", "SRCARCH=powerpc", "FORCE")
+
+
+def clean(cell: Cell) -> tuple[str, ...]:
+    """Away with what was built, but for the configuration."""
+    return make(cell, "clean")
+
+
+def assemble_alone(cell: Cell, source: str, target: str) -> tuple[str, ...]:
+    """A file of assembly that needs none of the kernel's flags."""
+    compiler = (tool(cell, "clang"), f"--target={clang_target(cell)}") if is_clang(cell) else (tool(cell, "gcc"),)
+    return (*compiler, "-c", "-o", target, source)
+
+
+def look_for_warnings(source: str) -> tuple[str, ...]:
+    """What GNU as says of preprocessed assembly: that of the build machine, since clang's own never warns of an empty
+    space; the files looked at hold no instruction."""
+    return ("as", "--fatal-warnings", "-o", "/dev/null", source)
 
 
 def clang_target(cell: Cell) -> str:

@@ -4,9 +4,11 @@ rootfs ─┬─ configure ─ compile ─┬─ audit-object
 source ─┘                       ├─ stubs ─ link ─ audit-image ─┐
                                 ├─ modules ─ initramfs ────────┼─ boot ─ live
                                 └─ offsets ────────────────────┘
+
+(tree, after link: part of a cell whose kernel is in the making, and apart from any other, for who asks.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +17,7 @@ from oolong.errors import BadInput
 from oolong.host.layout import Layout
 from oolong.machine import guest
 from oolong.spec import lock
-from oolong.spec.model import Cell, KernelSource, Spec, Toolchain
+from oolong.spec.model import Cell, DirSource, GitSource, KernelSource, PatchedSource, Spec, Toolchain
 from oolong.stages import (
     audit_image,
     audit_object,
@@ -31,14 +33,19 @@ from oolong.stages import (
     source,
     stubs,
 )
+from oolong.stages import tree as tried_tree
+
+# kernels in the making: how their trees build the stubs is tried with every cell of theirs
+IN_THE_MAKING = DirSource, GitSource, PatchedSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Build:
     """The stages that see no machine: those of a build, with what it is made from, in the order of the work, and those
-    among them that a boot needs."""
+    among them that a boot needs; those `apart` are made for who asks for them."""
 
     stages: tuple[Stage, ...]
+    apart: tuple[Stage, ...]
     compiled: Stage
     linked: Stage
     laid_out: Stage
@@ -61,16 +68,24 @@ class Pipeline:
     def cell_stage_names(self) -> tuple[str, ...]:
         """The stages of cells and their builds, in the order of the work."""
         own = {name for cell in self._cells.values() for name in (cell.name, cell.build)}
-        return tuple(dict.fromkeys(stage.name for stage in self.stages() if stage.subject in own))
+        every = self._once(self.of_cell)
+        return tuple(dict.fromkeys(stage.name for stage in every if stage.subject in own))
 
     def stages(self) -> list[Stage]:
-        """Every stage once; toolchains and sources first."""
-        found = {stage.task: stage for name in self._cells for stage in self.of_cell(name)}
+        """Every stage once, those apart too; toolchains and sources first."""
+        return self._once(self.all_of_cell)
+
+    def _once(self, of_cell: Callable[[str], Iterable[Stage]]) -> list[Stage]:
+        found = {stage.task: stage for name in self._cells for stage in of_cell(name)}
         return sorted(found.values(), key=lambda stage: stage.name not in ("rootfs", "source"))
 
     def of_cell(self, name: str) -> tuple[Stage, ...]:
         """The stages of one cell, those it shares with others included, each after what it needs."""
         return self._chains[name]
+
+    def all_of_cell(self, name: str) -> tuple[Stage, ...]:
+        """The same with the stages of its build that are apart from it."""
+        return with_needs((*self.of_cell(name), *self._build_of(self._cells[name]).apart))
 
     @cached_property
     def _chains(self) -> dict[str, tuple[Stage, ...]]:
@@ -123,12 +138,22 @@ class Pipeline:
             linked=linked,
             laid_out=laid_out,
         )
+        tried = tried_tree.stage(
+            cell,
+            rootfs=tools,
+            source=tree.stage,
+            stubs_digest=tree.stubs_digest,
+            compiled=compiled,
+            linked=linked,
+        )
         others = [link.crosslink(cell, to_link)] if cell.build in self._linked_both else []
         built = None
         if cell.config.modules:
             own = self._layout.guest / guest.OWN_MODULES_SOURCE
             built = modules.stage(cell, rootfs=tools, source=tree.stage, compiled=compiled, folder=own)
             others.append(built)
+        is_own = isinstance(cell.kernel, IN_THE_MAKING)
+        others += [tried] if is_own else []
         packed = initramfs.stage(
             cell,
             rootfs=tools,
@@ -138,7 +163,14 @@ class Pipeline:
             folder=self._layout.guest,
         )
         chain = (configured, compiled, counted, checked, laid_out, linked, audited, *others, packed)
-        return _Build(stages=chain, compiled=compiled, linked=linked, laid_out=laid_out, initramfs=packed)
+        return _Build(
+            stages=chain,
+            apart=() if is_own else (tried,),
+            compiled=compiled,
+            linked=linked,
+            laid_out=laid_out,
+            initramfs=packed,
+        )
 
     @property
     def _host(self) -> Toolchain:

@@ -32,11 +32,13 @@ TOUCHED = re.compile(r"^(?:---|\+\+\+) (?:[^/\s]+/)?([^\t\n]+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identified:
-    """The stage of a source, and the digests of what a configuration and a guest can depend on in it."""
+    """The stage of a source, and the digests of what a configuration, a guest and the build of the stubs can depend on
+    in it."""
 
     stage: Stage
     configure_digest: str
     guest_digest: str
+    stubs_digest: str
 
 
 def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier: Callable[[], Stage]) -> Identified:
@@ -104,7 +106,7 @@ def _git(kernel: GitSource, commit: Commit) -> Identified:
 def _unchanging(stage: Stage) -> Identified:
     """A source that is known as a whole by its recipe, and never half changed."""
     digest = stage.digest
-    return Identified(stage=stage, configure_digest=digest, guest_digest=digest)
+    return Identified(stage=stage, configure_digest=digest, guest_digest=digest, stubs_digest=digest)
 
 
 def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
@@ -115,6 +117,7 @@ def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
         stage=stage,
         configure_digest=tree.configure_digest(entries),
         guest_digest=tree.guest_digest(entries),
+        stubs_digest=tree.stubs_digest(entries),
     )
 
 

@@ -104,6 +104,11 @@ def guest_digest(entries: Iterable[Entry]) -> str:
     return digest(entry for entry in entries if _matters_to_guest(entry.path))
 
 
+def stubs_digest(entries: Iterable[Entry]) -> str:
+    """One digest for the part of a tree that decides how stubs are built: what Kconfig sees, powerpc's own, headers."""
+    return digest(entry for entry in entries if _matters_to_stubs(entry.path))
+
+
 def materialise(
     tree: Path, entries: Sequence[Entry], target: Path, pool: Pool, *, progress: Progress, scope: Scope
 ) -> None:
@@ -254,6 +259,10 @@ def _matters_to_guest(path: str) -> bool:
     if path.startswith(("tools/include/nolibc/", "usr/", "scripts/")) or "/uapi/" in path:
         return True
     return path.rpartition("/")[2].startswith(("Makefile", "Kbuild", "Kconfig")) or "/syscalls/" in path
+
+
+def _matters_to_stubs(path: str) -> bool:
+    return path.startswith(("arch/powerpc/", "include/", "lib/vdso/", "tools/")) or _matters_to_kconfig(path)
 
 
 def _matters_to_kconfig(path: str) -> bool:

@@ -23,6 +23,9 @@ from oolong.verdict.due import PART, Demand, completeness
 from oolong.verdict.known_issues import Facts, KnownIssue
 from oolong.verdict.victims import AUDITS
 
+# the stages whose data holds checks of their own; tree is part of some cells alone
+CHECKING = (*AUDITS, "tree")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -138,7 +141,7 @@ def _first_line(stage: StageResult) -> str:
 
 def _audited(stages: Mapping[str, StageResult]) -> Iterator[Check]:
     """What the audits of the built and the running kernel found."""
-    made = (from_json(read) for name in AUDITS for read in _data(stages, name).get("checks", ()))
+    made = (from_json(read) for name in CHECKING for read in _data(stages, name).get("checks", ()))
     # LookupError for one that nobody declared
     return (check for check in made if named(check.name))
 

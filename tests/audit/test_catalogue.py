@@ -18,13 +18,13 @@ from oolong.spec import pipeline_yaml
 from oolong.spec.matrix import expand
 from oolong.stages.chain import Pipeline
 from oolong.verdict import known_issues_yaml
-from oolong.verdict.victims import AUDITS
+from oolong.verdict.judge import CHECKING
 from tests import docs
 from tests.support import CHECKOUT
 
 EVERY = catalogue.entries()
 NAME = re.compile(
-    r"""["'`]((?:object|image|config|live|guest|stubs|boot|expect|artifacts|audit)\.[a-z]+(?:-[a-z]+)*)["'`]"""
+    r"""["'`]((?:object|image|config|tree|live|guest|stubs|boot|expect|artifacts|audit)\.[a-z]+(?:-[a-z]+)*)["'`]"""
 )
 
 
@@ -63,6 +63,7 @@ def test_known_issues_speak_of_checks_that_there_are() -> None:
         ("stubs.link", Kind.STUB_AUDIT),
         ("guest.listed-once", Kind.GUEST_TEST),
         ("config.out-of-line-probe", Kind.CONFIG_DRIFT),
+        ("tree.second-make", Kind.STUB_AUDIT),
         ("expect.ool", Kind.UNEXPECTED),
         ("artifacts.digest", Kind.DIGEST),
         ("stage.boot", None),
@@ -78,6 +79,7 @@ def test_a_check_has_a_kind(name: str, kind: Kind | None) -> None:
         ("object.one-nop", {"audit-object"}),
         ("object.tree-script", {"stubs"}),
         ("config.out-of-line-probe", {"audit-object"}),
+        ("tree.second-make", {"tree"}),
         ("image.stub-areas", {"audit-image"}),
         ("live.stub-words", {"live"}),
         ("guest.total", {"live"}),
@@ -98,7 +100,7 @@ def test_the_stages_of_the_catalogue_are_those_of_a_cell() -> None:
     made = {stage.name for stage in Pipeline(layout, spec, cells).stages()}
     assert made - {"verdict"} == set(outcomes.STAGES)
     assert {stage for entry in EVERY.values() for stage in entry.stages} <= made
-    assert set(AUDITS) <= made
+    assert set(CHECKING) <= made
 
 
 def test_a_name_that_nobody_declared_is_refused_with_the_nearest() -> None:

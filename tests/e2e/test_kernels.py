@@ -188,6 +188,9 @@ def test_the_same_content_as_a_tree_of_ones_own_is_the_same_kernel(smoke: Smoke,
     own = smoke.checkout.result(f"{LE}-tree")
     assert own["stub_pass"] == "kernel"
     assert own["files"]["vmlinux"] == smoke.checkout.result(LE)["files"]["vmlinux"]
+    tried = {name: status for name, status in statuses(own).items() if name.startswith("tree.")}
+    assert {name for name, status in tried.items() if status != "pass"} == {"tree.empty-areas"}
+    assert (len(tried), tried["tree.empty-areas"]) == (11, "known")
     compiled = smoke.checkout.stages / "compile"
     digests = [
         next(stage["digest"] for stage in result["stages"] if stage["stage"] == "compile")

@@ -21,9 +21,10 @@ EDIT = "\nEDITED = 1\n"
 
 BUILDS = {"configure", "compile", "offsets", "link", "crosslink", "modules", "initramfs"}
 AUDITS = {"audit-object", "audit-image"}
+TRIED = {"tree"}
 OF_THE_CELL = {"boot", "live"}
 SUPPLIES = {"rootfs", "source"}
-ALL = {*SUPPLIES, *BUILDS, "stubs", *AUDITS, *OF_THE_CELL}
+ALL = {*SUPPLIES, *BUILDS, "stubs", *AUDITS, *TRIED, *OF_THE_CELL}
 NONE: set[str] = set()
 
 # modules by their place in oolong/, the stages that an edit of their code gives a new recipe, and why; the first row
@@ -44,8 +45,12 @@ TABLE: list[tuple[str, set[str], str]] = [
     ("binary/disassembly.py", NONE, "explain alone disassembles"),
     ("__init__.py stages/__init__.py stages/outputs.py", ALL, "every stage imports it"),
     ("stages/sandboxed.py", ALL - {"live"}, "runs a command inside, as every stage but live does"),
-    ("stages/limited.py", {*BUILDS, "stubs", *AUDITS}, "runs a command under the time limit of the builds"),
-    ("stages/building.py kbuild/log.py", BUILDS, "the builds of the kernel's tree: their sandbox, how they fail"),
+    ("stages/limited.py", {*BUILDS, "stubs", *AUDITS, *TRIED}, "runs a command under the time limit of the builds"),
+    (
+        "stages/building.py kbuild/log.py",
+        {*BUILDS, *TRIED},
+        "the builds of the kernel's tree: their sandbox, how they fail",
+    ),
     (
         "stages/unpack.py supply/__init__.py supply/bundle.py supply/deb.py supply/fetch.py supply/mirror.py",
         SUPPLIES,
@@ -62,16 +67,26 @@ TABLE: list[tuple[str, set[str], str]] = [
     ("stages/initramfs.py", {"initramfs"}, "its own work"),
     ("stages/audit_object.py", {"audit-object"}, "its own work"),
     ("stages/audit_image.py", {"audit-image"}, "its own work"),
-    ("stages/audited.py", {*AUDITS, "live"}, "which kernels are audited"),
+    ("stages/tree.py stages/trial.py audit/tree_checks.py", TRIED, "its own work"),
+    ("kbuild/rules.py kbuild/kconfig_entry.py", TRIED, "what a build says of its rules, and Kconfig of an entry"),
+    ("stages/audited.py", {*AUDITS, *TRIED, "live"}, "which kernels are audited"),
     ("stages/boot.py", {"boot"}, "its own work"),
     ("stages/live.py", {"live"}, "its own work"),
-    ("kbuild/config.py", {"configure", "stubs", *AUDITS, *OF_THE_CELL}, "reads .config"),
+    ("kbuild/config.py", {"configure", "stubs", *AUDITS, *TRIED, *OF_THE_CELL}, "reads .config"),
     ("kbuild/__init__.py", ALL - SUPPLIES, "the package around them"),
     ("kbuild/make.py", ALL - {*SUPPLIES, "live"}, "the command lines of the kernel's build and of its scripts"),
-    ("binary/__init__.py binary/elf.py", {"stubs", "offsets", "link", "crosslink", *AUDITS, *OF_THE_CELL}, "reads ELF"),
+    (
+        "binary/__init__.py binary/elf.py",
+        {"stubs", "offsets", "link", "crosslink", *AUDITS, *TRIED, *OF_THE_CELL},
+        "reads ELF",
+    ),
     ("binary/structs.py", {"offsets", "audit-image", *OF_THE_CELL}, "where the members of structures lie"),
     ("binary/powerpc.py", {*AUDITS, *OF_THE_CELL}, "instruction words"),
-    ("stubs/__init__.py stubs/areas.py", {"stubs", "link", "crosslink", *AUDITS, *OF_THE_CELL}, "count words"),
+    (
+        "stubs/__init__.py stubs/areas.py",
+        {"stubs", "link", "crosslink", *AUDITS, *TRIED, *OF_THE_CELL},
+        "the areas and their count words",
+    ),
     (
         "stubs/counting.py",
         {"stubs", *AUDITS, *OF_THE_CELL},
@@ -97,8 +112,17 @@ TABLE: list[tuple[str, set[str], str]] = [
         "the static audit",
     ),
     (
-        "audit/__init__.py audit/allocation.py audit/check.py audit/image.py audit/patched.py audit/registry.py "
-        "audit/rules.py",
+        "audit/__init__.py",
+        {*AUDITS, *TRIED, *OF_THE_CELL},
+        "the package around them",
+    ),
+    (
+        "audit/check.py audit/registry.py",
+        {*AUDITS, *TRIED, *OF_THE_CELL},
+        "what a check is",
+    ),
+    (
+        "audit/allocation.py audit/image.py audit/patched.py audit/rules.py",
         {*AUDITS, *OF_THE_CELL},
         "the image as it is read, and how checks are made; a boot reads it to know where to look",
     ),
@@ -130,7 +154,7 @@ def defined_in(stage: Stage) -> str:
 def defining() -> dict[str, str]:
     """The modules that define stages, by the names of the stages."""
     project = open_project(Request(set="smoke"), Layout(checkout=CHECKOUT, cache=CHECKOUT / "no-cache"))
-    return {stage.name: defined_in(stage) for cell in project.cells for stage in project.chain(cell)}
+    return {stage.name: defined_in(stage) for stage in project.pipeline.stages()}
 
 
 @pytest.fixture

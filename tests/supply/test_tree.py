@@ -247,26 +247,28 @@ def test_a_file_that_has_just_changed_is_not_trusted(kernel: Path, cache: StatCa
 
 
 @pytest.mark.parametrize(
-    ("path", "configure", "guest"),
+    ("path", "configure", "guest", "stubs"),
     [
-        ("kernel/fork.c", False, False),
-        ("kernel/Kconfig", True, True),
-        ("scripts/gen.c", True, True),
-        ("scripts/run.sh", True, True),
-        ("include/uapi/linux/x.h", False, True),
-        ("include/linux/ftrace.h", False, False),
-        ("tools/include/nolibc/sys.h", False, True),
-        ("Documentation/Kconfig", True, True),
-        ("samples/Kconfig", True, True),
-        ("samples/x.sh", False, False),
-        ("arch/powerpc/tools/check.sh", True, False),
-        ("usr/gen_init_cpio.c", False, True),
+        ("kernel/fork.c", False, False, False),
+        ("kernel/Kconfig", True, True, True),
+        ("scripts/gen.c", True, True, True),
+        ("scripts/run.sh", True, True, True),
+        ("include/uapi/linux/x.h", False, True, True),
+        ("include/linux/ftrace.h", False, False, True),
+        ("tools/include/nolibc/sys.h", False, True, True),
+        ("Documentation/Kconfig", True, True, True),
+        ("samples/Kconfig", True, True, True),
+        ("samples/x.sh", False, False, False),
+        ("arch/powerpc/tools/check.sh", True, False, True),
+        ("arch/powerpc/kernel/trace/ftrace.c", False, False, True),
+        ("usr/gen_init_cpio.c", False, True, False),
     ],
 )
-def test_what_an_edit_can_reach(path: str, configure: bool, guest: bool) -> None:
+def test_what_an_edit_can_reach(path: str, configure: bool, guest: bool, stubs: bool) -> None:
     entries = [Entry(path=path, kind=FILE, content="0" * 64)]
     assert (tree.configure_digest(entries) != tree.configure_digest([])) is configure
     assert (tree.guest_digest(entries) != tree.guest_digest([])) is guest
+    assert (tree.stubs_digest(entries) != tree.stubs_digest([])) is stubs
 
 
 def test_a_snapshot_has_fixed_times_and_modes_and_shares_blobs(kernel: Path, cache: StatCache, tmp_path: Path) -> None:

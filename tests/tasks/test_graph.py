@@ -21,10 +21,12 @@ SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 CHECKER = "arch/powerpc/tools/ftrace_check.sh"
 CELL = "le-minimal-gcc-14-fakelinux"
 POWER_OFF = "reboot: Power down"
-# what there is to check of fakelinux, and what not: it has no look at the compiler, no function to stop at, no report
-NOT_SAID = ("stubs.out-of-line", "expect.ool", "artifacts.digest")
+# what there is to check of fakelinux, and what not: it has no look at the compiler, no rules of Kbuild, no function to
+# stop at, no report
+NOT_SAID = ("stubs.out-of-line", "expect.ool", "artifacts.digest", "audit.victims")
 SAID = tuple(name for name in catalogue.entries() if not name.startswith(STAGE) and name not in NOT_SAID)
-SKIPPED = tuple(name for name in SAID if name.startswith(("config.", "live.", "guest.")) and name != "guest.allocated")
+OTHERS = ("config.", "tree.", "live.", "guest.")
+SKIPPED = tuple(name for name in SAID if name.startswith(OTHERS) and name != "guest.allocated")
 PASSED = tuple(name for name in SAID if name not in SKIPPED)
 
 
@@ -396,9 +398,32 @@ def test_an_edit_makes_only_what_it_reaches(checkout: Checkout) -> None:
         "audit-image",
         "audit-object",
         "initramfs",
+        "tree",
         "boot",
         "live",
     }
+
+
+def test_how_stubs_are_built_is_tried_again_where_an_edit_can_change_it(checkout: Checkout) -> None:
+    """An edit of a function cannot; one of the script can, or of a makefile."""
+    tried = [checks_of_tree(checkout)]
+    kernel = checkout.folder.parent / "fakelinux"
+    for file, before, after in (("text.c", "x + 1", "x + 12"), (SCRIPT, "set -e", "set -e #")):
+        (kernel / file).write_text((kernel / file).read_text().replace(before, after))
+        tried.append(checks_of_tree(checkout))
+    assert tried[0] != tried[1]
+    assert tried[0].samefile(tried[1])
+    assert not tried[1].samefile(tried[2])
+
+
+def checks_of_tree(checkout: Checkout) -> Path:
+    """The file of the checks that the stage tree made for the kernel as it stands."""
+    kernel = checkout.folder.parent / "fakelinux"
+    task = f"tree:{CELL}"
+    done = run_fake(checkout, words=(task,)) if not kernel.exists() else checkout.doit(task, f"kernel={kernel}")
+    assert done.code == 0, done.err
+    stamp = json.loads((checkout.folder / "build" / "stamps" / "tree" / f"{CELL}.json").read_bytes())
+    return checkout.layout.stage("tree", str(stamp["digest"])) / "checks.json"
 
 
 def test_equal_content_is_linked_not_built(checkout: Checkout, empty_cache: Callable[[], Path]) -> None:

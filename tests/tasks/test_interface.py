@@ -48,6 +48,7 @@ def test_help_names_every_task_and_variable(checkout: Checkout) -> None:
         "offsets",
         "audit-object",
         "audit-image",
+        "tree",
         "live",
     }
     for task in listed - stages - {"verdict", "report"}:
