@@ -1,6 +1,7 @@
 """The verdict on a part of a cell, where its audits were made and it was not reported: `./doit audit-image:CELL`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
 from oolong.engine.stage import Stage, StageResult
 from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
@@ -33,12 +34,18 @@ def _part(session: Session, cell: Cell, stages: tuple[Stage, ...], results: Mapp
 
 
 def _audited(session: Session) -> Iterator[tuple[Cell, tuple[Stage, ...]]]:
-    """Each cell that was audited and not reported, with the stages of that part; where several share a build that alone
-    was audited, the first."""
-    audited = {task for task in session.collected.results if task.partition(":")[0] in CHECKING}
+    """Each cell whose audit was asked for by name and not reported, with the stages of that part; where several share a
+    build that alone was audited, the first."""
+    audited = {task for task in session.collected.results if _is_asked_for(task, session.request.words)}
     left = {task for task in audited if not session.collected.is_judged(task)}
     for cell in session.project.cells if left else ():
-        audits = [stage for stage in session.project.pipeline.all_of_cell(cell.name) if stage.task in left]
+        audits = [stage for stage in session.project.every_stage(cell) if stage.task in left]
         if audits:
             left.difference_update(stage.task for stage in audits)
             yield cell, with_needs(audits)
+
+
+def _is_asked_for(task: str, words: Iterable[str]) -> bool:
+    """Whether a task is an audit that a person named, or its stage: other tasks need audits, and say what they find."""
+    stage = task.partition(":")[0]
+    return stage in CHECKING and any(word == stage or fnmatchcase(task, word) for word in words)

@@ -43,7 +43,7 @@ def verified_verdict(
 ) -> Verdict:
     """The verdict on a cell (`whole`), or on the part of it that was made; Damaged if what it reads of the cache is not
     what was published."""
-    made = [stage for stage in project.pipeline.all_of_cell(cell.name) if stage.task in results]
+    made = [stage for stage in project.every_stage(cell) if stage.task in results]
     with runner.reading(made):
         for stage in made:
             runner.verify_result(results[stage.task], read_of(stage.name))

@@ -98,13 +98,17 @@ class Project:
         self._check_declarations()
         return Pipeline(self.layout, self.spec, self.cells)
 
+    def every_stage(self, cell: Cell) -> tuple[Stage, ...]:
+        """The stages of a cell, with those of its build that are apart from it."""
+        return self.pipeline.all_of_cell(cell.name)
+
     def chain(self, cell: Cell, *, upto: str | None = None) -> tuple[Stage, ...]:
         """The stages of a cell, each after what it needs; with `upto` only that stage of it and what that needs.
 
         BadInput if the cell has no such stage of its own or of its build."""
         if upto is None:
             return self.pipeline.of_cell(cell.name)
-        stages = self.pipeline.all_of_cell(cell.name)
+        stages = self.every_stage(cell)
         own = {stage.name: stage for stage in stages if stage.subject in subjects((cell,))}
         if upto not in own:
             shared = any(stage.name == upto for stage in stages)
@@ -125,7 +129,7 @@ class Project:
         """The verdict on a cell (`whole`), or on the part of it that was made; `results` are those of its chain, by
         task. Of a whole cell every stage must be there."""
         chain = self.chain(cell)
-        made = [results[stage.task] for stage in self.pipeline.all_of_cell(cell.name) if stage.task in results]
+        made = [results[stage.task] for stage in self.every_stage(cell) if stage.task in results]
         declared = Declared(
             expect=cell.expect,
             recorded=self._recorded.get(cell.build),

@@ -38,6 +38,9 @@ class OneCell(Project):
         del cell, upto
         return self._stages
 
+    def every_stage(self, cell: Cell) -> tuple[Stage, ...]:
+        return self.chain(cell)
+
     def recorded_inputs(self, cell: Cell, results: object) -> None:
         del cell, results
 
