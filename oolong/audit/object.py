@@ -88,6 +88,11 @@ class Object:
             return words, number + 2
         return words, number
 
+    def place(self, entry: Entry) -> int:
+        """Where in its section the patch site of an entry lies; where that is no code, what the entry says."""
+        found = self.site(entry)
+        return entry.place if found is None else found[1] * powerpc.INSTRUCTION
+
     def word(self, entry: Entry) -> int | None:
         """The instruction at the patch site of an entry; None where that is no code."""
         found = self.site(entry)

@@ -125,13 +125,14 @@ def targets(compiled: Compiled) -> Answer:
     failure="two records, two stubs for one site",
 )
 def unique(compiled: Compiled) -> Answer:
-    """No two entries for one place."""
+    """No two entries for one place: clang's at a function's global and at its local entry point mean one."""
     found = compiled.object
-    places = Counter((entry.section, entry.place) for entry in found.entries)
+    meant = [(entry.section, found.place(entry)) for entry in found.entries]
+    places = Counter(meant)
     wrong = []
-    for entry in found.entries:
-        if (count := places[entry.section, entry.place]) > 1:
-            places[entry.section, entry.place] = 1
+    for entry, place in zip(found.entries, meant, strict=True):
+        if (count := places[place]) > 1:
+            places[place] = 1
             wrong.append(compiled.at(entry, f"{count} entries"))
     return none_of(wrong, held=f"{len(places)} places, all different")
 

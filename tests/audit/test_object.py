@@ -178,6 +178,16 @@ def test_each_entry_that_is_lost_with_its_slot_is_missed_by_one_check(name: str)
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
+def test_entries_at_both_entry_points_of_a_function_mean_one_site(order: str) -> None:
+    """clang's kernel makes one patch site of the two, with two records."""
+    found = object.read(AUDIT / f"functions-clang-{order}.o")
+    (reads,) = [entry for entry in found.entries if found.function(entry) == "reads"]
+    again = reads._replace(place=reads.place + 8)
+    made = wrong(object_checks.checks(replace(found, entries=(*found.entries, again))))
+    assert made["object.unique"] == ("reads",)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
 def test_only_the_tables_tell_other_nops_apart(order: str) -> None:
     """A jump label, an alternative for a feature, a barrier: what patches them is not in the instructions."""
     found = object.read(AUDIT / f"object-own-nops-{order}.o")
