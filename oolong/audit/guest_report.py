@@ -29,6 +29,8 @@ LETTERS = {
 # how many functions one checksum of the guest stands for
 BLOCK = 32
 
+# lines that are no living function's: what a function's line goes on with, notes, dead records
+NO_FUNCTION = "\t", "#", INVALID
 TRACED = re.compile(r"(?P<name>[^\s(]+)(?: \[(?P<module>\w+)\])?\s*\((?P<users>\d{1,9})\)(?P<flags>[^\t]*)")
 LETTER = re.compile(f"[{''.join(LETTERS)}]")
 COUNT = re.compile(r"count (\d{1,9})")
@@ -77,18 +79,19 @@ class Told:
 
     def traced(self, name: str, stop: str) -> list[Enabled] | None:
         """The lines of enabled_functions or touched_functions at a stop, as far as the guest reports them by name; dead
-        records, of which the kernel says no more, come last."""
+        records, of which the kernel says no more, come last. So do lines that nobody can read, for they are in no list
+        of the kernel's."""
         lines = self.at(name, stop)
         if lines is None:
             return None
-        dead = (Enabled(line.strip(), None, 0, "") for line in lines if line.startswith(INVALID))
-        found = (TRACED.match(line) for line in lines if not line.startswith(("\t", "#", INVALID)))
-        alive = (
-            Enabled(one["name"], one["module"], int(one["users"]), "".join(LETTER.findall(one["flags"])))
-            for one in found
-            if one
-        )
-        return [*alive, *dead]
+        alive, others = [], []
+        for line in lines:
+            if (one := None if line.startswith(NO_FUNCTION) else TRACED.match(line)) is not None:
+                letters = "".join(LETTER.findall(one["flags"]))
+                alive.append(Enabled(one["name"], one["module"], int(one["users"]), letters))
+            elif not (line.startswith(("\t", "#")) or COUNT.fullmatch(line) or CHECKSUM.fullmatch(line)):
+                others.append(Enabled(line.strip(), None, 0, ""))
+        return [*alive, *others]
 
     def many(self, name: str, stop: str) -> Many | None:
         """What it reports in place of the names of all functions."""
@@ -101,12 +104,15 @@ class Told:
 
     @cached_property
     def with_addresses(self) -> list[Listed] | None:
-        """The lines of available_filter_functions_addrs."""
+        """The lines of available_filter_functions_addrs; one that nobody can read is at no address."""
         lines = self.sections.get(WITH_ADDRESSES)
         if lines is None:
             return None
-        found = (LISTED.fullmatch(line) for line in lines)
-        return [Listed(int(one["address"], 16), one["name"], one["module"]) for one in found if one]
+        found = ((line, LISTED.fullmatch(line)) for line in lines)
+        return [
+            Listed(int(one["address"], 16), one["name"], one["module"]) if one else Listed(0, line, None)
+            for line, one in found
+        ]
 
     @cached_property
     def landed(self) -> dict[str, str]:

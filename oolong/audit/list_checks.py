@@ -90,7 +90,9 @@ def available(heard: Heard) -> Answer:
     if lines is None:
         wrong += _unreported(heard, AVAILABLE)
     else:
-        named = ((match["name"], match["module"]) for line in lines if (match := MODULE_NAME.fullmatch(line)))
+        # a line that nobody can read is no function's name
+        found = ((line, MODULE_NAME.fullmatch(line)) for line in lines)
+        named = ((match["name"], match["module"]) if match else (line, None) for line, match in found)
         theirs = (("" if module else name, module) for name, module in named)
         ours = (heard.available(survey, record) for record in survey.records)
         wrong += differences(theirs, ours, lambda one, what: finding(one[0] or f"[{one[1]}]", what), where=AVAILABLE)

@@ -71,9 +71,9 @@ with_toc_too (0)
 """
 
 
-def listing_image(little: bool) -> Image:
-    """A kernel with a dead record, a function that is long, and the files of tracefs that younger kernels have."""
-    image = image_of(little, dead=True)
+def listing_image(little: bool, *, dead: bool = True) -> Image:
+    """A kernel with a dead record, or none, a function that is long, and tracefs files that younger kernels have."""
+    image = image_of(little, dead=dead)
     functions = tuple(one._replace(size=300) if one.name == "with_toc_too" else one for one in image.functions)
     end = image.symbols[-1][0]
     files = (end + 4, "ftrace_avail_addrs_open"), (end + 8, "ftrace_touched_open")
@@ -280,6 +280,21 @@ def test_a_stop_that_was_made_has_its_sections(stop: str, file: str, check: str)
 )
 def test_what_the_guest_owes_and_does_not_report_is_found(section: str, checks: Sequence[str]) -> None:
     assert list(failing(*live_and_told(report=without(REPORT, section)))) == checks
+
+
+@pytest.mark.parametrize("line", ["another (many) R", "c000000000001000", "another one of them", "count many"])
+@pytest.mark.parametrize(
+    ("section", "check"),
+    [
+        ("available_filter_functions_addrs", "guest.available"),
+        ("enabled_functions@one", "guest.enabled"),
+        ("enabled_functions@all", "guest.enabled"),
+        ("touched_functions@off-again", "guest.touched"),
+    ],
+)
+def test_a_line_that_nobody_can_read_is_found(section: str, check: str, line: str) -> None:
+    report = REPORT.replace(f"== {section}\n", f"== {section}\n{line}\n")
+    assert failing(*live_and_told(report=report)) == {check: (line,)}
 
 
 def test_a_guest_that_says_nothing_passes_nothing() -> None:
