@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, cycle
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from oolong.audit import live_checks, static_checks
 from oolong.audit.allocation import Stub
@@ -57,6 +57,35 @@ def noticed(before: Sequence[Check], after: Iterable[Check]) -> tuple[str, ...]:
         for check in after
         if check.status is CheckStatus.FAIL and (check.name in held or _victims(check) - victims[check.name])
     )
+
+
+class Kind(Protocol):
+    """A mutant of some kind."""
+
+    @property
+    def kind(self) -> str: ...
+
+
+AnyMutant = TypeVar("AnyMutant", bound=Kind)
+
+
+def few(mutants: Iterable[AnyMutant], draw: Random, each: int | None) -> Iterator[AnyMutant]:
+    """Of each kind so many, drawn from all; None: all of them."""
+    if each is None:
+        yield from mutants
+        return
+    every = list(mutants)
+    draw.shuffle(every)
+    made: Counter[str] = Counter()
+    for one in every:
+        made[one.kind] += 1
+        if made[one.kind] <= each:
+            yield one
+
+
+def alone(outcomes: Iterable[Outcome]) -> Counter[str]:
+    """How many mutants each check alone noticed."""
+    return Counter(one.by[0] for one in outcomes if len(one.by) == 1)
 
 
 def _victims(check: Check) -> Counter[str]:
