@@ -42,7 +42,7 @@ CHECKSUM_BITS = 32
 EQUIVALENT: Mapping[str, str] = {
     "guest: the order of two lines": "the lists are compared by what is in them; where all functions are traced, by "
     "their order too",
-    "guest: a comment": "it says how many pages there are, or whom an ops calls: the guest's memory has that",
+    "guest: a comment": "it says how many pages there are, how long ftrace took, or whom an ops calls",
     "guest: a section that nobody asked for": "nothing is due of it",
 }
 # another word of a probe that was to be put on a function
@@ -116,7 +116,8 @@ def _of_line(name: str, line: str) -> Iterator[tuple[str, ...]]:
         yield ("a comment",)
         return
     if base == TOTAL:
-        yield from _total(line)
+        # the second line says how long ftrace took
+        yield from _total(line) if line[0].isdigit() else [("a comment",)]
         return
     yield (f"a line of {base} lost",)
     if base == PROBES:

@@ -55,6 +55,7 @@ def lost(image: Image, known: Known, sites: Iterator[Site]) -> Iterator[Mutant]:
         assert known.plan is not None
         init = image.area_of(site.ip) == "inittext"
         plan = replace(known.plan, text=known.plan.text - (not init), inittext=known.plan.inittext - init)
+        untraced = None if known.untraced is None else known.untraced | {site.function.name}
         smaller = [(INITTEXT, init), (TEXT_END, plan.text_end != known.plan.text_end)]
         areas = dict(image.areas)
         for name, is_smaller in smaller:
@@ -65,7 +66,7 @@ def lost(image: Image, known: Known, sites: Iterator[Site]) -> Iterator[Mutant]:
             "an entry missing, lost before vmlinux.o",
             site.function.name,
             replace(made, areas=areas),
-            replace(known, plan=plan),
+            replace(known, plan=plan, untraced=untraced),
         )
 
 
