@@ -25,6 +25,9 @@ from oolong.verdict.victims import AUDITS
 
 # the stages whose data holds checks of their own; tree is part of some cells alone
 CHECKING = (*AUDITS, "tree")
+# what the stub pass, and the audit of the image, count: of less there is nothing to compare
+LINKED_SITES = frozenset(("text", "inittext"))
+COUNTS = frozenset(("reserve", "text", "text_end", "inittext", "total"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +164,7 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
     if counts.get("out_of_line") is False:
         yield outcomes.WITHOUT_STUBS.came(skipped("out-of-line ftrace is off in this configuration"))
         return
-    if "total" not in counts:
+    if not counts.keys() >= COUNTS:
         return
     if stages["stubs"].status is not StageStatus.FAIL:
         yield outcomes.TREE_SCRIPT.came(judged(True, "it assembles to what oolong's does"))
@@ -173,8 +176,9 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
     for name, entry in LINKS.items():
         if name not in stages or not stages[name].ok:
             continue
-        if "areas" in stages[name].data:
-            areas[name] = StubAreas(**stages[name].data["areas"])
+        words = stages[name].data.get("areas", {})
+        if words.keys() == planned.as_json().keys():
+            areas[name] = StubAreas(**words)
             evidence = f"in vmlinux {_told(areas[name])}; counted {_told(planned)}"
             yield entry.came(judged(areas[name] == planned, evidence))
         else:
@@ -183,12 +187,12 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
         same = len(set(areas.values())) == 1
         told = "both stub passes reserve the same" if same else "they differ"
         yield outcomes.BOTH_LINKS.came(judged(same, told))
-    sites = _data(stages, "audit-image").get("sites")
-    if "boot" in stages and stages["boot"].ok and sites is not None:
+    sites = _data(stages, "audit-image").get("sites", {})
+    if "boot" in stages and stages["boot"].ok and sites.keys() >= LINKED_SITES:
         booted = stages["boot"].data
-        answer = _equal(booted["allocated"], sites["text"] + sites["inittext"], "the kernel allocated records for")
+        answer = _equal(booted.get("allocated"), sites["text"] + sites["inittext"], "the kernel allocated records for")
         yield outcomes.BOOT_SITES.came(answer)
-        answer = _equal(booted["total"], sites["text"], "with init text freed, the guest lists")
+        answer = _equal(booted.get("total"), sites["text"], "with init text freed, the guest lists")
         yield outcomes.BOOT_TOTAL.came(answer)
 
 
@@ -240,7 +244,7 @@ def _seen(stages: Iterable[StageResult], release: str | None) -> str:
     made = {stage.stage: stage.data for stage in stages if stage.ok}
     kernel = f" {release}" if release else ""
     counts = made.get("stubs", {})
-    sites = f": {counts['text']} sites in text, {counts['inittext']} in init text" if "total" in counts else ""
+    sites = f": {counts['text']} sites in text, {counts['inittext']} in init text" if counts.keys() >= COUNTS else ""
     if "boot" in made:
         booted = made["boot"]
         skipped = f", {len(booted['skipped'])} skipped" if booted["skipped"] else ""
