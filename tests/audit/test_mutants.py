@@ -110,6 +110,11 @@ def test_every_mutant_is_caught_by_a_named_check(kind: str) -> None:
 
 
 def test_what_makes_no_difference_makes_none_and_is_made() -> None:
+    print("\n| class | mutants | caught | caught in the image alone | no difference |\n|---|---|---|---|---|")
+    for kind in CLASSES:
+        caught = sum(bool(one.by) for one in outcomes(kind))
+        later, none = (sum(one.kind in kinds and not one.by for one in outcomes(kind)) for kinds in (LATER, EQUIVALENT))
+        print(f"| {kind} | {len(outcomes(kind))} | {caught} | {later} | {none} |")
     every = [one for kind in CLASSES for one in outcomes(kind)]
     assert [one for one in every if one.by and one.kind in EQUIVALENT] == []
     assert EQUIVALENT.keys() | LATER.keys() <= {one.kind for one in every}

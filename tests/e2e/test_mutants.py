@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -26,9 +27,10 @@ from tests.mutants_object import Places
 
 pytestmark = pytest.mark.e2e
 SEED = 7
-# of vmlinux.o: how many entries are changed, and of each kind of change of it and of a report how many are made
+# how many entries of vmlinux.o are changed, of each kind of change how many are looked at, how many entries are lost in
+# the image, and of how many kinds a report is changed: tests/audit/test_mutants.py makes them all, of small kernels
 PLACES = Places(entries=6, words=2)
-EACH_OF_OBJECT, EACH_OF_REPORT, LOST_IN_IMAGE = 2, 1, 4
+EACH_OF_OBJECT, LOST_IN_IMAGE, OF_REPORT = 2, 4, 20
 
 
 def test_no_mutant_passes_the_audit(smoke: Smoke) -> None:
@@ -52,8 +54,9 @@ def test_no_mutant_of_what_was_compiled_linked_or_said_passes_the_audit(smoke: S
         outcomes += of_report(smoke, cell, kernel, draw)
     print(f"\n{mutants.told(outcomes)}")
     assert [(one.kind, one.what) for one in outcomes if not one.by and one.kind not in (*EQUIVALENT, *LATER)] == []
-    made = [sum(bool(one.by) for one in outcomes if one.kind.startswith(kind)) for kind in ("object", "guest")]
-    assert min(made) >= 50
+    made = {kind: sum(bool(one.by) for one in outcomes if one.kind.startswith(kind)) for kind in ("object", "guest")}
+    assert made["object"] >= 50
+    assert made["guest"] >= OF_REPORT
 
 
 def of_object(smoke: Smoke, cell: str, draw: Random) -> Iterator[Outcome]:
@@ -78,7 +81,7 @@ def of_report(smoke: Smoke, cell: str, kernel: Kernel, draw: Random) -> Iterator
     said = guest_report.told((folder / "guest-report").read_text(errors="replace"), booted, config)
     surveys = [survey(name, one, kernel.image, kernel.offsets) for name, one in kernel.snapshots.items()]
     live = Live(kernel.image, kernel.offsets, surveys, due=())
-    return mutants_guest.outcomes(live, said, draw, most=2, each=EACH_OF_REPORT)
+    return islice(mutants_guest.outcomes(live, said, draw, most=2, each=1), OF_REPORT)
 
 
 def left(smoke: Smoke, cell: str) -> dict[str, Path]:
