@@ -182,7 +182,7 @@ def test_a_dropped_mtlr_and_a_return_to_the_wrong_word_are_caught(
     one = one_function_each[cell]
     assert one.victims("live.stub-words") == {NO_MTLR, RETURNS_LATE}
     evidence = one.check("live.stub-words")["evidence"]
-    assert re.search(rf"{NO_MTLR}: at off: its stub is (\w+ \w+) 60000000 (\w+), not \1 7c0803a6 \2", evidence)
+    assert re.search(rf"{NO_MTLR}: at init-memory: its stub is (\w+ \w+) 60000000 (\w+), not \1 7c0803a6 \2", evidence)
 
 
 @pytest.mark.parametrize("cell", [LE, BE])
