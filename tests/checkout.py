@@ -168,7 +168,7 @@ def cache_with_tools(folder: Path) -> Path:
 
 def root_with(*files: str) -> Path:
     """The usr/ of a root file system of the usual cache that has some files; it exists once the toolchains are made."""
-    roots = (default_cache() / STAGES / "rootfs").glob("*/root/usr")
+    roots = (root / "usr" for root in (default_cache() / STAGES / "rootfs").glob("*/root"))
     return next(root for root in roots if all((root / file).exists() for file in files))
 
 

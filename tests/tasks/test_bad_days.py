@@ -122,7 +122,7 @@ DAMAGED = {
     "kernel": ("link/*/vmlinux", "boot"),
     "archive": ("initramfs/*/initramfs", "boot"),
     "source": ("source/*/tree/text.c", "compile"),
-    "tool": ("rootfs/*/root/usr/bin/dash", "compile"),
+    "tool": ("rootfs/*/*/usr/bin/dash", "compile"),
     "object": ("compile/*/tree/text.o", "link"),
     "result": ("boot/*/console.log", "report"),
     "configuration": ("compile/*/tree/.config", "report"),
