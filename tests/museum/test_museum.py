@@ -58,8 +58,8 @@ def test_a_kernel_without_the_fault_is_not_taken_for_caught(museum: Checkout, ru
 
 def test_what_was_not_made_is_not_caught(museum: Checkout, runner: Runner, tmp_path: Path) -> None:
     folder = tmp_path / "short"
-    folder.mkdir()
-    text = (museum.layout.museum / "startup-in-text" / exhibit.FILE).read_text()
+    shutil.copytree(museum.layout.museum / "startup-in-text", folder)
+    text = (folder / exhibit.FILE).read_text()
     (folder / exhibit.FILE).write_text(text.replace("upto: audit-image", "upto: compile"))
     found = shown(folder, museum, runner)
     assert {seen.good for seen in found.seen} == {False}

@@ -1,2 +1,0 @@
-/* No patch site in .init.text. */
-int late(int x) { return x - 1; }
