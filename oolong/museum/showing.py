@@ -10,7 +10,7 @@ from oolong.audit.check import Check, CheckStatus
 from oolong.audit.outcomes import STAGE
 from oolong.engine.runner import SILENT, Observer, Runner
 from oolong.engine.stage import StageStatus
-from oolong.errors import BadInput, did_you_mean
+from oolong.errors import BadInput
 from oolong.host.files import remove_tree
 from oolong.host.layout import Layout
 from oolong.museum.exhibit import Exhibit, Expected, Tree
@@ -128,7 +128,7 @@ def _project(exhibit: Exhibit, usual: Request, layout: Layout) -> Project:
         replace(
             pristine,
             kernel=str(_small_kernel(exhibit, layout)) if exhibit.tree is Tree.SMALL else None,
-            config=_config(exhibit, open_project(pristine, layout)) if exhibit.fragments else None,
+            config=",".join((exhibit.config, *map(str, exhibit.fragments))) if exhibit.fragments else None,
             patches=",".join(map(str, exhibit.patches)) or None,
         ),
         layout,
@@ -143,15 +143,6 @@ def _small_kernel(exhibit: Exhibit, layout: Layout) -> Path:
     if exhibit.files.exists():
         shutil.copytree(exhibit.files, folder, dirs_exist_ok=True)
     return folder
-
-
-def _config(exhibit: Exhibit, project: Project) -> str:
-    """`config=` for the configuration that an exhibit names, with its fragments."""
-    found = {config.name: config for config in project.spec.configs}
-    if exhibit.config not in found:
-        raise _unknown(exhibit, f"no config has the name {exhibit.config!r}", did_you_mean(exhibit.config, found))
-    config = found[exhibit.config]
-    return ",".join(map(str, (config.base, *config.fragments, *exhibit.fragments)))
 
 
 def _cell(exhibit: Exhibit, project: Project, endian: Endian) -> Cell:

@@ -18,15 +18,17 @@ def from_command_line(
 ) -> Spec:
     """The spec with the variables as they were typed, None for one that was not; paths are relative to `folder`.
 
-    `config` is `BASE[,FRAGMENT…]`, `patches` is `FILE[,FILE…]`, `~` stands for the home folder.
+    `config` is `BASE[,FRAGMENT…]`; BASE is a config of the pipeline, a make target or a file. `patches` is
+    `FILE[,FILE…]`. `~` stands for the home folder.
     """
     if kernel == "":
         raise BadInput("must not be empty", where="kernel=")
     base, *fragments = _split("config", config) or [""]
+    named = MAKE_TARGET.fullmatch(base) or base in (known.name for known in spec.configs)
     return with_overrides(
         spec,
         kernel=_path(kernel, folder) if kernel else None,
-        config=(base if MAKE_TARGET.fullmatch(base) else _path(base, folder)) if base else None,
+        config=(base if named else _path(base, folder)) if base else None,
         config_fragments=tuple(_path(name, folder) for name in fragments),
         patches=tuple(_path(name, folder) for name in _split("patches", patches)),
     )
@@ -40,7 +42,8 @@ def with_overrides(
     config_fragments: tuple[Path, ...] = (),
     patches: tuple[Path, ...] = (),
 ) -> Spec:
-    """The spec with every cell's kernel replaced by a tree, its config by a file or make target, or its kernel patched.
+    """The spec with every cell's kernel replaced by a tree, its config by a config of the pipeline, a file or a make
+    target, each with fragments, or its kernel patched.
 
     Paths are absolute. The new names are those of the files, never one that pipeline.yaml uses.
     """
@@ -63,18 +66,37 @@ def _kernel(spec: Spec, path: Path) -> DirSource:
 
 
 def _config(spec: Spec, base: Path | str, fragments: tuple[Path, ...]) -> KernelConfig:
+    configs = {config.name: config for config in spec.configs}
+    if isinstance(base, str) and base in configs:
+        return _extended(configs[base], fragments, taken=configs)
     if isinstance(base, str) and not MAKE_TARGET.fullmatch(base):
-        raise BadInput("not a config", where=f"config={base}", hint="NAME_defconfig, or the path of a .config")
+        raise BadInput(
+            "not a config",
+            where=f"config={base}",
+            hint="a config of pipeline.yaml, NAME_defconfig, or the path of a .config",
+        )
     if isinstance(base, Path):
         _existing("config", base)
     stems = [base.stem if isinstance(base, Path) else base, *(path.stem for path in fragments)]
     return KernelConfig(
-        name=_unused("-".join(stems), "file", (config.name for config in spec.configs)),
+        name=_unused("-".join(stems), "file", configs),
         base=base,
         fragments=tuple(_existing("config", path) for path in fragments),
         required=(),
         startup_tests=None,
         modules=False,
+    )
+
+
+def _extended(config: KernelConfig, fragments: tuple[Path, ...], *, taken: Iterable[str]) -> KernelConfig:
+    """A config of the pipeline with more fragments, which may change what the startup tests are; itself with none."""
+    if not fragments:
+        return config
+    return replace(
+        config,
+        name=_unused("-".join((config.name, *(path.stem for path in fragments))), "file", taken),
+        fragments=(*config.fragments, *(_existing("config", path) for path in fragments)),
+        startup_tests=None,
     )
 
 

@@ -1,6 +1,7 @@
 """oolong.overrides: a person's own tree, config and patches in the place of pipeline.yaml's."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,25 @@ def test_config_from_a_make_target_and_fragments(loaded: Spec, folder: Path) -> 
     assert [path.name for path in config.fragments] == ["le.config", "tracing.config"]
 
 
+def test_a_config_of_the_pipeline_with_a_fragment_keeps_what_it_asks_for(loaded: Spec, folder: Path) -> None:
+    minimal, *others = (replace(config, optional=("SYSCTL",)) for config in loaded.configs)
+    loaded = replace(loaded, configs=(minimal, *others))
+    changed = from_command_line(loaded, config="minimal,tracing.config", folder=folder)
+    assert names(changed, "smoke") == ["le-minimal-tracing-gcc-14", "be-minimal-tracing-gcc-14"]
+    config = expand(changed)[0].config
+    assert [path.name for path in config.fragments] == ["le.config", "minimal.config", "tracing.config"]
+    assert set(config.required) >= set(minimal.required)
+    assert (config.base, config.modules, config.optional) == (minimal.base, minimal.modules, ("SYSCTL",))
+    assert config.startup_tests is None
+
+
+def test_a_config_of_the_pipeline_alone_is_itself(loaded: Spec, folder: Path) -> None:
+    changed = from_command_line(loaded, config="minimal", folder=folder)
+    assert {cell.config for cell in expand(changed)} == {
+        cell.config for cell in expand(loaded) if cell.config.name == "minimal"
+    }
+
+
 def test_config_never_has_a_name_of_the_pipeline(loaded: Spec, folder: Path) -> None:
     shutil.copy(folder / "my.config", folder / "minimal.config")
     changed = from_command_line(loaded, config="minimal.config", folder=folder)
@@ -181,4 +201,7 @@ def test_error_names_the_variable(typed: dict[str, str], error: str, loaded: Spe
 def test_make_target_of_another_form(loaded: Spec) -> None:
     with pytest.raises(BadInput) as caught:
         with_overrides(loaded, config="menuconfig")
-    assert str(caught.value) == "config=menuconfig: not a config\n  NAME_defconfig, or the path of a .config"
+    assert (
+        str(caught.value)
+        == "config=menuconfig: not a config\n  a config of pipeline.yaml, NAME_defconfig, or the path of a .config"
+    )
