@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -57,6 +58,13 @@ def points_of(vmlinux: ElfFile) -> Points | None:
     if len(found) < 2:
         return None
     return Points(init=entry_of(found[INIT_FUNCTION]), stop=entry_of(found[STOP_FUNCTION]), little=vmlinux.little)
+
+
+class Doubt(StrEnum):
+    """Why a guest does not seem to get on."""
+
+    STALLED = "stalled"
+    SILENT = "silent"
 
 
 def entry_of(function: Symbol) -> int:
@@ -116,7 +124,8 @@ class Capture:
         self._ram, self._linear = ram, linear
         self._points = points
         self._visit, self._accuse = visit, accuse
-        self._in_doubt = self._was_in_doubt = False
+        self._doubts: set[Doubt] = set()
+        self._looked_into: set[Doubt] = set()
         self._ending: float | None = None
         self._error: Exception | None = None
         self._since: float | None = None
@@ -156,10 +165,10 @@ class Capture:
         since = self._since
         return self._stood + (0.0 if since is None else time.monotonic() - since)
 
-    def doubt(self) -> None:
-        """Have the guest stopped and its memory looked at, once: what is wrong there is `accused`, and ends the guest;
-        one with which nothing is wrong goes on."""
-        self._in_doubt = True
+    def doubt(self, why: Doubt) -> None:
+        """Have the guest stopped and its memory looked at, once for each reason: what is wrong there is `accused`, and
+        ends the guest; one with which nothing is wrong goes on."""
+        self._doubts.add(why)
 
     def end(self) -> bool:
         """Have the last picture taken and QEMU ended; True if that takes so long that nobody need wait for it."""
@@ -200,7 +209,7 @@ class Capture:
 
     def _is_wanted(self) -> bool:
         """Whether somebody wants the machine to stand still."""
-        return self._ending is not None or (self._in_doubt and not self._was_in_doubt)
+        return self._ending is not None or self._doubts != self._looked_into
 
     def _at_point(self, debugger: Debugger, monitor: "Monitor", at: Stop) -> None:
         """At a breakpoint: the memory is looked at where it is one of the stops, each of which counts once."""
@@ -218,9 +227,10 @@ class Capture:
 
     def _is_accused(self, monitor: "Monitor", at: Stop) -> bool:
         """Whether something is wrong with the memory of a guest in doubt, which is then its last picture."""
-        if not self._in_doubt or self._was_in_doubt:
+        doubts = set(self._doubts)
+        if doubts == self._looked_into:
             return False
-        self._was_in_doubt = True
+        self._looked_into = doubts
         with self._standing():
             recording = self._recording(monitor, at)
             self.accused = tuple(self._accuse(recording))

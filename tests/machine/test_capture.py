@@ -13,7 +13,7 @@ import pytest
 
 from oolong.binary.elf import Symbol
 from oolong.errors import Infrastructure
-from oolong.machine.capture import Accuse, Capture, Points, entry_of, name_of, nobody, request
+from oolong.machine.capture import Accuse, Capture, Doubt, Points, entry_of, name_of, nobody, request
 from oolong.machine.family import BOOK3S64
 from oolong.machine.gdbremote import INTERRUPT, INTERRUPTED, SWITCHED_OFF
 from oolong.machine.memory import PAGE, Memory, Unreadable
@@ -289,13 +289,13 @@ def test_a_guest_in_doubt_with_wrong_memory_ends_with_what_is_wrong(tmp_path: Pa
         return ["live.stub-words: wrong"]
 
     machine = Machine(tmp_path, [NUMBER], INTERRUPTED)
-    capture = captured(machine, accuse=accuse, wanted=Capture.doubt)
+    capture = captured(machine, accuse=accuse, wanted=lambda capture: capture.doubt(Doubt.STALLED))
     assert stops(capture) == [INIT_MEMORY, OFF, END]
     assert capture.accused == ("live.stub-words: wrong",)
     assert (capture.registers, machine.has_quit.is_set()) == (CPUS, True)
 
 
-def test_a_guest_in_doubt_with_nothing_wrong_goes_on_and_is_asked_once(tmp_path: Path) -> None:
+def test_a_guest_in_doubt_with_nothing_wrong_goes_on_and_is_asked_once_for_each_reason(tmp_path: Path) -> None:
     asked = []
 
     def accuse(memory: Memory) -> list[str]:
@@ -303,17 +303,21 @@ def test_a_guest_in_doubt_with_nothing_wrong_goes_on_and_is_asked_once(tmp_path:
         return []
 
     def wanted(capture: Capture) -> None:
-        capture.doubt()
+        capture.doubt(Doubt.SILENT)
         threading.Thread(target=end_after, args=(capture,)).start()
 
     def end_after(capture: Capture) -> None:
         while not asked:
             pass
+        for _ in range(2):
+            capture.doubt(Doubt.STALLED)
+        while len(asked) < 2:
+            pass
         capture.end()
 
     machine = Machine(tmp_path, [NUMBER], INTERRUPTED)
     capture = captured(machine, accuse=accuse, wanted=wanted)
-    assert len(asked) == 1
+    assert len(asked) == 2
     assert (stops(capture), capture.accused) == ([INIT_MEMORY, OFF, END], ())
 
 

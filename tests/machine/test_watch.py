@@ -43,6 +43,22 @@ def test_a_stall_is_noticed_when_it_has_been_told(tmp_path: Path, monkeypatch: p
     assert not watched.is_over(os.getpid())
 
 
+def test_a_machine_that_is_silent_for_long_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less the time in which it was made to stand still."""
+    stood = [0.0]
+    watched = watch_of(tmp_path, stood=stood)
+    watched.hear(b"Testing dynamic ftrace ops #2: \n")
+    assert not watched.is_silent()
+    monkeypatch.setattr(watch, "DOUBT_SECONDS", -1.0)
+    assert watched.is_silent()
+    assert watched.silent() == ("hang", "hang: silent for 0 s")
+    stood[0] += 100.0
+    assert not watched.is_silent()
+    watched.hear(b"(1 0 1 0 0)\n")
+    assert watched.is_silent()
+    assert not watched.is_over(os.getpid())
+
+
 @pytest.mark.parametrize("line", [b"Kernel panic - not syncing: x\n", b"[    1.0] reboot: Power down\r\n"])
 def test_after_its_last_words_a_machine_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
     watched = watch_of(tmp_path, stood=[0.0])
