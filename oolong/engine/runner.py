@@ -163,8 +163,9 @@ class Runner:
         """The digest of the recipe by content; None where an input failed or is known by its recipe alone."""
         if not all(result.ok for result in inputs.values()):
             return None
-        digest = stage.by_content(inputs).digest
-        return digest if digest != stage.digest else None
+        if not any(one.is_by_content for one in stage.inputs if one.decides):
+            return None
+        return stage.by_content(inputs).digest
 
     def _linked(self, stage: Stage, inputs: Mapping[str, StageResult], folder: Path) -> Outcome | None:
         content = self._content(stage, inputs)

@@ -523,6 +523,16 @@ def test_a_trusted_stage_links_nothing_that_an_untrusted_one_made(
     assert result.path("o").read_text() == made
 
 
+@pytest.mark.parametrize(("first", "second", "made"), [(True, False, "2"), (False, True, "2"), (False, False, "1")])
+def test_a_trusted_stage_finds_nothing_that_an_untrusted_one_of_equal_parts_made(
+    layout: Layout, first: bool, second: bool, made: str
+) -> None:
+    for vouched, text in ((first, "1"), (second, "2")):
+        stage = replace(stage_of("configure", write_file("a", text)), vouched=vouched)
+        result = runner_in(layout).make(stage, SILENT)
+    assert result.path("a").read_text() == made
+
+
 def test_an_output_that_claims_more_than_any_build_leaves_is_its_failure(runner: Runner) -> None:
     def work(work: Work) -> Outcome:
         (work.folder / "vmlinux").touch()
