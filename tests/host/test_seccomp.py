@@ -98,7 +98,7 @@ def test_sockets_are_of_the_kinds_that_a_namespace_holds(call: str, machine: str
 
 
 # a call and what comes before its mode: flags of open that make a file, with O_CREAT or O_TMPFILE
-MAKES = {
+MAKES: dict[str, list[tuple[int, ...]]] = {
     "chmod": [(0,)],
     "fchmod": [(0,)],
     "fchmodat": [(0, 0)],
