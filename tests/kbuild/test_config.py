@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from oolong.errors import BadInput
+from oolong.errors import BadInput, BadOutput
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.config import Drift
 from oolong.kbuild.config_why import explain
@@ -94,3 +95,10 @@ def test_one_of_two_alternatives_is_enough(tree: Path) -> None:
 def test_probes_and_unknown_symbols_are_shown(tree: Path) -> None:
     assert "$(success,$(CC) -mprobe)" in why(tree, "PROBED")
     assert why(tree, "NO_SUCH") == "NO_SUCH is in no Kconfig file of this tree"
+
+
+def test_a_config_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".config").touch()
+    os.truncate(tmp_path / ".config", 100 << 30)
+    with pytest.raises(BadOutput, match="has more than 67108864 bytes"):
+        kconfig.read(tmp_path / ".config")
