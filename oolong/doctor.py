@@ -94,6 +94,12 @@ def _walls() -> Iterator[Finding]:
     walls = bubblewrap.this_hosts()
     machine = platform.machine()
     yield _wall(
+        "process-1",
+        walls.process_one_hidden,
+        "the memory of a sandbox's first process cannot be read or written inside",
+        hint="bubblewrap puts an empty folder over /proc/1: docs/security.md",
+    )
+    yield _wall(
         "nesting",
         walls.nesting_refused,
         "no user namespace can be made in a sandbox",

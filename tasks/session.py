@@ -4,12 +4,14 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from oolong.engine.runner import Runner
 from oolong.engine.stage import Stage
+from oolong.host.files import private_folder
 from oolong.host.jobserver import Jobserver
 from oolong.host.layout import Layout, default_cache
 from oolong.host.process import Scope
@@ -108,6 +110,9 @@ def open_session(request: Request, *, scope: Scope | None = None) -> Session:
     """Start the session that the tasks of this process belong to; `scope` is cancelled by a signal."""
     global _current
     layout = Layout(checkout=CHECKOUT, cache=default_cache())
+    with suppress(OSError):
+        # where it cannot be made, whoever writes there says so
+        private_folder(layout.cache)
     view = View(
         sys.stderr,
         quiet=request.variables.get("quiet") == "1",

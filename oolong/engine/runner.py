@@ -6,10 +6,11 @@ Results that no other run may use (`keep` False, `again=1`, made from such resul
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
+from oolong.engine.ccache import within_budget
 from oolong.engine.damage import damage
 from oolong.engine.stage import Input, Outcome, Stage, StageResult, StageStatus, Work
 from oolong.engine.store import LOG, Store, finish, link_outputs, read_result
@@ -163,8 +164,9 @@ class Runner:
         """The digest of the recipe by content; None where an input failed or is known by its recipe alone."""
         if not all(result.ok for result in inputs.values()):
             return None
-        digest = stage.by_content(inputs).digest
-        return digest if digest != stage.digest else None
+        if not any(one.is_by_content for one in stage.inputs if one.decides):
+            return None
+        return stage.by_content(inputs).digest
 
     def _linked(self, stage: Stage, inputs: Mapping[str, StageResult], folder: Path) -> Outcome | None:
         content = self._content(stage, inputs)
@@ -190,9 +192,15 @@ class Runner:
             scope=self.scope,
         )
         try:
-            return stage.work(work)
+            with self._writing_to_ccache(stage):
+                return stage.work(work)
         except BadOutput as error:
             return Outcome(status=StageStatus.FAIL, kind=Kind.BUILD, lines=(error.what,))
+
+    def _writing_to_ccache(self, stage: Stage) -> AbstractContextManager[None]:
+        if stage.trusted:
+            return nullcontext()
+        return within_budget(self.store.layout, say=self._say, check=self.scope.check)
 
     def _finished(self, folder: Path, stage: Stage, outcome: Outcome, seconds: float) -> Outcome:
         """Complete the folder; an output that is missing, or is no plain file, is a failure of the build."""

@@ -22,6 +22,8 @@ from oolong.host.progress import Progress
 
 # as the output of an input: the data of the other stage's outcome
 DATA = "data"
+# among the inputs of each stage that is not trusted: what is made of the same by a trusted one has another name
+UNTRUSTED: Mapping[str, str] = {"trusted": "false"}
 
 
 class StageStatus(StrEnum):
@@ -190,6 +192,11 @@ class Input:
             return self.digest or self.stage.digest
         return f"{self.stage.digest}/{self.output}"
 
+    @property
+    def is_by_content(self) -> bool:
+        """Whether another recipe can have the same content."""
+        return bool(self.output) and not self.digest
+
     def content(self, result: StageResult) -> str:
         """What decides the output, whatever recipe it came from."""
         return self.digest or (result.content(self.output) if self.output else self.stage.digest)
@@ -227,7 +234,8 @@ class Stage:
 
     `base` is its recipe less what its `inputs` decide; `recipe` has both. `supplies` are what it needs from outside.
     `vouched` False says that it brings in what no checked signature covers and no file of the checkout is; a stage is
-    `trusted` if it and all that decides it are vouched for.
+    `trusted` if it and all that decides it are vouched for; a stage that is not says so in its recipe, so that no
+    trusted one takes its result.
     """
 
     subject: str
@@ -241,12 +249,14 @@ class Stage:
     digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        assert len({one.role for one in self.inputs}) == len(self.inputs), "each role is played once"
+        roles = {*self.base.inputs, *(one.role for one in self.inputs)}
+        assert len(roles) == len(self.base.inputs) + len(self.inputs), "each role is played once"
+        assert roles.isdisjoint(UNTRUSTED), "no role has the name that says whether a stage is trusted"
+        trusted = self.vouched and all(one.stage.trusted for one in self.inputs if one.decides)
         recipe = self.base.with_inputs({one.role: one.named for one in self.inputs if one.decides})
+        recipe = recipe if trusted else recipe.with_inputs(UNTRUSTED)
         # computed once: the digests of a chain would be computed again and again otherwise
-        object.__setattr__(
-            self, "trusted", self.vouched and all(one.stage.trusted for one in self.inputs if one.decides)
-        )
+        object.__setattr__(self, "trusted", trusted)
         object.__setattr__(self, "recipe", recipe)
         object.__setattr__(self, "digest", recipe.digest)
 
@@ -265,5 +275,5 @@ class Stage:
         return tuple({one.stage.task: one.stage for one in self.inputs}.values())
 
     def by_content(self, results: Mapping[str, StageResult]) -> Recipe:
-        """The recipe with the content of the inputs, by role, in place of their recipes."""
+        """The recipe with the content of the inputs, by role, in place of their recipes, whoever vouches for it."""
         return self.base.with_inputs({one.role: one.content(results[one.role]) for one in self.inputs if one.decides})

@@ -18,7 +18,7 @@ from uuid import uuid4
 from oolong.engine.damage import all_outputs, damage
 from oolong.engine.stage import Artifact, Outcome, Stage, StageResult, StageStatus, Tree, TreeArtifact
 from oolong.errors import BadOutput, Kind
-from oolong.host.budget import BUILD
+from oolong.host.budget import LARGEST_FILE
 from oolong.host.digest import file_sha256
 from oolong.host.filelock import held, held_if_free, shared
 from oolong.host.files import (
@@ -28,6 +28,7 @@ from oolong.host.files import (
     remove_tree,
     sync_folder,
     sync_system,
+    without_rights,
     write_atomically,
     write_json,
 )
@@ -159,7 +160,8 @@ class Store:
 def finish(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float) -> None:
     """Complete the folder of a stage: manifests of its trees, digests of its files, its recipe and its result.
 
-    What is no declared output is removed. Raises BadOutput where a declared output is not there as a plain file.
+    What is no declared output is removed, and so are mode bits by which a file runs as its owner or others may write.
+    Raises BadOutput where a declared output is not there as a plain file.
     """
     artifacts = {name: _artifact(folder, path) for name, path in outcome.artifacts.items()}
     trees = {}
@@ -173,6 +175,7 @@ def finish(folder: Path, stage: Stage, outcome: Outcome, *, seconds: float) -> N
         *(path for tree in trees.values() for path in (tree.path, tree.manifest)),
     ]
     _keep_only(folder, {LOG, *declared})
+    without_rights(folder)
     write_json(folder / RECIPE, stage.recipe.as_json())
     result = {
         "stage": stage.name,
@@ -222,8 +225,8 @@ def read_result(folder: Path) -> StageResult | None:
 def _artifact(folder: Path, relative: str) -> Artifact:
     path = plain_file(folder, relative)
     size = path.stat().st_size
-    if size > BUILD.size:
-        raise BadOutput(f"the build left {relative} of more than {BUILD.size >> 20} MiB")
+    if size > LARGEST_FILE:
+        raise BadOutput(f"the build left {relative} of more than {LARGEST_FILE >> 20} MiB")
     return Artifact(path=relative, sha256=file_sha256(path), size=size)
 
 

@@ -1,15 +1,17 @@
 """Starts bubblewrap: options in a file without a name, an environment of its own, every wall that this host takes.
 
-/proc inside shows process 1, which is bubblewrap: its command line and its environment. So both hold nothing of the
-host: the options, which name its folders, come by a descriptor. The walls besides the namespaces (no new user
-namespace, a filter of system calls) only take rights away, are in no recipe, and decide no output.
+Process 1 inside is bubblewrap. Its command line and its environment hold nothing of the host: the options, which name
+its folders, come by a descriptor. Its memory does hold them, and who may write to it can keep the sandbox alive: so
+/proc does not show process 1. The walls besides the namespaces (process 1 out of sight, no new user namespace, a filter
+of system calls) only take rights away, are in no recipe, and decide no output.
 """
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import cache
 
 from oolong.errors import Infrastructure
@@ -18,6 +20,9 @@ from oolong.host.seccomp import filter_for
 
 PROGRAM = "bwrap"
 NO_NESTING = ("--unshare-user", "--disable-userns")
+HIDDEN = ("--tmpfs", "/proc/1", "--remount-ro", "/proc/1")
+# whatever the caller's is: bubblewrap needs none, and whoever reads its environment learns nothing
+ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/bin:/bin"}
 TRIED = (
     "--unshare-all",
     "--die-with-parent",
@@ -36,8 +41,10 @@ PATIENCE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walls:
-    """What holds besides the namespaces: that no user namespace can be made inside, and the filter of system calls."""
+    """What holds besides the namespaces: that /proc does not show process 1, that no user namespace can be made inside,
+    and the filter of system calls."""
 
+    process_one_hidden: bool = False
     nesting_refused: bool = False
     system_calls: bytes | None = None
 
@@ -47,15 +54,21 @@ class Start:
     """What process.run is given; the descriptors are open as long as the context of `ready`."""
 
     argv: list[str]
-    env: dict[str, str]
+    env: Mapping[str, str]
     descriptors: tuple[int, ...]
 
 
 @contextmanager
 def ready(options: Sequence[str], argv: Sequence[str], *, walls: Walls | None = None) -> Iterator[Start]:
-    """Options and a command → the start of bubblewrap, with the walls of this host unless others are given."""
+    """Options and a command → the start of bubblewrap, with the walls of this host unless others are given.
+
+    Infrastructure if there is no bubblewrap.
+    """
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise Infrastructure(f"cannot start {PROGRAM}: it is not there", hint="is it installed, and on PATH?")
     walls = walls or this_hosts()
-    words = [*options, *(NO_NESTING if walls.nesting_refused else ())]
+    words = [*options, *(NO_NESTING if walls.nesting_refused else ()), *(HIDDEN if walls.process_one_hidden else ())]
     with ExitStack() as stack:
         descriptors = []
         if walls.system_calls is not None:
@@ -63,8 +76,8 @@ def ready(options: Sequence[str], argv: Sequence[str], *, walls: Walls | None = 
             words += ["--seccomp", str(descriptors[-1])]
         descriptors.append(stack.enter_context(_nameless(b"".join(os.fsencode(word) + b"\0" for word in words))))
         yield Start(
-            argv=[PROGRAM, "--args", str(descriptors[-1]), "--", *argv],
-            env={"PATH": os.environ.get("PATH", os.defpath)},
+            argv=[program, "--args", str(descriptors[-1]), "--", *argv],
+            env=ENVIRONMENT,
             descriptors=tuple(descriptors),
         )
 
@@ -72,7 +85,8 @@ def ready(options: Sequence[str], argv: Sequence[str], *, walls: Walls | None = 
 @cache
 def this_hosts() -> Walls:
     """The walls that the bubblewrap and the kernel of this host take, tried once a process."""
-    return taken(starts, Walls(nesting_refused=True, system_calls=filter_for(platform.machine())))
+    every = Walls(process_one_hidden=True, nesting_refused=True, system_calls=filter_for(platform.machine()))
+    return taken(starts, every)
 
 
 def taken(starts: Callable[[Walls], bool], every: Walls) -> Walls:
@@ -80,12 +94,8 @@ def taken(starts: Callable[[Walls], bool], every: Walls) -> Walls:
     says why."""
     if starts(every) or not starts(Walls()):
         return every
-    nesting = replace(every, system_calls=None)
-    filtered = replace(every, nesting_refused=False)
-    return Walls(
-        nesting_refused=every.nesting_refused and starts(nesting),
-        system_calls=every.system_calls if starts(filtered) else None,
-    )
+    alone = {field.name: getattr(every, field.name) for field in fields(Walls)}
+    return Walls(**{name: wall for name, wall in alone.items() if wall and starts(Walls(**{name: wall}))})
 
 
 def starts(walls: Walls) -> bool:
@@ -95,11 +105,11 @@ def starts(walls: Walls) -> bool:
 
 def tried(walls: Walls) -> tuple[bool, str]:
     """The same, and what was said."""
-    with ready(TRIED, ["true"], walls=walls) as start:
-        try:
+    try:
+        with ready(TRIED, ["true"], walls=walls) as start:
             done = process.run(start.argv, env=start.env, pass_fds=start.descriptors, timeout=PATIENCE_SECONDS)
-        except Infrastructure as error:
-            return False, error.what
+    except Infrastructure as error:
+        return False, error.what
     return done.ok, done.output.decode(errors="replace").strip()
 
 

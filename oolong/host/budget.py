@@ -27,6 +27,10 @@ class Budget:
 # a kernel has 95,000 files in 1.8 GB, 12 folders deep; LLVM 10,000 in 6 GB; the object tree of an allmodconfig 30 GB
 ARCHIVE = Budget(entries=1_000_000, size=16 << 30, depth=64)
 BUILD = Budget(entries=2_000_000, size=256 << 30, depth=64)
+# of an output that is a single file: it is hashed and read, and copied whole for a report
+LARGEST_FILE = 8 << 30
+# twice what ccache keeps by itself (CCACHE_MAXSIZE)
+CCACHE = Budget(entries=2_000_000, size=20 << 30, depth=64)
 PACKAGE = Budget(entries=200_000, size=4 << 30, depth=64)
 
 

@@ -11,6 +11,11 @@ from typing import Any
 from oolong.errors import BadOutput
 from oolong.host import process
 
+# setuid, setgid, sticky, and for others to write
+RIGHTS = 0o7022
+# of a text that a build left: the largest of a kernel's own have a few MiB
+LARGEST_TEXT = 64 << 20
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write beside, then os.replace: readers see the old bytes or the new ones, never a part.
@@ -49,6 +54,27 @@ def remove_tree(folder: Path) -> None:
         place = str(folder)
         process.run(process.dying_with_parent(["chmod", "--recursive", "--silent", "u+rwX", "--", place]))
         process.check(process.dying_with_parent(["rm", "--recursive", "--force", "--", place]))
+
+
+def without_rights(folder: Path) -> None:
+    """Take from all in a folder of ours, and from itself, the mode bits by which a file runs as its owner, and by which
+    others may write to it."""
+    _without_rights(os.fspath(folder))
+    for top, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            _without_rights(os.path.join(top, name))
+
+
+def _without_rights(path: str) -> None:
+    mode = os.lstat(path).st_mode
+    if mode & RIGHTS and not stat.S_ISLNK(mode):
+        os.chmod(path, stat.S_IMODE(mode) & ~RIGHTS)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that nobody else can look into; one that is there stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def real_folder(root: Path, relative: str) -> Path:
@@ -110,9 +136,12 @@ def read_plain(folder: Path, name: str, *, most: int) -> bytes:
     return content
 
 
-def text_of(folder: Path, relative: str) -> str:
-    """The text of such a file, whatever bytes it holds."""
-    return plain_file(folder, relative).read_text(encoding="utf-8", errors="replace")
+def text_of(folder: Path, relative: str, *, most: int = LARGEST_TEXT) -> str:
+    """The text of a file that untrusted code may have made below a folder, whatever bytes it holds; BadOutput for what
+    `plain_file` refuses, and for more than `most` bytes."""
+    path = plain_file(folder, relative)
+    text = read_plain(path.parent, path.name, most=most).decode("utf-8", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def linked_tree(source: Path, target: Path) -> None:

@@ -23,6 +23,10 @@ TIOCSTI, TIOCLINUX = 0x5412, 0x541C
 # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: the network namespace holds them; others (vsock, Bluetooth, the kernel's own
 # cryptography) reach the host or its code
 FAMILIES = (1, 2, 10, 16)
+# S_ISUID, S_ISGID: a file with them runs as its owner, who is the person outside
+AS_OWNER = 0o6000
+# O_CREAT, __O_TMPFILE: without them, open is given no mode
+MAKES_FILE = 0o20000100
 
 # system call → its number on x86-64 and on aarch64, None where there is none
 NUMBERS: Mapping[str, tuple[int, int | None]] = {
@@ -77,14 +81,39 @@ NUMBERS: Mapping[str, tuple[int, int | None]] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    # its mode lies in memory, where no filter looks
+    "openat2": (437, 437),
     # refused by their arguments
     "clone": (56, 220),
     "ioctl": (16, 29),
     "socket": (41, 198),
     "socketpair": (53, 199),
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "creat": (85, None),
+    "mknod": (133, None),
+    "mknodat": (259, 33),
+    "open": (2, None),
+    "openat": (257, 56),
 }
-ABSENT = frozenset(("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"))
-BY_ARGUMENT = frozenset(("clone", "ioctl", "socket", "socketpair"))
+ABSENT = frozenset(("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "openat2"))
+# which argument of a call is a mode
+MODES: Mapping[str, int] = {
+    "chmod": 1,
+    "fchmod": 1,
+    "fchmodat": 2,
+    "fchmodat2": 2,
+    "creat": 1,
+    "mknod": 1,
+    "mknodat": 2,
+    "open": 2,
+    "openat": 3,
+}
+# of those that make a file only if they are asked to, which one says so
+ASKED: Mapping[str, int] = {"open": 1, "openat": 2}
+BY_ARGUMENT = frozenset(("clone", "ioctl", "socket", "socketpair", *MODES))
 
 Instruction = tuple[int, int, int, int]
 
@@ -140,6 +169,10 @@ def _by_argument(name: str) -> list[Instruction]:
     if name == "ioctl":
         looks = [one for request in (TIOCSTI, TIOCLINUX) for one in ((EQUAL, 0, 1, request), _refused(errno.EPERM))]
         return [_load(1), *looks, (RETURN, 0, 0, ALLOW)]
+    if name in MODES:
+        asked = [_load(ASKED[name]), (ANY_BIT, 1, 0, MAKES_FILE), (RETURN, 0, 0, ALLOW)] if name in ASKED else []
+        mode = [_load(MODES[name]), (ANY_BIT, 0, 1, AS_OWNER), _refused(errno.EPERM)]
+        return [*asked, *mode, (RETURN, 0, 0, ALLOW)]
     known = [one for family in FAMILIES for one in ((EQUAL, 0, 1, family), (RETURN, 0, 0, ALLOW))]
     return [_load(0), *known, _refused(errno.EAFNOSUPPORT)]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oolong.errors import BadInput
+from oolong.host.files import text_of
 
 ASSIGNED = re.compile(r"CONFIG_(?P<symbol>\w+)=(?P<value>.*)")
 UNSET = re.compile(r"# CONFIG_(?P<symbol>\w+) is not set")
@@ -48,8 +49,9 @@ def parse(text: str, *, where: str) -> dict[str, str]:
 
 
 def read(path: Path) -> dict[str, str]:
-    """Symbol → value of a .config, whatever bytes it holds."""
-    return parse(path.read_text(encoding="utf-8", errors="replace"), where=".config")
+    """Symbol → value of a .config that a build left, whatever bytes it holds; BadOutput where it is no plain file, or
+    is too large."""
+    return parse(text_of(path.parent, path.name), where=".config")
 
 
 def merge(*fragments: Mapping[str, str]) -> dict[str, str]:

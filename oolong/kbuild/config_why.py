@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from oolong.host.files import LARGEST_TEXT
 from oolong.kbuild.config import NOT_SET, Drift
 
 DEPTH = 4
@@ -83,7 +84,8 @@ def _definitions(tree: Path) -> dict[str, list[_Definition]]:
         parts = path.relative_to(tree).parts
         # a link may lead out of a tree that nobody vouches for
         inside = path.resolve().is_relative_to(tree.resolve())
-        if path.is_file() and inside and (parts[0] != "arch" or parts[1] in ("powerpc", "Kconfig")):
+        readable = inside and path.is_file() and path.stat().st_size <= LARGEST_TEXT
+        if readable and (parts[0] != "arch" or parts[1] in ("powerpc", "Kconfig")):
             _read(path, path.relative_to(tree).as_posix(), found)
     return found
 

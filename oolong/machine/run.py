@@ -3,6 +3,7 @@
 The console and the guest's report are files of a folder while the machine runs; the caller judges what they hold.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from oolong.machine import qemu
 from oolong.machine.capture import Accuse, Capture, Doubt, Points, Visit, nobody
 from oolong.machine.family import FAMILIES
 from oolong.machine.memory import Snapshot
-from oolong.machine.watch import Watch
+from oolong.machine.watch import LARGEST_REPORT, Watch
 from oolong.spec.model import Machine
 
 CONSOLE, REPORT = "console.log", "guest-report"
@@ -125,6 +126,9 @@ def run(
     seconds = time.monotonic() - started
     accused = capture.accused if capture else ()
     report = plain_file(shared, qemu.REPORT).replace(folder / REPORT)
+    if report.stat().st_size > LARGEST_REPORT:
+        # QEMU wrote on until it had ended, and the hole that it may leave is hashed and read
+        os.truncate(report, LARGEST_REPORT)
     remove_tree(shared)
     return Ended(
         ran=ran,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from oolong.errors import Kind
 from oolong.host.cputime import Share, Stopwatch, is_counted, share_of
+from oolong.host.files import LARGEST_TEXT
 from oolong.host.progress import Progress
 from oolong.machine import console
 
@@ -19,7 +20,7 @@ IDLE_SECONDS = 60.0
 READ_SECONDS = 0.4
 # a healthy boot says a thousandth of it
 LARGEST_CONSOLE = 16 << 20
-LARGEST_REPORT = 64 << 20
+LARGEST_REPORT = LARGEST_TEXT
 # what is printed after the first line of a panic or a stall, in seconds of the clock; and what switching off takes
 LAST_WORDS_SECONDS = 5.0
 # a busy machine that is silent for so long, in seconds of the clock, is looked at: RCU tells a stall after 21 of them,
@@ -58,9 +59,12 @@ class Watch:
         self._line = b""
 
     def hear(self, chunk: bytes) -> None:
-        """Take what the machine said on its console."""
-        self._sink(chunk)
+        """Take what the machine said on its console; what exceeds the limit is not kept."""
+        self._sink(chunk[: max(0, LARGEST_CONSOLE - self._said)])
         self._said += len(chunk)
+        if self._said > LARGEST_CONSOLE:
+            # QEMU may have more to say until it has ended
+            return
         self._spoke = self._time.ran
         self._heard = time.monotonic() - self._stood()
         *whole, rest = (self._line + chunk).split(b"\n")

@@ -16,6 +16,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, StageStatus, Work, failed
 from oolong.errors import BadInput, BadOutput, Infrastructure, Kind
 from oolong.host.digest import digest_of
+from oolong.host.files import text_of
 from oolong.host.sandbox import View
 from oolong.kbuild import config as kconfig
 from oolong.machine import console, guest, memory, qemu, run
@@ -27,6 +28,8 @@ from oolong.spec.model import Cell
 from oolong.stages import sandboxed
 from oolong.stages.outputs import CONFIG, CONSOLE, INITRAMFS, MEMORY, OFFSETS, RELEASE, REPORT, ROOT, VMLINUX
 
+# it becomes a word of the kernel's command line
+LARGEST_RELEASE = 4096
 VIEW = View(read_only=(qemu.KERNEL, qemu.INITRAMFS), writable=(qemu.MEMORY,))
 
 
@@ -57,7 +60,8 @@ def _append(cell: Cell, *, release: str, kprobes: str, probes: Sequence[str]) ->
 
 
 def _work(cell: Cell, work: Work) -> Outcome:
-    release = work.path("release").read_text(encoding="utf-8", errors="replace").strip()
+    told = work.path("release")
+    release = text_of(told.parent, told.name, most=LARGEST_RELEASE).strip()
     config = kconfig.read(work.path("config"))
     kprobes = "ftrace" if config.get("KPROBES_ON_FTRACE") == "y" else "trap"
     kernel = work.path("vmlinux")

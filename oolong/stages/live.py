@@ -19,6 +19,7 @@ from oolong.binary.structs import Offsets
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.errors import BadOutput
+from oolong.host.files import text_of
 from oolong.machine import memory, stops
 from oolong.machine.memory import Snapshot, Unreadable
 from oolong.spec.model import Cell
@@ -49,16 +50,17 @@ def _skipped(reason: str) -> tuple[Check, ...]:
 @where_audited(_skipped)
 def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     booted = work.input("boot")
-    with opened(work.path("vmlinux")) as file:
-        image = vmlinux.image_of(file, "vmlinux")
-        stoppable = bool(file.symbols_by_name(stops.FUNCTIONS))
+    with opened(work.path("vmlinux")) as kernel:
+        image = vmlinux.image_of(kernel, "vmlinux")
+        stoppable = bool(kernel.symbols_by_name(stops.FUNCTIONS))
     laid_out = structs.load(work.path("offsets"))
     snapshots = memory.load(work.path("memory"))
     surveys, unreadable = _surveys([one for one in snapshots if one.name != stops.END], image, laid_out)
     last, unread = _last(snapshots, image, laid_out)
     due = stops.expected(config, modules=cell.config.modules) if booted.ok else None
     seen = Live(image, laid_out, surveys, due, unreadable, last)
-    report = work.path("report").read_text(encoding="utf-8", errors="replace")
+    file = work.path("report")
+    report = text_of(file.parent, file.name)
     said = guest_report.told(report, booted.data, config, whole=booted.ok)
     checks = (*_looked(seen, stoppable=stoppable), *_heard(seen, said, died=not booted.ok))
     return audited(work, checks, sections=sorted(said.sections), last_picture=unread)

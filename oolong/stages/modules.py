@@ -14,7 +14,7 @@ from pathlib import Path
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
 from oolong.host.digest import digest_of
-from oolong.host.files import plain_file, write_json
+from oolong.host.files import read_plain, write_json
 from oolong.host.manifest import check_size
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
@@ -24,6 +24,8 @@ from oolong.stages.limited import limited, run
 from oolong.stages.outputs import MODULES, OBJECTS, ORDER, ROOT, TREE
 
 FOLDER = "tree"
+# more than any has with all its debug information
+LARGEST_MODULE = 1 << 30
 VIEW = build_view(kbuild.GUEST_MODULE)
 
 
@@ -66,7 +68,7 @@ def _work(cell: Cell, files: Mapping[str, bytes], work: Work) -> Outcome:
     check_size(build)
     for module in sorted(build.rglob("*.ko")):
         name = module.relative_to(build).as_posix()
-        needs[module.name] = depends(plain_file(build, name).read_bytes())
+        needs[module.name] = depends(read_plain(build, name, most=LARGEST_MODULE))
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         module.rename(target / name)
         paths[module.name] = name

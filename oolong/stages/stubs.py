@@ -11,7 +11,7 @@ from pathlib import Path
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput, Kind
-from oolong.host.files import plain_file, text_of, write_json
+from oolong.host.files import LARGEST_TEXT, plain_file, read_plain, text_of, write_json
 from oolong.host.sandbox import BUILD, SRC, Ran, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
@@ -85,9 +85,9 @@ def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ..
     if not done.ok:
         return (f"the tree's script ended with {done.returncode}: {_said(done)}",)
     try:
-        text = plain_file(output, STUB_SOURCE).read_bytes()
-    except BadOutput:
-        return ("the tree's script ended well and wrote nothing",)
+        text = read_plain(output, STUB_SOURCE, most=LARGEST_TEXT)
+    except BadOutput as error:
+        return (f"the tree's script ended well, but {error.what}",)
     (work.folder / TREE_STUB_SOURCE).write_bytes(text)
     made = []
     for whose, name in (("oolong's", OURS), ("the tree's", STUB_SOURCE)):

@@ -13,6 +13,8 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nowhere", "LC_
 # no file grows beyond the budget, which the shell counts in blocks
 BLOCK = 512
 OPENING = "ulimit -f {blocks} && exec dpkg-deb --fsys-tarfile /package > /archive"
+# to root, tar would give setuid bits as well, which the sandbox refuses
+OPTIONS = ("--extract", "--no-same-owner", "--no-same-permissions", "--numeric-owner", "--verbose", "--verbose")
 ROOM = "is there room on the disk?"
 
 
@@ -52,8 +54,7 @@ def _extract(archive: Path, folder: Path, label: str, scope: Scope) -> None:
             counted.listed(line.decode(errors="replace"))
 
     mounts = (Mount(host=archive, inside="/archive"), Mount(host=folder, inside="/folder", writable=True))
-    options = ["--extract", "--no-same-owner", "--numeric-owner", "--verbose", "--verbose"]
-    done = _run(["tar", *options, "--file=/archive", "--directory=/folder"], mounts, scope, hear)
+    done = _run(["tar", *OPTIONS, "--file=/archive", "--directory=/folder"], mounts, scope, hear)
     if not done.ok:
         raise Infrastructure(f"tar does not unpack {label}: {_said(done)}", hint=ROOM)
 

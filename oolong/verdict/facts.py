@@ -1,8 +1,10 @@
 """The results of a cell's stages → what the conditions of known issues ask of it, however far its build came."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from oolong.engine.stage import StageResult
+from oolong.errors import BadOutput
 from oolong.host.files import text_of
 from oolong.kbuild import config as kconfig
 from oolong.verdict.known_issues import Facts
@@ -33,5 +35,7 @@ def _text(results: Sequence[StageResult], places: Sequence[tuple[str, str]]) -> 
     for stage, artifact in places:
         for result in results:
             if result.stage == stage and artifact in result.artifacts:
-                return text_of(result.folder, result.artifacts[artifact].path)
+                # the stage that reads it fails for what is no text
+                with suppress(BadOutput):
+                    return text_of(result.folder, result.artifacts[artifact].path)
     return None

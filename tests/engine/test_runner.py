@@ -3,6 +3,7 @@ import json
 import multiprocessing
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from oolong.engine.runner import SILENT, Runner
 from oolong.engine.stage import DATA, Input, Outcome, Stage, StageStatus, Tree, Work, failed
 from oolong.errors import Damaged, Infrastructure, Interrupted, Kind
+from oolong.host.files import text_of
 from oolong.host.layout import Layout
 from tests.support import layout_in, runner_in, stage_of, write_file
 
@@ -523,12 +525,57 @@ def test_a_trusted_stage_links_nothing_that_an_untrusted_one_made(
     assert result.path("o").read_text() == made
 
 
+@pytest.mark.parametrize(("first", "second", "made"), [(True, False, "2"), (False, True, "2"), (False, False, "1")])
+def test_a_trusted_stage_finds_nothing_that_an_untrusted_one_of_equal_parts_made(
+    layout: Layout, first: bool, second: bool, made: str
+) -> None:
+    for vouched, text in ((first, "1"), (second, "2")):
+        stage = replace(stage_of("configure", write_file("a", text)), vouched=vouched)
+        result = runner_in(layout).make(stage, SILENT)
+    assert result.path("a").read_text() == made
+
+
 def test_an_output_that_claims_more_than_any_build_leaves_is_its_failure(runner: Runner) -> None:
     def work(work: Work) -> Outcome:
         (work.folder / "vmlinux").touch()
-        os.truncate(work.folder / "vmlinux", 1 << 40)
+        os.truncate(work.folder / "vmlinux", 9 << 30)
         return Outcome(artifacts={"vmlinux": "vmlinux"})
 
     result = runner.make(stage_of("link", work), SILENT)
     assert (result.status, result.kind) == (FAIL, Kind.BUILD)
-    assert result.lines == ("the build left vmlinux of more than 262144 MiB",)
+    assert result.lines == ("the build left vmlinux of more than 8192 MiB",)
+
+
+def test_what_is_published_runs_as_nobody_and_is_nobodys_to_write(runner: Runner) -> None:
+    def work(work: Work) -> Outcome:
+        tree = work.folder / "tree"
+        (tree / "in").mkdir(parents=True)
+        for name, mode in (("tree/in/sh", 0o6755), ("tree/in/data", 0o666), ("vmlinux", 0o4777)):
+            (work.folder / name).write_text(name)
+            (work.folder / name).chmod(mode)
+        (tree / "link").symlink_to("in/sh")
+        (tree / "in").chmod(0o3777)
+        tree.chmod(0o777)
+        return Outcome(artifacts={"vmlinux": "vmlinux"}, trees={"tree": Tree(path="tree")})
+
+    stage = stage_of("compile", work)
+    result = runner.make(stage, SILENT)
+    names = ("tree", "tree/in", "tree/in/sh", "tree/in/data", "vmlinux")
+    modes = {name: stat.S_IMODE((result.folder / name).stat().st_mode) for name in names}
+    assert modes == {"tree": 0o755, "tree/in": 0o755, "tree/in/sh": 0o755, "tree/in/data": 0o644, "vmlinux": 0o755}
+    assert stat.S_IMODE(result.folder.stat().st_mode) & 0o022 == 0
+    again = runner_in(runner.store.layout)
+    with again.reading([stage]):
+        again.verify(stage, ["vmlinux", "tree"])
+
+
+def test_a_text_that_claims_gigabytes_is_a_failure_of_the_build(runner: Runner) -> None:
+    def work(work: Work) -> Outcome:
+        (work.folder / ".config").touch()
+        os.truncate(work.folder / ".config", 100 << 30)
+        text_of(work.folder, ".config")
+        return Outcome()
+
+    result = runner.make(stage_of("compile", work), SILENT)
+    assert (result.status, result.kind) == (FAIL, Kind.BUILD)
+    assert result.lines == (".config has more than 67108864 bytes",)

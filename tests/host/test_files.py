@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import BadOutput
-from oolong.host.files import read_plain, real_folder, remove_tree, write_atomically
+from oolong.host.files import private_folder, read_plain, real_folder, remove_tree, text_of, write_atomically
 from tests.support import very_deep
 
 
@@ -106,3 +106,20 @@ def test_a_real_folder_is_made_and_leads_nowhere_else(tmp_path: Path) -> None:
     for path in ("usr/lib", "usr/lib/x"):
         with pytest.raises(BadOutput, match="usr/lib is no folder"):
             real_folder(tmp_path, path)
+
+
+def test_a_text_has_a_limit_and_plain_line_ends(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"a\r\nb\rc\xff")
+    assert text_of(tmp_path, "text") == "a\nb\nc\N{REPLACEMENT CHARACTER}"
+    assert text_of(tmp_path, "text", most=7) == text_of(tmp_path, "text")
+    with pytest.raises(BadOutput, match="text has more than 6 bytes"):
+        text_of(tmp_path, "text", most=6)
+
+
+def test_a_private_folder_is_its_owners_alone_and_one_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    private_folder(tmp_path / "a" / "cache")
+    assert stat.S_IMODE((tmp_path / "a" / "cache").stat().st_mode) == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o755)
+    private_folder(tmp_path / "shared")
+    assert stat.S_IMODE((tmp_path / "shared").stat().st_mode) == 0o755

@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oolong.engine.stage import Outcome, Work
+from oolong.host import bubblewrap
 from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
 from oolong.stages.sandboxed import run
 from oolong.supply import git
@@ -58,6 +60,14 @@ def work_in(folder: Path) -> Work:
     return work_of(stage_of("one", lambda work: Outcome()), folder)
 
 
+@pytest.fixture
+def process_one_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a host that does not take this wall."""
+    walls = replace(bubblewrap.this_hosts(), process_one_hidden=False)
+    monkeypatch.setattr(bubblewrap, "this_hosts", lambda: walls)
+
+
+@pytest.mark.usefixtures("process_one_in_sight")
 def test_no_process_inside_has_the_callers_environment(tmp_path: Path, secret: str) -> None:
     """Process 1 is bwrap itself: what it was started with can be read there."""
     argv = ["sh", "-c", f"test -r /proc/1/environ && {EVERY_ENVIRONMENT}"]
@@ -88,6 +98,7 @@ def test_proc_shows_nothing_of_the_caller_and_of_the_cache_the_mounts_alone(tmp_
     assert {what for _, what in found} == {cache.name}
 
 
+@pytest.mark.usefixtures("process_one_in_sight")
 @pytest.mark.parametrize("network", [False, True])
 def test_no_process_beside_git_has_the_callers_environment(
     monkeypatch: pytest.MonkeyPatch, secret: str, network: bool

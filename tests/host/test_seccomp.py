@@ -12,7 +12,7 @@ import pytest
 from oolong.host import bubblewrap, process
 from oolong.host.bubblewrap import Walls
 from oolong.host.sandbox import Mount, Sandbox, bwrap_options
-from oolong.host.seccomp import ARCHITECTURES, NUMBERS, X32_BIT, filter_for
+from oolong.host.seccomp import ARCHITECTURES, BY_ARGUMENT, NUMBERS, X32_BIT, filter_for
 from tests.checkout import root_with
 
 ALLOWED, KILLED = "allowed", "killed"
@@ -63,7 +63,7 @@ def machine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("name", sorted({*NUMBERS} - {"clone", "ioctl", "socket", "socketpair"}))
+@pytest.mark.parametrize("name", sorted({*NUMBERS} - BY_ARGUMENT))
 def test_a_call_that_nobody_needs_is_refused(name: str, machine: str) -> None:
     if NUMBERS[name][ARCHITECTURES[machine].column] is not None:
         assert verdict(machine, number_of(name, machine)) in (errno.EPERM, errno.ENOSYS)
@@ -95,6 +95,37 @@ def test_sockets_are_of_the_kinds_that_a_namespace_holds(call: str, machine: str
     number = number_of(call, machine)
     assert {verdict(machine, number, family) for family in (1, 2, 10, 16)} == {ALLOWED}
     assert {verdict(machine, number, family) for family in (17, 31, 38, VSOCK, 44)} == {errno.EAFNOSUPPORT}
+
+
+# a call and what comes before its mode: flags of open that make a file, with O_CREAT or O_TMPFILE
+MAKES: dict[str, list[tuple[int, ...]]] = {
+    "chmod": [(0,)],
+    "fchmod": [(0,)],
+    "fchmodat": [(0, 0)],
+    "fchmodat2": [(0, 0)],
+    "creat": [(0,)],
+    "mknod": [(0,)],
+    "mknodat": [(0, 0)],
+    "open": [(0, 0o101), (0, 0o20200002)],
+    "openat": [(0, 0, 0o101), (0, 0, 0o20200002)],
+}
+
+
+@pytest.mark.parametrize(("call", "before"), [(call, before) for call, every in MAKES.items() for before in every])
+def test_no_file_is_made_that_runs_as_its_owner(call: str, before: tuple[int, ...], machine: str) -> None:
+    if NUMBERS[call][ARCHITECTURES[machine].column] is None:
+        return
+    number = number_of(call, machine)
+    assert {verdict(machine, number, *before, mode) for mode in (0, 0o644, 0o755, 0o1777)} == {ALLOWED}
+    assert {verdict(machine, number, *before, mode) for mode in (0o4755, 0o2755, 0o6000, HIGH | 0o4711)} == {
+        errno.EPERM
+    }
+
+
+def test_open_without_a_file_to_make_has_no_mode(machine: str) -> None:
+    """Whatever lies in the register then."""
+    assert verdict(machine, number_of("openat", machine), 0, 0, 0, 0o7777) == ALLOWED
+    assert verdict(machine, number_of("openat2", machine), 0, 0, 0, 0) == errno.ENOSYS
 
 
 def test_calls_by_other_numbers_are_no_way_round(machine: str) -> None:
@@ -131,6 +162,39 @@ except OSError as error:
 os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], {})
 print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
+
+
+MAKING = """
+import ctypes, os
+for make in (
+    lambda: os.chmod("file", 0o4755),
+    lambda: os.fchmod(os.open("file", os.O_RDONLY), 0o2755),
+    lambda: os.chmod("file", 0o6755, dir_fd=os.open(".", os.O_RDONLY)),
+    lambda: os.open("opened", os.O_CREAT | os.O_WRONLY, 0o4755),
+    lambda: os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755),
+    lambda: os.mknod("made", 0o104755),
+):
+    try:
+        make()
+        print("made")
+    except OSError as error:
+        print(error.errno)
+ctypes.CDLL(None).creat(b"created", 0o6755)
+os.chmod("file", 0o1711)
+os.close(os.open("plain", os.O_CREAT | os.O_WRONLY, 0o711))
+"""
+
+
+def test_what_a_build_leaves_runs_as_nobody_but_its_user(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    python = Mount(host=Path(sys.base_prefix), inside="/python")
+    mounts = (python, Mount(host=tmp_path, inside="/build", writable=True))
+    options = bwrap_options(Sandbox(rootfs=Path("/"), mounts=mounts, chdir="/build"))
+    command = [f"/python/bin/{Path(sys.executable).resolve().name}", "-c", MAKING]
+    with bubblewrap.ready(options, command) as start:
+        done = process.run(start.argv, env=start.env, pass_fds=start.descriptors)
+    assert done.output.split() == [str(errno.EPERM).encode()] * 6
+    assert {path.name: path.stat().st_mode & 0o7777 for path in tmp_path.iterdir()} == {"file": 0o1711, "plain": 0o711}
 
 
 def test_the_kernel_refuses_what_the_filter_says() -> None:

@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from oolong.errors import BadInput
+from oolong.errors import BadInput, BadOutput
+from oolong.host.files import LARGEST_TEXT
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.config import Drift
 from oolong.kbuild.config_why import explain
@@ -94,3 +96,17 @@ def test_one_of_two_alternatives_is_enough(tree: Path) -> None:
 def test_probes_and_unknown_symbols_are_shown(tree: Path) -> None:
     assert "$(success,$(CC) -mprobe)" in why(tree, "PROBED")
     assert why(tree, "NO_SUCH") == "NO_SUCH is in no Kconfig file of this tree"
+
+
+def test_a_config_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / ".config").touch()
+    os.truncate(tmp_path / ".config", 100 << 30)
+    with pytest.raises(BadOutput, match="has more than 67108864 bytes"):
+        kconfig.read(tmp_path / ".config")
+
+
+def test_a_kconfig_file_that_is_larger_than_any_is_not_read(tree: Path) -> None:
+    (tree / "Kconfig.holes").write_text("config HIDDEN\n\tdepends on PRINTK\n")
+    assert "PRINTK is not set" in why(tree, "HIDDEN")
+    os.truncate(tree / "Kconfig.holes", LARGEST_TEXT + 1)
+    assert why(tree, "HIDDEN") == "HIDDEN is in no Kconfig file of this tree"

@@ -9,7 +9,7 @@ import pytest
 from oolong.errors import BadOutput
 from oolong.host import process
 from oolong.host.sandbox import Ran, Sandbox
-from oolong.machine import qemu, run
+from oolong.machine import qemu, run, watch
 from oolong.machine.run import Ended, Inside, Look
 from tests.machine.test_argv import MACHINE
 from tests.support import silent
@@ -88,3 +88,9 @@ def test_a_machine_whose_time_is_up_is_stopped(tmp_path: Path) -> None:
 def test_a_report_that_is_no_plain_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadOutput, match="no plain file report"):
         run_in(tmp_path, in_place_of_qemu("rm report; ln -s /etc/passwd report", []))
+
+
+def test_a_report_of_a_machine_that_writes_on_is_cut_off(tmp_path: Path) -> None:
+    """It is hashed, and read, with the hole that it claims to have."""
+    ended = run_in(tmp_path, in_place_of_qemu("truncate -s 100G report", []))
+    assert ended.report.stat().st_size == watch.LARGEST_REPORT

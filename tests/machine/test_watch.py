@@ -31,6 +31,19 @@ def test_a_report_without_end_is_a_flood(tmp_path: Path) -> None:
     assert (watched.why() or ("",))[0] == "flood"
 
 
+def test_no_more_is_written_than_may_be_said(tmp_path: Path) -> None:
+    """QEMU goes on until it is stopped, and a guest that floods fills no disk until then."""
+    kept = bytearray()
+    watched = watch.Watch(kept.extend, progress=silent, timeout=1000, report=tmp_path / "report", stood=lambda: 0.0)
+    chunk = b"x" * 65_535 + b"\n"
+    said = 0
+    while said < 4 * watch.LARGEST_CONSOLE:
+        watched.hear(chunk)
+        said += len(chunk)
+    assert len(kept) == watch.LARGEST_CONSOLE
+    assert (watched.why() or ("",))[0] == "flood"
+
+
 def test_a_stall_is_noticed_when_it_has_been_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line may come in parts."""
     watched = watch_of(tmp_path, stood=[0.0])

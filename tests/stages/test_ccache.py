@@ -11,9 +11,11 @@ from oolong.host.jobserver import Jobserver, serving
 from oolong.host.layout import Layout
 from oolong.host.sandbox import BUILD, SRC, View
 from oolong.run.project import Request, open_project
-from oolong.spec.model import GitSource, KernelSource, Signature, Tarball, TarballSource
+from oolong.spec import overrides
+from oolong.spec.model import GitSource, KernelConfig, KernelSource, Signature, Spec, Tarball, TarballSource
 from oolong.stages import rootfs, source
 from oolong.stages.building import build_sandbox
+from oolong.stages.chain import Pipeline
 from oolong.stages.outputs import ROOT
 from oolong.stages.sandboxed import run
 from tests.checkout import fake_kernel, root_with
@@ -123,6 +125,26 @@ def test_a_tree_patches_and_a_config_from_elsewhere_are_not(tmp_path: Path) -> N
     assert trusted_builds(Request(set="smoke", patches=str(patch)), cache) == set()
     # the programs of the guest are built without a .config
     assert trusted_builds(Request(set="smoke", config=str(config)), cache) == {"initramfs"}
+
+
+def test_a_config_from_elsewhere_with_the_same_text_has_other_stages(tmp_path: Path) -> None:
+    """Its builds have the ccache that anybody writes to: what they left is not taken by those of the checkout."""
+    layout = Layout(checkout=CHECKOUT, cache=tmp_path)
+    project = open_project(Request(set="smoke"), layout)
+    cell = project.selected[0]
+    own = replace(cell.config, required=(), optional=(), modules=False)
+    spec = replace(project.spec, configs=(own,))
+    text = ",".join(map(str, (own.base, *own.fragments)))
+    elsewhere = overrides.from_command_line(spec, config=text, folder=CHECKOUT)
+
+    def digests(spec: Spec, config: KernelConfig | None) -> dict[str, str]:
+        assert config
+        asked = replace(cell, config=config)
+        return {stage.name: stage.digest for stage in Pipeline(layout, spec, [asked]).of_cell(asked.name)}
+
+    ours, theirs = digests(spec, own), digests(elsewhere, elsewhere.overrides.config)
+    same = {name for name in theirs if ours[name] == theirs[name]}
+    assert same == {"rootfs", "source", "initramfs"}
 
 
 TARBALL = Tarball(url="https://example.org/linux.tar.xz", sha256="1" * 64)

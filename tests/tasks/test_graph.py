@@ -490,6 +490,23 @@ def test_a_link_out_of_the_sandbox_is_not_followed(checkout: Checkout, tmp_path:
     assert secret.read_text() == "CONFIG_SECRET=y\n"
 
 
+HOLES = {
+    "config": ("Makefile", "@$(LD) -r -o $@ $^", "@$(LD) -r -o $@ $^; truncate -s 100G $(O)/.config"),
+    "release": ("Makefile", "@cp release ", "@truncate -s 1G "),
+    "script": (SCRIPT, "set -e", "set -e; truncate -s 100G $5; exit 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", HOLES)
+def test_a_file_of_holes_is_a_verdict_and_not_read(checkout: Checkout, where: str) -> None:
+    """A tree whose build leaves a file that claims a hundred gigabytes, where a text should be."""
+    done = run_fake(checkout, HOLES[where])
+    assert done.code == 1, done.err
+    verdict = checkout.result(CELL)["verdict"]
+    assert (verdict["status"], verdict["kind"]) == ("fail", "stub-audit" if where == "script" else "build")
+    assert re.search(r"has more than \d+ bytes", done.out)
+
+
 def test_a_tree_reaches_neither_network_nor_home_nor_etc(checkout: Checkout) -> None:
     spy = "@echo probing; ls /etc /home /root; id -u; cat /proc/net/dev; touch /src/x /usr/x; true"
     run_fake(checkout, ("Makefile", "\t@echo '  GEN     .config'", f"\t{spy}"))

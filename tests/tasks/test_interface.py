@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shutil
+import stat
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_help_tells_the_variables_that_a_task_takes(checkout: Checkout) -> None:
     assert "  tier=" in checkout.doit("help", "test").out
     assert "  tier=" not in checkout.doit("help", "compile").out
     assert "short -c" in checkout.doit("help", "compile").out
+
+
+def test_a_cache_that_is_made_is_its_owners_alone(checkout: Checkout, tmp_path: Path) -> None:
+    """What builds leave there belongs to the person, whatever its mode."""
+    cache = tmp_path / "home" / "cache"
+    assert replace(checkout, cache=cache).doit("cells").code == 0
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
 
 
 def test_help_works_where_no_lock_is(checkout: Checkout) -> None:
