@@ -163,10 +163,56 @@ def test_what_was_recorded_is_compared(sha256: str, inputs: str, unlocked: bool,
     """Other bytes from the same inputs are a failure; other inputs, and temporary locks, are not compared."""
     recorded = Recorded(inputs=inputs, artifacts={"vmlinux.o": "a", "vmlinux": "a"})
     declared = verdict.Declared(expect=Expect(), recorded=recorded, inputs="c" * 64, unlocked=unlocked)
-    judged = judge(made(sha256), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
+    judged = judge(made(sha256), areas={"link": AREAS}, declared=declared)
     check = next(check for check in judged.checks if check.name == "artifacts.digest")
     assert (check.status, said in check.evidence) == (status, True), check
     assert (judged.status, judged.kind) == (("fail", "digest") if status == "fail" else ("pass", None))
+
+
+def linked_twice(link: str, crosslink: str, *, stubs: StageStatus = OK) -> list[StageResult]:
+    """A cell whose two links left a vmlinux each, of some digests."""
+    left = {"compile": ("vmlinux.o", "a"), "link": ("vmlinux", link), "crosslink": ("vmlinux", crosslink)}
+    stages = [
+        replace(one, artifacts={left[one.stage][0]: Artifact(path="x", sha256=left[one.stage][1], size=1)})
+        if one.stage in left
+        else one
+        for one in (*passing(), stage("crosslink"))
+    ]
+    lines = ("the script says 1",) if stubs is FAIL else ()
+    return [replace(one, status=stubs, lines=lines) if one.stage == "stubs" else one for one in stages]
+
+
+@pytest.mark.parametrize(("link", "crosslink", "status"), [("a", "a", "pass"), ("b", "a", "fail"), ("a", "b", "pass")])
+def test_the_recorded_kernel_is_that_of_the_link_not_of_the_other_pass(link: str, crosslink: str, status: str) -> None:
+    recorded = Recorded(inputs="c" * 64, artifacts={"vmlinux.o": "a", "vmlinux": "a"})
+    declared = verdict.Declared(expect=Expect(), recorded=recorded, inputs="c" * 64)
+    judged = judge(linked_twice(link, crosslink), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
+    (check,) = [check for check in judged.checks if check.name == "artifacts.digest"]
+    assert check.status == status, check.evidence
+
+
+def test_two_kernels_of_equal_stubs_that_have_other_bytes_are_a_finding() -> None:
+    links = {"link": AREAS, "crosslink": AREAS}
+    for link, crosslink, status in (("a", "a", "pass"), ("a", "b", "fail")):
+        judged = judge(linked_twice(link, crosslink), areas=links, declared=NOTHING)
+        (check,) = [check for check in judged.checks if check.name == "stubs.both-links"]
+        assert (check.status, "other bytes" in check.evidence) == (status, status == "fail"), check.evidence
+
+
+def test_a_script_that_disagrees_and_debug_information_excuse_other_bytes() -> None:
+    links = {"link": AREAS, "crosslink": AREAS}
+    told = judge(linked_twice("a", "b", stubs=FAIL), areas=links, declared=NOTHING)
+    assert [check.name for check in told.checks if check.status is CheckStatus.FAIL] == [
+        "stage.stubs",
+        "object.tree-script",
+    ]
+    config = {"DEBUG_INFO": "y"}
+    stages = [
+        replace(one, data={"areas": AREAS.as_json()}) if one.stage in links else one for one in linked_twice("a", "b")
+    ]
+    with_lines = verdict.judge(stages, declared=NOTHING, facts=replace(FACTS, config=config))
+    (check,) = [check for check in with_lines.checks if check.name == "stubs.both-links"]
+    assert (check.status, "not compared" in check.evidence) == (CheckStatus.PASS, True)
 
 
 BROKEN = [stage("compile", FAIL, "build", ("x.c: error", "y.c: error")), stage("link", BLOCKED), stage("boot", BLOCKED)]
