@@ -20,6 +20,7 @@ from oolong.audit.registry import Entry
 from oolong.errors import BadInput, OolongError
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.log import post_link
+from oolong.kbuild.postlink import had_nothing_to_do
 from oolong.printable import printable
 from oolong.stubs import counting
 
@@ -39,9 +40,11 @@ def audit(
     """All checks of an object and its image; `source` is the .S that was linked, `config` the .config, `script` the
     linker script, `log` what make said when it linked. Where one is not there, the checks that need it are skipped, and
     say so."""
+    said = _text(log) if log else None
     known = Known(
         config=kconfig.parse(_text(config), where=str(config)) if config else None,
-        post_link=frozenset(post_link(_text(log))) if log else None,
+        post_link=None if said is None else frozenset(post_link(said)),
+        post_link_idle=said is not None and had_nothing_to_do(said),
     )
     counts = counting.counts_in(_text(source)) if source else None
     placed = linker_script.parse(_text(script), told=str(script)) if script else None

@@ -83,8 +83,8 @@ BOTH_LINKS = declare(
     title="both stub passes",
     needs=Needs.IMAGE,
     kind=Kind.STUB_AUDIT,
-    holds="both kernels have the same stub areas, and are equal byte for byte (where the two .S assemble to the same, and "
-    "without debug information, which holds their lines)",
+    holds="both kernels have the same stub areas, and are equal byte for byte (where the two .S assemble to the same, "
+    "and without debug information, which holds their lines)",
     failure="oolong's pass and the tree's own rule come to other stubs",
     stages=("stubs", "link", "crosslink"),
     due=OUT_OF_LINE & LINKED_TWICE,

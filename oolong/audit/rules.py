@@ -58,8 +58,21 @@ NO_LINE_COUNTED = Rule(
     says="no patch site lies in init text, and the script ends with 1, without a word, as grep -c of no line does",
     checks=("tree.empty-areas",),
 )
+NO_POST_LINK_RULE = Rule(
+    name="no-post-link-rule",
+    says="none of the checks that are due ran, and make says that nothing is to be done for vmlinux.unstripped",
+    checks=("image.post-link-checks",),
+)
 RULES: Mapping[str, Rule] = {
-    rule.name: rule for rule in (SHORT_FUNCTION, DEAD_RECORD, NO_MAX_OFFSET, PROBE_WITHOUT_TARGET, NO_LINE_COUNTED)
+    rule.name: rule
+    for rule in (
+        SHORT_FUNCTION,
+        DEAD_RECORD,
+        NO_MAX_OFFSET,
+        PROBE_WITHOUT_TARGET,
+        NO_LINE_COUNTED,
+        NO_POST_LINK_RULE,
+    )
 }
 # checks that no known issue may cover: they tell news from what is known
 NEVER_KNOWN = frozenset(("audit.complete", "audit.victims", "guest.kprobe-as-modelled", "image.one-site"))

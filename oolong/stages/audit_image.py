@@ -71,6 +71,7 @@ def _known(work: Work, config: Config) -> Known:
         config=config,
         max_offset=structs.load(work.path("offsets")).constant(MAX_OFFSET),
         post_link=frozenset(work.input("link").data["post_link"]),
+        post_link_idle=work.input("link").data["post_link_idle"],
         untraced=frozenset(json.loads(work.path("untraced").read_bytes())) if there else None,
     )
 

@@ -1,6 +1,7 @@
 """known-issues.yaml → the frozen types of oolong.verdict.known_issues; an error is BadInput with `file:line:column`."""
 
 import re
+from fnmatch import fnmatchcase
 
 from oolong.audit import catalogue
 from oolong.audit.rules import NEVER_KNOWN, RULES, rules_of
@@ -16,6 +17,8 @@ OPTIONAL = ("check", "checks", "when", "config", "upstream")
 # the part of a glob that is itself, and how long it must be at least: `*` and `?*` name everything
 WILD = re.compile(r"\[[^]]*\]|[^A-Za-z0-9]")
 LEAST_OF_A_NAME, LEAST_OF_AN_AXIS = 3, 1
+# what compares by itself: a finding of it is another one each time, which none may cover unseen
+COMPARING = ("stubs.*", "boot.*", "guest.allocated", "artifacts.digest", "stage.*")
 COVERS = "whole, {names: [NAME, GLOB]} or {rule: NAME}"
 
 
@@ -108,7 +111,13 @@ def _refuse_loose(entry: KnownIssue, item: Value, fields: dict[str, Value]) -> N
     """Names are those of one compiler's kernel and configuration. A rule holds wherever its code does, so that an entry
     holds for a kernel that somebody else built."""
     axes = [axis for axis, _ in entry.when]
+    comparing = [check for check in entry.checks if any(fnmatchcase(check, glob) for glob in COMPARING)]
     match entry.covers:
+        case Whole() if comparing:
+            hint = "cover the lines of a failed stage by names; find the cause of a number that differs"
+            fields["covers"].fail(f"a whole covers no finding of {comparing[0]!r}: each may be another one", hint)
+        case Whole() if not entry.config and not axes:
+            item.fail("an entry with 'whole' needs 'config' or 'when'", "say which kernels it is about")
         case ByRule() if entry.when:
             fields["when"].fail("an entry with a rule names no cell", "say which code it is about by 'config'")
         case ByRule() if not entry.config:

@@ -62,6 +62,7 @@ TABLE: list[tuple[str, set[str], str]] = [
     ("stages/compile.py", {"compile"}, "its own work"),
     ("stages/stubs.py stubs/assembled.py", {"stubs"}, "its own work"),
     ("stages/link.py", {"link", "crosslink"}, "one work, with either stub pass"),
+    ("kbuild/postlink.py", {"link", "crosslink"}, "what a link says of the checks that it did not run"),
     ("stages/modules.py", {"modules"}, "its own work"),
     ("stages/offsets.py binary/dwarf.py", {"offsets"}, "reads debug information"),
     ("stages/initramfs.py", {"initramfs"}, "its own work"),

@@ -93,7 +93,15 @@ def test_an_audit_whose_findings_are_known_ends_well_and_tells_them(checkout: Ch
     edit, _ = FINDINGS["post-link-checks"]
     done = run_fake(checkout, edit, words=(f"audit-image:{CELL}",))
     assert done.code == 0, done.err
-    assert "  known image.post-link-checks [no-post-link-checks]: not run: CHKFTRC\n" in done.out
+    told = "3: CHKHEAD: not run; CHKREL: not run; CHKFTRC: not run"
+    assert f"  known image.post-link-checks [no-post-link-checks]: {told}\n" in done.out
+
+
+def test_one_check_of_the_build_that_did_not_run_is_no_known_issue(checkout: Checkout) -> None:
+    edit, expected = FINDINGS["post-link-check"]
+    done = run_fake(checkout, edit)
+    assert done.code == 1, done.err
+    assert failed_checks(checkout) == expected
 
 
 @pytest.mark.parametrize(("stage", "finding"), [("audit-object", "two-nops"), ("live", "allocated")])
@@ -180,8 +188,12 @@ def test_a_fault_gets_its_verdict(checkout: Checkout, fault: str) -> None:
 
 
 EVERY = ["one", "two", "three", "four", "five", "six", "first", "second"]
+RAN = [f"\t@echo '  {check} vmlinux'\n" for check in ("CHKHEAD", "CHKREL ", "CHKFTRC")]
+IDLE = "\t@echo \"make[4]: Nothing to be done for 'vmlinux.unstripped'.\"\n"
+NO_RULE = ("Makefile", "".join(RAN), IDLE)
 FINDINGS: dict[str, tuple[tuple[str, str, str], dict[str, list[str]]]] = {
-    "post-link-checks": (("Makefile", "\t@echo '  CHKFTRC vmlinux'\n", ""), {"image.post-link-checks": []}),
+    "post-link-checks": (NO_RULE, {"image.post-link-checks": ["CHKHEAD", "CHKREL", "CHKFTRC"]}),
+    "post-link-check": (("Makefile", RAN[2], IDLE), {"image.post-link-checks": ["CHKFTRC"]}),
     "post-link-script": ((CHECKER, "in ftrace_caller", "in nothing"), {"image.post-link-scripts": ["ftrace_check.sh"]}),
     "area": (("reserve.S", "STUB_SIZE", "STUB_SIZE, 1"), {"image.stub-areas": ["ftrace_ool_stub_text"]}),
     "window": (
@@ -295,7 +307,9 @@ KNOWN_ERROR = """issues:
     evidence: a test
   - id: elsewhere
     check: stage.link
-    covers: whole
+    covers: {names: ["undefined reference"]}
+    when: {toolchain: gcc-14}
+    config: {PPC_FTRACE_OUT_OF_LINE: y}
     kernels: "==7.3.4"
     reason: a test
     evidence: a test
