@@ -6,7 +6,7 @@ skipped or not made, a stop, a section of the guest's report or a test that is n
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -34,6 +34,16 @@ AT_ONE_STOP: Mapping[str, Due] = {
     WITH_ADDRESSES: AUDITED & SINCE_OUT_OF_LINE,
     PROBES: AUDITED & Due(symbols={"KPROBES_ON_FTRACE": "y", "KPROBE_EVENTS": "y"}),
     f"{TOUCHED}@{stops.QUIET}": AUDITED & SINCE_OUT_OF_LINE,
+}
+KPROBED = Due(symbols={"KPROBE_EVENTS": "y"})
+WITH_MODULES = Due(traits=frozenset({Trait.MODULES}))
+# the tests that guest/init.c skips where it does not find what they need, and the kernels that have it
+SKIPPABLE: Mapping[str, Due] = {
+    "module loaded and unloaded while tracing": WITH_MODULES,
+    "a module without functions": WITH_MODULES,
+    "stack tracer": Due(symbols={"STACK_TRACER": "y", "SYSCTL": "y"}),
+    "kprobe at a function's entry": KPROBED,
+    "kprobes by symbol": KPROBED,
 }
 # a name of something that can be due, or a glob over the names of one kind
 ONE_KIND = re.compile(r"[a-z]+\..+")
@@ -98,6 +108,7 @@ def names() -> tuple[str, ...]:
         *at_stops,
         GUEST_TESTS,
         STARTUP_TESTS,
+        *(f"{TESTS}.{name}" for name in SKIPPABLE),
         COUNTED,
         LINKED,
     )
@@ -226,6 +237,7 @@ def _of_the_guest(seen: _Seen) -> Iterator[Item]:
     if seen.holds(Due(symbols={"FTRACE_STARTUP_TEST": "y"})):
         why = None if booted.get("startup_tests") else "the kernel printed none of FTRACE_STARTUP_TEST"
         yield Item(name=STARTUP_TESTS, why=why)
+    yield from _skipped(seen, booted.get("skipped", ()))
     if not seen.holds(AUDITED):
         return
     expected = stops.expected(seen.config or {}, modules=Trait.MODULES in seen.demand.traits)
@@ -235,6 +247,17 @@ def _of_the_guest(seen: _Seen) -> Iterator[Item]:
         written = seen.data("live").get("sections", ())
         for name in _sections(seen, [stop for stop in expected if stop in stops.NAMES]):
             yield Item(name=f"{SECTIONS}.{name}", why=None if name in written else "is not in the guest's report")
+
+
+def _skipped(seen: _Seen, told: Iterable[str]) -> Iterator[Item]:
+    """The tests that the guest skips for want of what they need: in a kernel that has it they are due, and any other
+    test is due in each kernel. `told` are names with reasons."""
+    reasons = {name: reason for name, _, reason in (one.partition(": ") for one in told)}
+    for name, due in SKIPPABLE.items():
+        if seen.holds(due):
+            yield Item(name=f"{TESTS}.{name}", why=f"skipped: {reasons[name]}" if name in reasons else None)
+    for name in sorted(reasons.keys() - SKIPPABLE.keys()):
+        yield Item(name=f"{TESTS}.{name}", why=f"skipped: {reasons[name]}")
 
 
 def _sections(seen: _Seen, at: Sequence[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What is due: each thing that did not run is named, and what a condition excuses is not."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from oolong.errors import BadInput, Kind
 from oolong.machine import stops
 from oolong.spec.model import Endian, Expect, MachineFamily, NotDue
 from oolong.verdict import judge as verdict
-from oolong.verdict.due import Demand, check_declared, demand_of, names
+from oolong.verdict.due import SKIPPABLE, Demand, check_declared, demand_of, names
 from oolong.verdict.known_issues import Facts, KnownIssue, Names
 from tests.kbuild.test_make import cell
+from tests.support import CHECKOUT
 
 EVERY = frozenset(Trait) - {Trait.EXPECTED, Trait.RECORDED}
 TRACED = {
@@ -177,6 +179,31 @@ def test_a_boot_without_tests_fails() -> None:
     judged = judge(changed("boot", tests=0, startup_tests=0))
     assert judged.status is CheckStatus.FAIL
     assert missing(judged) == ["tests.guest", "tests.startup"]
+
+
+@pytest.mark.parametrize("name", SKIPPABLE)
+def test_a_test_of_the_guest_that_was_skipped_and_must_run_is_named(name: str) -> None:
+    config = {**TRACED, "STACK_TRACER": "y", "SYSCTL": "y"}
+    judged = judge(changed("boot", skipped=[f"{name}: not in this kernel"]), config=config)
+    assert (judged.status, missing(judged)) == (CheckStatus.FAIL, [f"tests.{name}"])
+    assert "due, and skipped: not in this kernel" in judged.checks[-1].evidence
+
+
+def test_a_test_of_the_guest_that_cannot_run_may_be_skipped() -> None:
+    config = {symbol: "n" if symbol == "KPROBE_EVENTS" else value for symbol, value in TRACED.items()}
+    skipped = [f"{name}: not in this kernel" for name in SKIPPABLE]
+    assert judge(changed("boot", skipped=skipped), config=config, traits=EVERY - {Trait.MODULES}).status == "pass"
+
+
+def test_a_test_of_the_guest_that_nobody_may_skip_is_named() -> None:
+    assert missing(judge(changed("boot", skipped=["function_graph: why not"]))) == ["tests.function_graph"]
+
+
+def test_the_tests_that_may_be_skipped_are_those_of_the_guest() -> None:
+    text = (CHECKOUT / "guest" / "init.c").read_text()
+    bodies = [body for body in text.split("\nstatic void ") if "\tskip(what, " in body]
+    assert {found[1] for body in bodies if (found := re.search(r'what = "([^"]+)"', body))} == SKIPPABLE.keys()
+    assert len(bodies) == len(SKIPPABLE)
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
