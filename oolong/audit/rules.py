@@ -45,7 +45,7 @@ DEAD_RECORD = Rule(
 NO_MAX_OFFSET = Rule(
     name="no-max-offset",
     says="the kernel has no FTRACE_MCOUNT_MAX_OFFSET, and the site is in code without a symbol after the function",
-    checks=("guest.listed-once",),
+    checks=("guest.listed-once", "image.dead-record-window"),
 )
 PROBE_WITHOUT_TARGET = Rule(
     name="probe-without-target",
@@ -109,6 +109,17 @@ def dead_record(image: Image, site: Site, limit: int | None) -> bool:
     end = before.address + before.size
     between = image.code.words(end, (site.ip - end) // powerpc.INSTRUCTION)
     return between is not None and _leads_to_entry(image, between)
+
+
+def no_max_offset(image: Image, site: Site, limit: int | None) -> bool:
+    """The site of an overridden weak function, in a kernel that has no FTRACE_MCOUNT_MAX_OFFSET (asm/ftrace.h sets it
+    on 64-bit for -mprofile-kernel and -fpatchable-function-entry alone): no symbol covers it, so that the kernel takes
+    it for the function before it, however far that is."""
+    named = image.name_of(site.ip)
+    if limit is not None or site.function is not None or named is None:
+        return False
+    before = image.function_at(site.ip - named[1])
+    return before is not None and before.address == site.ip - named[1]
 
 
 def probe_without_target(kconfig: str, config: Mapping[str, str], *, fit: bool) -> bool:

@@ -64,12 +64,14 @@ def _sites(kernel: Image) -> dict[str, int]:
 
 def _known(work: Work, config: Config) -> Known:
     counted = work.input("object").data.get("plan")
+    limit = structs.load(work.path("offsets")).constant(MAX_OFFSET)
     # an object that could not be read has none
     there = UNTRACED in work.input("untraced").artifacts
     return Known(
         plan=counting.StubPlan(**counted, exit=0, reserve=0) if counted else None,
         config=config,
-        max_offset=structs.load(work.path("offsets")).constant(MAX_OFFSET),
+        max_offset=limit,
+        without_max_offset=limit is None,
         post_link=frozenset(work.input("link").data["post_link"]),
         post_link_idle=work.input("link").data["post_link_idle"],
         untraced=frozenset(json.loads(work.path("untraced").read_bytes())) if there else None,
