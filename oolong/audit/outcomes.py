@@ -54,9 +54,19 @@ WITHOUT_STUBS = declare(
     needs=Needs.STAGE,
     kind=Kind.STUB_AUDIT,
     holds="skipped where out-of-line ftrace is off, in place of the checks below",
-    failure="it never fails",
+    failure="the stub pass does not say whether the kernel has stubs",
     stages=("stubs",),
     due=NEVER,
+)
+PLAN = declare(
+    "stubs.plan",
+    title="two counts of vmlinux.o",
+    needs=Needs.OBJECT,
+    kind=Kind.STUB_AUDIT,
+    holds="the stub pass counted as many sites, in text and in init text, as the audit of vmlinux.o",
+    failure="one of the two reads vmlinux.o wrongly",
+    stages=("stubs", "audit-object"),
+    due=AUDITED & OUT_OF_LINE,
 )
 LINK = declare(
     "stubs.link",
@@ -194,6 +204,7 @@ STAGES = {
 # of the cell as a whole, in the order in which they are told
 CELL: tuple[Entry, ...] = (
     WITHOUT_STUBS,
+    PLAN,
     LINK,
     CROSSLINK,
     BOTH_LINKS,

@@ -167,8 +167,12 @@ def _checks(stages: Mapping[str, StageResult], facts: Facts) -> Iterator[Check]:
     if counts.get("out_of_line") is False:
         yield outcomes.WITHOUT_STUBS.came(skipped("out-of-line ftrace is off in this configuration"))
         return
+    if "stubs" in stages and stages["stubs"].ok and counts.get("out_of_line") is not True:
+        yield outcomes.WITHOUT_STUBS.came(judged(False, "the stage stubs does not say whether it is on"))
     if not counts.keys() >= COUNTS:
         return
+    if "audit-object" in stages and stages["audit-object"].ok:
+        yield outcomes.PLAN.came(_same_plan(counts, _data(stages, "audit-object").get("plan")))
     if stages["stubs"].status is not StageStatus.FAIL:
         yield outcomes.TREE_SCRIPT.came(judged(True, "it assembles to what oolong's does"))
     else:
@@ -195,6 +199,16 @@ def _checks(stages: Mapping[str, StageResult], facts: Facts) -> Iterator[Check]:
         yield outcomes.BOOT_SITES.came(answer)
         answer = _equal(booted.get("total"), sites["text"], "with init text freed, the guest lists")
         yield outcomes.BOOT_TOTAL.came(answer)
+
+
+def _same_plan(counts: Mapping[str, Any], plan: Mapping[str, int] | None) -> Answer:
+    """What the stub pass counted, held against what the audit did."""
+    if plan is None:
+        return judged(False, "the audit of vmlinux.o counted nothing")
+    text, init = plan.get("text", 0), plan.get("inittext", 0)
+    ours = [counts["text"], counts["inittext"], counts["total"]]
+    told = f"{counts['text']} in text, {counts['inittext']} in init text, {counts['total']} in all"
+    return judged(ours == [text, init, text + init], f"counted {told}; the audit has {text} and {init}")
 
 
 def _both_links(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas], facts: Facts) -> Answer:

@@ -33,6 +33,8 @@ TRACED = {
     "MODULES": "y",
     "FUNCTION_GRAPH_TRACER": "y",
     "FTRACE_STARTUP_TEST": "y",
+    "STACK_TRACER": "y",
+    "SYSCTL": "y",
 }
 # a kernel of a compiler that cannot do it: as gcc 12 makes one, and as clang does in big endian
 MPROFILE = {
@@ -95,6 +97,7 @@ def healthy() -> dict[str, StageResult]:
     data["stubs"] |= COUNTS
     data["link"] |= {"areas": AREAS}
     data["crosslink"] |= {"areas": AREAS}
+    data["audit-object"] |= {"plan": {"text": 6, "inittext": 2}}
     data["audit-image"] |= {"sites": {"text": 6, "inittext": 2}}
     data["boot"] |= BOOTED
     data["live"] |= {"sections": SECTIONS}
@@ -183,14 +186,13 @@ def test_a_boot_without_tests_fails() -> None:
 
 @pytest.mark.parametrize("name", SKIPPABLE)
 def test_a_test_of_the_guest_that_was_skipped_and_must_run_is_named(name: str) -> None:
-    config = {**TRACED, "STACK_TRACER": "y", "SYSCTL": "y"}
-    judged = judge(changed("boot", skipped=[f"{name}: not in this kernel"]), config=config)
+    judged = judge(changed("boot", skipped=[f"{name}: not in this kernel"]))
     assert (judged.status, missing(judged)) == (CheckStatus.FAIL, [f"tests.{name}"])
     assert "due, and skipped: not in this kernel" in judged.checks[-1].evidence
 
 
 def test_a_test_of_the_guest_that_cannot_run_may_be_skipped() -> None:
-    config = {symbol: "n" if symbol == "KPROBE_EVENTS" else value for symbol, value in TRACED.items()}
+    config = {**TRACED, "KPROBE_EVENTS": "n", "STACK_TRACER": "n"}
     skipped = [f"{name}: not in this kernel" for name in SKIPPABLE]
     assert judge(changed("boot", skipped=skipped), config=config, traits=EVERY - {Trait.MODULES}).status == "pass"
 

@@ -101,6 +101,34 @@ def test_counts_that_disagree_are_a_stub_audit(
 
 
 @pytest.mark.parametrize(
+    "wrong", [{"text": 7}, {"inittext": 3}, {"total": 9}, {"text": 7, "inittext": 1}, {"text": "6"}]
+)
+def test_the_plan_of_the_stub_pass_is_compared_with_that_of_the_audit(wrong: dict[str, Any]) -> None:
+    counted = stage("audit-object", checks=[], plan=SITES)
+    for given, status in (({}, "pass"), (wrong, "fail")):
+        stages = [counted, *(one for one in passing() if one.stage != "stubs"), stage("stubs", **{**COUNTS, **given})]
+        judged = judge(stages, areas={"link": AREAS}, declared=NOTHING)
+        (check,) = [check for check in judged.checks if check.name == "stubs.plan"]
+        assert check.status == status, check.evidence
+
+
+def test_an_audit_that_counted_nothing_is_no_pass() -> None:
+    judged = judge([stage("audit-object", checks=[]), *passing()], areas={"link": AREAS}, declared=NOTHING)
+    assert [check.name for check in judged.checks if check.status is CheckStatus.FAIL] == ["stubs.plan"]
+
+
+@pytest.mark.parametrize("said", [{}, {"out_of_line": None}, {"out_of_line": "n"}])
+def test_stubs_that_do_not_say_whether_the_kernel_has_any_fail(said: dict[str, Any]) -> None:
+    counts = {name: count for name, count in COUNTS.items() if name != "out_of_line"}
+    judged = judge(
+        [*(one for one in passing() if one.stage != "stubs"), stage("stubs", **{**counts, **said})],
+        areas={"link": AREAS},
+        declared=NOTHING,
+    )
+    assert [check.name for check in judged.checks if check.status is CheckStatus.FAIL] == ["stubs.out-of-line"]
+
+
+@pytest.mark.parametrize(
     ("check", "stages", "areas"),
     [
         ("stubs.link", passing(), {}),
@@ -237,9 +265,9 @@ def knowing(*entries: KnownIssue) -> verdict.Declared:
 
 
 def audited(*checks: Check, stage_name: str = "audit-image") -> list[StageResult]:
-    sites: Any = {"sites": SITES} if stage_name == "audit-image" else {}
+    counted: Any = {"audit-image": {"sites": SITES}, "audit-object": {"plan": SITES}}.get(stage_name, {})
     others = [one for one in passing() if one.stage != stage_name]
-    return [*others, stage(stage_name, checks=[check.as_json() for check in checks], **sites)]
+    return [*others, stage(stage_name, checks=[check.as_json() for check in checks], **counted)]
 
 
 def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
@@ -361,7 +389,7 @@ CHAIN = {
     "configure": stage("configure"),
     "compile": stage("compile"),
     "stubs": stage("stubs", **COUNTS),
-    "audit-object": stage("audit-object", checks=[]),
+    "audit-object": stage("audit-object", checks=[], plan=SITES),
     "link": stage("link", areas=AREAS.as_json(), post_link=[]),
     "audit-image": stage("audit-image", checks=[], sites=SITES),
     "crosslink": stage("crosslink", areas=AREAS.as_json()),
