@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from oolong.audit import catalogue
 from oolong.audit.check import CheckStatus
+from oolong.audit.registry import Trait
 from oolong.audit.rules import RULES
 from oolong.audit.tree_checks import TREE, Seen, Tried
 from oolong.stubs.areas import INITTEXT, TEXT_END
@@ -178,3 +180,21 @@ def test_a_kernel_without_modules_shows_by_itself_that_it_builds() -> None:
 def test_a_tree_that_makes_no_32_bit_kernel_is_not_judged_by_one() -> None:
     (check,) = (check for check in TREE.run(replace(GOOD, narrow_config={})) if check.name == "tree.thirty-two-bit")
     assert check.status is CheckStatus.SKIP
+
+
+def test_a_32_bit_kernel_without_the_function_tracer_shows_nothing() -> None:
+    """It could have no stubs in any tree; what it has all the same is a finding."""
+    untraced = {"PPC32": "y", "FUNCTION_TRACER": "n"}
+    (check,) = (
+        check for check in TREE.run(replace(GOOD, narrow_config=untraced)) if check.name == "tree.thirty-two-bit"
+    )
+    assert (check.status, "function tracer" in check.evidence) == (CheckStatus.SKIP, True)
+    assert found(replace(GOOD, narrow_config=untraced, narrow=[SOURCE_OBJECT])).keys() == {"tree.thirty-two-bit"}
+
+
+def test_only_where_no_32_bit_kernel_has_the_function_tracer_is_it_not_due() -> None:
+    """arch/powerpc/Kconfig gives it to those of gcc alone."""
+    due = catalogue.named("tree.thirty-two-bit").due
+    traced = {"DYNAMIC_FTRACE": "y", "PPC_FTRACE_OUT_OF_LINE": "y"}
+    for compiler, is_due in (("CC_IS_GCC", True), ("CC_IS_CLANG", False)):
+        assert due.holds(config={**traced, compiler: "y"}, traits={Trait.TREE}, release=(7, 3)) == is_due
