@@ -286,9 +286,9 @@ def _seen(stages: Iterable[StageResult], release: str | None) -> str:
     sites = f": {counts['text']} sites in text, {counts['inittext']} in init text" if counts.keys() >= COUNTS else ""
     if "boot" in made:
         booted = made["boot"]
-        skipped = f", {len(booted['skipped'])} skipped" if booted["skipped"] else ""
-        tests = f"{booted['startup_tests']} startup and {booted['tests']} guest tests passed"
-        return f"booted {booted['release']}, {tests}{skipped}"
+        left = len(booted.get("skipped", ()))
+        tests = f"{booted.get('startup_tests')} startup and {booted.get('tests')} guest tests passed"
+        return f"booted {booted.get('release')}, {tests}{f', {left} skipped' if left else ''}"
     if "link" in made:
         return f"linked{kernel}{sites}"
     if "compile" in made:
