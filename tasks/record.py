@@ -5,7 +5,15 @@ from collections.abc import Mapping
 
 from oolong.engine.stage import StageResult
 from oolong.errors import BadInput
-from oolong.spec.lock import RECORDED, Recorded, RecordedVictims, read_recorded, read_victims, write_recorded, write_victims
+from oolong.spec.lock import (
+    RECORDED,
+    Recorded,
+    RecordedVictims,
+    read_recorded,
+    read_victims,
+    write_recorded,
+    write_victims,
+)
 from oolong.spec.model import Cell
 from oolong.verdict.victims import changes, recorded_as, victims_of
 from tasks.declare import Task, collecting
