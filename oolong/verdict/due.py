@@ -233,7 +233,7 @@ def _sites(seen: _Seen) -> Iterator[Item]:
 def _of_the_guest(seen: _Seen) -> Iterator[Item]:
     """Stops, sections and tests of a guest that came to its end."""
     booted = seen.data("boot")
-    yield Item(name=GUEST_TESTS, why=None if booted.get("tests") else "the guest made no test")
+    yield Item(name=GUEST_TESTS, why=_without_tests(booted))
     if seen.holds(Due(symbols={"FTRACE_STARTUP_TEST": "y"})):
         why = None if booted.get("startup_tests") else "the kernel printed none of FTRACE_STARTUP_TEST"
         yield Item(name=STARTUP_TESTS, why=why)
@@ -247,6 +247,13 @@ def _of_the_guest(seen: _Seen) -> Iterator[Item]:
         written = seen.data("live").get("sections", ())
         for name in _sections(seen, [stop for stop in expected if stop in stops.NAMES]):
             yield Item(name=f"{SECTIONS}.{name}", why=None if name in written else "is not in the guest's report")
+
+
+def _without_tests(booted: Mapping[str, Any]) -> str | None:
+    """Why nothing can be said of the guest's tests; None if something can."""
+    if not booted.get("tests"):
+        return "the guest made no test"
+    return None if "skipped" in booted else "nobody says which tests the guest skipped"
 
 
 def _skipped(seen: _Seen, told: Iterable[str]) -> Iterator[Item]:

@@ -201,6 +201,13 @@ def test_a_test_of_the_guest_that_nobody_may_skip_is_named() -> None:
     assert missing(judge(changed("boot", skipped=["function_graph: why not"]))) == ["tests.function_graph"]
 
 
+def test_a_boot_that_does_not_say_what_was_skipped_fails() -> None:
+    made = healthy()
+    told = {name: value for name, value in BOOTED.items() if name != "skipped"}
+    judged = judge({**made, "boot": replace(made["boot"], data=told)})
+    assert (judged.status, missing(judged)) == (CheckStatus.FAIL, ["tests.guest"])
+
+
 def test_the_tests_that_may_be_skipped_are_those_of_the_guest() -> None:
     text = (CHECKOUT / "guest" / "init.c").read_text()
     bodies = [body for body in text.split("\nstatic void ") if "\tskip(what, " in body]
