@@ -6,6 +6,7 @@ Those of its stub areas are in oolong.audit.area_checks.
 from collections import Counter
 from collections.abc import Iterator
 
+from oolong.audit import calls
 from oolong.audit.area_checks import AREAS
 from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
 from oolong.audit.image import POINTER, RELATIVE, Function, Image
@@ -14,7 +15,7 @@ from oolong.audit.linked import Known as Known
 from oolong.audit.linked import Linked as Linked
 from oolong.audit.orphans import OWN_NOP, aligns_a_loop
 from oolong.audit.registry import AUDITED, OUT_OF_LINE, Checks, Due, Needs
-from oolong.audit.rules import NO_POST_LINK_RULE, PROLOGUES
+from oolong.audit.rules import NO_POST_LINK_RULE, PROLOGUES, calls_mcount
 from oolong.binary import powerpc
 from oolong.errors import Kind
 
@@ -68,21 +69,35 @@ def mcount_entries(linked: Linked) -> Answer:
 @SITES.check(
     "image.no-orphan",
     title="no patch site without an entry",
-    holds="each function with a nop at its local entry point has an entry; other nops are told apart as in "
-    "`object.no-orphan`",
+    holds="each function with a nop at its local entry point (two for `=2`) has an entry; other nops are told apart as "
+    "in `object.no-orphan`. With `-mprofile-kernel` or `-pg` each call of `_mcount` outside exit text has one",
     failure="its entry was lost: the function cannot be traced, and nothing says so",
-    about_stubs=True,
 )
 def no_orphan(linked: Linked) -> Answer:
-    """Every function with room for a patch has an entry, whatever the linker threw away."""
-    return none_of(_orphans(linked), held=f"none of {len(linked.image.functions)} functions")
+    """Every function with room for a patch, and every call of _mcount, has an entry, whatever the linker threw away."""
+    image = linked.image
+    if not calls_mcount(image):
+        return none_of(_orphans(linked), held=f"none of {len(image.functions)} functions")
+    found = list(calls.of_mcount(image))
+    return none_of(_unrecorded(image, found), held=f"none of {len(found)} calls of _mcount")
+
+
+def _unrecorded(image: Image, found: list[int]) -> Iterator[Finding]:
+    for at in found:
+        if at not in image.places and not image.exittext.holds(at):
+            yield finding(image.owner(at), "it calls _mcount, and has no entry", at)
 
 
 def _orphans(linked: Linked) -> Iterator[Finding]:
     image, untraced = linked.image, linked.known.untraced
+    nops = 1 if image.out_of_line else 2
     for function in image.functions:
         at = function.address + function.local_entry
-        if image.code.word(at) != powerpc.NOP or at in image.places or (0, at) in image.patched:
+        # of two nops the site is the second
+        site = at + powerpc.INSTRUCTION if image.two_nops else at
+        if image.code.word(at) != powerpc.NOP or site in image.places or (0, at) in image.patched:
+            continue
+        if (image.code.words(at, nops) or ()).count(powerpc.NOP) < nops:
             continue
         words = image.code.words(at, (function.size - function.local_entry) // powerpc.INSTRUCTION) or ()
         if function.name in OWN_NOP or aligns_a_loop(words, 0, len(words), at):
@@ -193,13 +208,12 @@ def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[Finding]:
 
 def _no_call(image: Image) -> Iterator[Finding]:
     """A `bl` to _mcount, or far from it to a stub of the linker."""
-    mcount = image.addresses["_mcount"]
     for site in image.sites:
         word = image.code.word(site.ip)
         target = None if word is None else powerpc.branch_target(word, site.ip)
         if word is None or target is None or not powerpc.links(word):
             yield finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call", site.ip)
-        elif target != mcount and powerpc.reaches(site.ip, mcount):
+        elif not calls.goes_to_mcount(image, site.ip, target):
             yield finding(image.owner(site.ip), f"it calls {image.told(target)}, not _mcount", site.ip)
 
 

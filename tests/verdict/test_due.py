@@ -324,6 +324,12 @@ def test_what_cannot_apply_is_excused_by_a_condition(
     assert judged.status is CheckStatus.PASS, missing(judged)
 
 
+@pytest.mark.parametrize("config", [MPROFILE, PG], ids=["mprofile", "pg"])
+def test_lost_entries_are_looked_for_where_there_are_no_stubs(config: Mapping[str, str]) -> None:
+    made = {**skipping("audit-image", ["image.no-orphan"], "nobody looked"), "stubs": stage("stubs", out_of_line=False)}
+    assert missing(judge(made, config=config)) == ["image.no-orphan"]
+
+
 def test_a_kernel_that_should_keep_stubs_and_does_not_fails() -> None:
     made = {**healthy(), "stubs": stage("stubs", out_of_line=False)}
     assert set(missing(judge(made))) >= {"object.tree-script", "stubs.link", "boot.sites", "sites.object"}
