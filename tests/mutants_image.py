@@ -240,6 +240,17 @@ def _reach(image: Image, known: Known) -> Iterator[Mutant]:
                 yield Mutant("a stub area out of reach", f"{name} {away:+#x}", made, known)
 
 
+def lost_outcomes(image: Image, known: Known) -> Iterator[Outcome]:
+    """Of a kernel without stubs, where nobody counts: an entry that is missing, what makes room for it left."""
+    before = static_checks.image_checks(image, known)
+    left = "two nops" if image.two_nops else "call"
+    for site in image.sites:
+        # a dead record is missed by nobody
+        if site.function is not None:
+            after = static_checks.image_checks(without(image, site), known)
+            yield Outcome(f"image: an entry missing, its {left} left", site.function.name, noticed(before, after))
+
+
 def call_outcomes(image: Image, known: Known) -> Iterator[Outcome]:
     """Of a kernel that calls _mcount, where a function may have a second call: its own entry is the only one."""
     before = static_checks.image_checks(image, known)

@@ -27,6 +27,7 @@ SEED = 7
 AT_LEAST, ALONE = 100, 5
 ORDERS = {"le": True, "be": False}
 IMAGES = "relocatable", "reserved-8-text-end-0", "healthy"
+WITHOUT_STUBS = "mprofile-kernel", "two-nops"
 CONFIG = {"PPC64": "y", "FUNCTION_TRACER": "y", "KPROBES_ON_FTRACE": "y", "PPC_FTRACE_OUT_OF_LINE": "y"}
 PROBED = "with_toc_too"
 # checks that cannot be the only one of their kind to notice a fault
@@ -63,7 +64,10 @@ def of_images() -> Iterator[Outcome]:
         for name in IMAGES:
             image = vmlinux.read(AUDIT / f"image-{name}-{order}")
             yield from mutants_image.outcomes(image, known(image))
-        yield from mutants_image.call_outcomes(vmlinux.read(AUDIT / f"image-mprofile-kernel-{order}"), Known(config={}))
+        calling, padded = (vmlinux.read(AUDIT / f"image-{name}-{order}") for name in WITHOUT_STUBS)
+        yield from mutants_image.call_outcomes(calling, Known(config={}))
+        for image in (calling, padded):
+            yield from mutants_image.lost_outcomes(image, Known(config={}))
 
 
 def known(image: Image) -> Known:
@@ -125,6 +129,13 @@ def test_an_entry_at_another_nop_is_caught_in_the_image() -> None:
     seen = [one for one in outcomes("image") if one.kind == "image: an entry at another nop of a function"]
     assert len(seen) >= ALONE
     assert [one for one in seen if later not in one.by] == []
+
+
+@pytest.mark.parametrize("left", ["call", "two nops"])
+def test_an_entry_that_is_lost_where_nobody_counts_is_caught_by_one_check_alone(left: str) -> None:
+    seen = [one for one in outcomes("image") if one.kind == f"image: an entry missing, its {left} left"]
+    assert len(seen) >= ALONE
+    assert {one.by for one in seen} == {("image.no-orphan",)}
 
 
 def test_each_check_alone_catches_some() -> None:
