@@ -22,7 +22,6 @@ LARGEST_CONSOLE = 16 << 20
 LARGEST_REPORT = 64 << 20
 # what is printed after the first line of a panic or a stall, in seconds of the clock; and what switching off takes
 LAST_WORDS_SECONDS = 5.0
-LONGEST_LINE = 4096
 
 
 class Watch:
@@ -61,7 +60,7 @@ class Watch:
         *whole, rest = (self._line + chunk).split(b"\n")
         for line in whole:
             self._read_line(line.decode(errors="replace"))
-        self._line = rest[-LONGEST_LINE:]
+        self._line = rest[-console.LONGEST_LINE :]
         self._progress(chunk.decode(errors="replace").strip().rpartition("\n")[2])
 
     def _read_line(self, line: str) -> None:
