@@ -369,7 +369,7 @@ def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None
 def test_the_21st_line_of_a_failed_build_is_not_covered_by_those_before_it() -> None:
     """As a stage hands them on: only the first lines are kept."""
     known = [f"drivers/a.c:{number}: error: 'y' undeclared" for number in range(20)]
-    passed_on = "make[2]: *** [scripts/Makefile.build:1: fork.o] Error 1"
+    passed_on = "make[2]: *** [scripts/Makefile.build:1: drivers/a.o] Error 1"
     declared = knowing(issue("y", "stage.compile", Names(globs=("*error: 'y' undeclared",))))
 
     def judged(*said: str) -> verdict.Verdict:
@@ -377,6 +377,8 @@ def test_the_21st_line_of_a_failed_build_is_not_covered_by_those_before_it() -> 
         return judge([stage("compile", FAIL, "build", lines)], areas={}, declared=declared)
 
     assert judged(*known).status == "known"
+    unspoken = judged(*known[:10], "ValueError: bad table", "make: *** [kernel/timeconst.h] Error 1")
+    assert (unspoken.status, unspoken.kind) == ("fail", "build")
     news = judged(*known, "kernel/fork.c:1: error: something entirely new")
     assert (news.status, news.kind, news.checks[0].count) == ("fail", "build", 21)
     assert news.checks[0].evidence.startswith("1 more than are kept, of which nothing is known; 20 covered by y")
