@@ -200,6 +200,8 @@ class _View:
     def member(self, address: int, kind: str, name: str) -> int:
         """The number in a member of the structure at an address."""
         found = self.offsets.field(kind, name)
+        if found.size > POINTER:
+            raise BadOutput(f"{kind}.{name} has {found.size} bytes, which is no number")
         return int.from_bytes(self.read(address + found.offset, found.size), "little" if self._little else "big")
 
     def optional(self, address: int, kind: str, name: str) -> int:

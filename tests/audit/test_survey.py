@@ -394,6 +394,15 @@ def test_a_head_of_a_list_that_is_smaller_than_a_pointer_is_refused() -> None:
         busy().survey(small)
 
 
+@pytest.mark.parametrize("name", ["size_bits", "count", "buckets"])
+def test_a_number_of_more_bytes_than_a_register_is_refused(name: str) -> None:
+    """Whose digits would be too many to be told, too."""
+    wide = OFFSETS.structs["ftrace_hash"]
+    wide = Struct(size=wide.size, members={**wide.members, name: Field(wide.members[name].offset, 1 << 13)})
+    with pytest.raises(BadOutput, match=f"ftrace_hash.{name} has 8192 bytes"):
+        busy().survey(replace(OFFSETS, structs={**OFFSETS.structs, "ftrace_hash": wide}))
+
+
 def test_who_takes_a_site_is_counted() -> None:
     """As each ops says of itself, whether it names sites, spares some, or takes all."""
     ops = [
