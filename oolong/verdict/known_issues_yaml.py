@@ -11,7 +11,7 @@ from oolong.spec.pipeline_yaml import AXES, NAME, symbol
 from oolong.spec.yamlfile import Value
 from oolong.verdict.known_issues import GLOB, Bound, ByRule, Covers, KnownIssue, Names, Whole
 
-BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>\d+(?:\.\d+)*)")
+BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>[0-9]{1,9}(?:\.[0-9]{1,9})*)")
 REQUIRED = ("id", "covers", "kernels", "reason", "evidence")
 OPTIONAL = ("check", "checks", "when", "config", "upstream")
 # the part of a glob that is itself, and how long it must be at least: `*` and `?*` name everything

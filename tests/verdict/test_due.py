@@ -178,6 +178,12 @@ def test_audits_without_checks_of_a_kernel_that_is_traced_fail(name: str) -> Non
     assert set(missing(judged)) == {one for one in MADE[name] if one in names()}
 
 
+@pytest.mark.parametrize("release", ["next", "7.9999999999", "9" * 5000])
+def test_a_release_that_is_no_version_makes_no_less_due(release: str) -> None:
+    made = changed("live", checks=[])
+    assert missing(judge(made, release=release)) == missing(judge(made))
+
+
 def test_a_boot_without_tests_fails() -> None:
     judged = judge(changed("boot", tests=0, startup_tests=0))
     assert judged.status is CheckStatus.FAIL
