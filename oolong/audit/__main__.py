@@ -128,7 +128,7 @@ def _list(*, as_json: bool) -> int:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes().decode(errors="replace")
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
 

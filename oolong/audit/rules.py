@@ -128,7 +128,7 @@ def probe_without_target(kconfig: str, config: Mapping[str, str], *, fit: bool) 
     if not fit or config.get(PROBED) == "y" or config.get("CC_IS_CLANG") != "y":
         return False
     order = "-mlittle-endian" if config.get("CPU_LITTLE_ENDIAN") == "y" else "-mbig-endian"
-    asked = [line for line in kconfig.splitlines() if PROBE in line and order in line]
+    asked = [line for line in kconfig.split("\n") if PROBE in line and order in line]
     return bool(asked) and not any(CLANG_FLAGS in line for line in asked)
 
 

@@ -111,8 +111,8 @@ def read_plain(folder: Path, name: str, *, most: int) -> bytes:
 
 
 def text_of(folder: Path, relative: str) -> str:
-    """The text of such a file, whatever bytes it holds."""
-    return plain_file(folder, relative).read_text(encoding="utf-8", errors="replace")
+    """The text of such a file, whatever bytes it holds; a return is no end of a line."""
+    return plain_file(folder, relative).read_bytes().decode(errors="replace")
 
 
 def linked_tree(source: Path, target: Path) -> None:

@@ -127,7 +127,7 @@ def _read(path: Path, name: str, found: dict[str, list[_Definition]]) -> None:
 def _joined(path: Path) -> Iterator[str]:
     """The lines of a file; one that goes on after a backslash is one line, and the numbers stay right."""
     pending, owed = "", 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_bytes().decode(errors="replace").split("\n"):
         if line.endswith("\\"):
             pending += line[:-1] + " "
             owed += 1

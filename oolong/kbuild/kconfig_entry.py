@@ -58,7 +58,7 @@ def _expressions(kconfig: str, symbol: str) -> Iterator[str]:
 def _lines(kconfig: str, symbol: str) -> Iterator[str]:
     """The lines of an entry, up to its help."""
     inside = False
-    for line in CONTINUED.sub(" ", kconfig).splitlines():
+    for line in CONTINUED.sub(" ", kconfig).split("\n"):
         stripped = line.partition("#")[0].strip()
         if line[:1].strip() and not line.startswith("#"):
             match = ENTRY.match(stripped)

@@ -58,7 +58,7 @@ def _work(cell: Cell, work: Work, config: Config) -> Outcome:
     last, unread = _last(snapshots, image, laid_out)
     due = stops.expected(config, modules=cell.config.modules) if booted.ok else None
     seen = Live(image, laid_out, surveys, due, unreadable, last)
-    report = work.path("report").read_text(encoding="utf-8", errors="replace")
+    report = work.path("report").read_bytes().decode(errors="replace")
     said = guest_report.told(report, booted.data, config, whole=booted.ok)
     checks = (*_looked(seen, stoppable=stoppable), *_heard(seen, said, died=not booted.ok))
     return audited(work, checks, sections=sorted(said.sections), last_picture=unread)

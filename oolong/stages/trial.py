@@ -116,7 +116,7 @@ class Trial:
     @property
     def calls(self) -> int:
         """How often the objdump was called."""
-        return len(text_of(self._folder, CALLS).splitlines())
+        return text_of(self._folder, CALLS).count("\n")
 
     def run(self, argv: Sequence[str], *, edited: bool = False, on_line: Callable[[str], None] | None = None) -> Ran:
         """A command of the build; with the `edited` script, new as of now, in the place of the tree's own."""
