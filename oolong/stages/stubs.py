@@ -15,6 +15,7 @@ from oolong.host.files import plain_file, text_of, write_json
 from oolong.host.sandbox import BUILD, SRC, Ran, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
+from oolong.kbuild import rules
 from oolong.spec.model import Cell
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
@@ -23,6 +24,7 @@ from oolong.stubs import assembled, counting
 OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 COUNTS = "stubs.json"
 OUT, OURS = "/out", "oolong.S"
+SAVED = rules.command_file(kbuild.ASSEMBLED)
 VIEW = View(read_only=(SRC, BUILD), writable=(OUT,), chdir=BUILD)
 NOTHING = "/* out-of-line ftrace is off in this configuration */\n"
 
@@ -92,10 +94,10 @@ def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ..
     made = []
     for whose, name in (("oolong's", OURS), ("the tree's", STUB_SOURCE)):
         try:
-            saved = text_of(work.path("objects"), kbuild.SAVED)
-            argv = kbuild.assemble(saved, f"{OUT}/{name}", f"{OUT}/{name}.o")
+            saved = rules.saved_command(text_of(work.path("objects"), SAVED), kbuild.ASSEMBLED)
+            argv = rules.assembling(saved, f"{OUT}/{name}", f"{OUT}/{name}.o")
         except (BadOutput, ValueError):
-            return (f"what the two .S assemble to is not known: the build left no command in {kbuild.SAVED}",)
+            return (f"what the two .S assemble to is not known: the build left no command in {SAVED}",)
         done = run(work, sandbox, argv, timeout=cell.build_timeout, compiles=True)
         if not done.ok:
             return (f"{whose} .S does not assemble: {_said(done)}",)

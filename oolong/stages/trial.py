@@ -145,14 +145,14 @@ class Trial:
         tried = self.alone(area, generated, command, self.variables)
         if tried.ended or tried.source is None:
             return tried
-        if not (flags := self.saved(object_of(generated))):
-            return replace(tried, said=(f"the build saved no command of {object_of(generated)}",))
         plain = f"{inside(area)}/stubs.s"
+        try:
+            saved = self.saved(object_of(generated))
+            preprocess = rules.preprocessing(saved, f"{inside(area)}/{generated}", plain)
+        except ValueError:
+            return replace(tried, said=(f"the build saved no command of {object_of(generated)}",))
         building = replace(self._building(VIEW), chdir=BUILD)
-        for argv in (
-            rules.preprocessing(flags, f"{inside(area)}/{generated}", plain),
-            kbuild.look_for_warnings(plain),
-        ):
+        for argv in (preprocess, kbuild.look_for_warnings(plain)):
             done = self._run(building, argv)
             if not done.ok:
                 return replace(tried, said=done.lines[-LINES_TOLD:])

@@ -54,31 +54,6 @@ def test_configure_reads_kconfig_once_for_allnoconfig_and_settles_other_bases() 
     assert [argv[-1] for argv in kbuild.configure(cell(base=Path("/some/.config")))] == ["olddefconfig"]
 
 
-SAVED = """savedcmd_arch/powerpc/kernel/trace/ftrace_entry.o := ccache powerpc64le-linux-gnu-gcc \
--Wp,-MMD,arch/powerpc/kernel/trace/.ftrace_entry.o.d -nostdinc -I/src/include -D__ASSEMBLY__ -DHASH='"$(pound)"' \
-   -DPID=$$0 \
-   -DKBUILD_MODFILE='"arch/powerpc/kernel/trace/ftrace_entry"' -c -o arch/powerpc/kernel/trace/ftrace_entry.o \
-/src/arch/powerpc/kernel/trace/ftrace_entry.S {after}
-
-source_arch/powerpc/kernel/trace/ftrace_entry.o := /src/arch/powerpc/kernel/trace/ftrace_entry.S
-deps_arch/powerpc/kernel/trace/ftrace_entry.o := a.h
-""".replace("\\\n", "")
-
-
-@pytest.mark.parametrize("after", ["", "; ./tools/objtool/objtool --mcount arch/powerpc/kernel/trace/ftrace_entry.o"])
-def test_another_source_is_assembled_as_kbuild_assembled_one(after: str) -> None:
-    assert kbuild.assemble(SAVED.replace("{after}", after), "/out/a.S", "/out/a.o") == (
-        "powerpc64le-linux-gnu-gcc", "-nostdinc", "-I/src/include", "-D__ASSEMBLY__", '-DHASH="#"', "-DPID=$0",
-        '-DKBUILD_MODFILE="arch/powerpc/kernel/trace/ftrace_entry"', "-c", "-o", "/out/a.o", "/out/a.S",
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("saved", ["", "cmd_x.o := gcc -c -o x.o x.c", "cmd_x.o := gcc ' -c -o x.o x.S"])
-def test_what_is_no_command_of_an_object_in_assembly_is_refused(saved: str) -> None:
-    with pytest.raises(ValueError, match=r"command of an object|No closing quotation"):
-        kbuild.assemble(saved, "/out/a.S", "/out/a.o")
-
-
 def test_our_stubs_override_one_rule_and_the_tree_keeps_it_otherwise() -> None:
     ours = [word for word in kbuild.link(cell(), our_stubs=True) if word.startswith("cmd_")]
     assert ours == ["cmd_gen_ftrace_ool_stubs=cp /stubs/vmlinux.arch.S $@"]
