@@ -17,7 +17,7 @@ from oolong.audit import live_checks, static_checks
 from oolong.audit.allocation import Stub
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, Function, Image
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.live_state import LIST_OPS, NOP_OPS, Live
 from oolong.audit.survey import MODULES, OPS, RECORDS, Module, Ops, Record, Survey, survey
 from oolong.binary import powerpc

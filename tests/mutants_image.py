@@ -12,7 +12,7 @@ from typing import NamedTuple
 from oolong.audit import static_checks
 from oolong.audit.area_checks import TRAMPOLINE_REACH
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Code, Function, Image, Range, Site
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.rules import KPROBE_WINDOW
 from oolong.binary import powerpc
 from oolong.stubs.counting import INITTEXT, NUM_RESERVE, RESERVED, TEXT_END

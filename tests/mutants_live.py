@@ -9,7 +9,7 @@ from random import Random
 from oolong.audit import live_checks
 from oolong.audit.check import Finding, finding
 from oolong.audit.image import Image
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.live_state import Live
 from oolong.audit.survey import Record, Survey
 from oolong.binary import powerpc

@@ -15,7 +15,7 @@ from pathlib import Path
 from oolong.audit import catalogue, linker_script, object, static_checks
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, CheckStatus
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.registry import Entry
 from oolong.errors import BadInput, OolongError
 from oolong.kbuild import config as kconfig

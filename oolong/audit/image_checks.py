@@ -7,14 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from oolong.audit import calls
-from oolong.audit.area_checks import AREAS
-from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
+from oolong.audit.check import Answer, Finding, finding, judged, none_of, skipped
 from oolong.audit.image import POINTER, RELATIVE, Function, Image
-from oolong.audit.linked import OFF as OFF
-from oolong.audit.linked import Known as Known
-from oolong.audit.linked import Linked as Linked
+from oolong.audit.linked import Linked
 from oolong.audit.orphans import OWN_NOP, aligns_a_loop
-from oolong.audit.registry import AUDITED, OUT_OF_LINE, Checks, Due, Needs
+from oolong.audit.registry import AUDITED, WITH_STUBS, Checks, Due, Needs
 from oolong.audit.rules import NO_POST_LINK_RULE, PROLOGUES, calls_mcount
 from oolong.binary import powerpc
 from oolong.errors import Kind
@@ -25,19 +22,6 @@ DEAD_CODE = "LD_DEAD_CODE_DATA_ELIMINATION"
 
 SITES = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
 BUILD = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
-IMAGE = SITES, AREAS, BUILD
-
-
-def checks(image: Image, known: Known) -> Iterator[Check]:
-    """All checks of an image, each once."""
-    linked, without_stubs = Linked(image, known), None if image.out_of_line else _without_stubs(known)
-    return (check for group in IMAGE for check in group.run(linked, without_stubs=without_stubs))
-
-
-def _without_stubs(known: Known) -> Answer:
-    if known.config is not None and known.config.get("PPC_FTRACE_OUT_OF_LINE") == "y":
-        return judged(False, "CONFIG_PPC_FTRACE_OUT_OF_LINE=y, and there is no stub area")
-    return skipped(OFF)
 
 
 @SITES.check(
@@ -46,11 +30,9 @@ def _without_stubs(known: Known) -> Answer:
     holds="the table has as many entries as vmlinux.o, and as many of them in init text (with dead code elimination: "
     "no more, and one for each function that is left)",
     failure="sites were lost or added by the link, or init's functions ended in text",
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 def mcount_entries(linked: Linked) -> Answer:
-    """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
-    only where the linker throws dead code away, and then one for each function that is left."""
     image, known = linked.image, linked.known
     if known.plan is None:
         return skipped("nothing was counted in vmlinux.o to compare with")
@@ -116,8 +98,6 @@ def _orphans(linked: Linked) -> Iterator[Finding]:
     due=AUDITED & Due(symbols={"RELOCATABLE": "y"}),
 )
 def relocations(linked: Linked) -> Answer:
-    """In a relocatable kernel each slot has one relocation, R_PPC64_RELATIVE, to the address that stands there; LLD
-    leaves the slot zero."""
     image, known = linked.image, linked.known
     if image.relocations is None and known.config is not None and known.config.get("RELOCATABLE") == "y":
         return judged(False, "CONFIG_RELOCATABLE=y, and there is no .rela.dyn")
@@ -171,7 +151,6 @@ def in_text(linked: Linked) -> Answer:
     failure="two records for one site",
 )
 def unique(linked: Linked) -> Answer:
-    """No two records for one patch site."""
     image = linked.image
     often = ((ip, count) for ip, count in Counter(site.ip for site in image.sites).items() if count > 1)
     wrong = (finding(image.told(ip), f"{count} entries for {ip:#x}", ip) for ip, count in often)
@@ -190,7 +169,7 @@ def site_words(linked: Linked) -> Answer:
     if image.out_of_line:
         wrong = _not_a_nop(image, (0,))
         return none_of(wrong, held=f"a nop at each of {len(image.sites)} sites")
-    if "_mcount" not in image.addresses or image.two_nops:
+    if not calls_mcount(image):
         wrong = _not_a_nop(image, (0, powerpc.INSTRUCTION))
         return none_of(wrong, held=f"two nops at each of {len(image.sites)} sites")
     return none_of(_no_call(image), held=f"bl _mcount at each of {len(image.sites)} sites")
@@ -231,9 +210,7 @@ def entry_points(linked: Linked) -> Answer:
     image, known = linked.image, linked.known
     dead = sum(site.function is None for site in image.sites)
     held = f"{len(image.sites) - dead} at local entry points, {dead} in code of overridden weak functions"
-    if image.out_of_line:
-        return none_of(_off_entry(image), held=held)
-    if not image.two_nops and "_mcount" in image.addresses:
+    if calls_mcount(image):
         strict = known.config is not None and known.config.get("MPROFILE_KERNEL") == "y"
         return none_of(_off_prologue(image, strict), held=held.replace("at", "right after", 1))
     return none_of(_off_entry(image), held=held)

@@ -8,9 +8,6 @@ from oolong.audit.allocation import Allocation, allocate
 from oolong.audit.image import Image
 from oolong.stubs.counting import StubPlan
 
-# why what is about stubs does not apply
-OFF = "out-of-line ftrace is off in this kernel"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:

@@ -51,7 +51,6 @@ def checks(
     failure="an entry points nowhere, or is counted twice",
 )
 def entries(compiled: Compiled) -> Answer:
-    """Each section of patch sites has as many relocations as it has room for entries."""
     found = compiled.object
     pointer = found.bits // 8
     there = Counter(entry.table for entry in found.entries)
@@ -112,7 +111,6 @@ def offsets(compiled: Compiled) -> Answer:
     failure="the kernel would patch data",
 )
 def targets(compiled: Compiled) -> Answer:
-    """Every entry points at an instruction."""
     found = compiled.object
     wrong = (compiled.at(entry, "points at no code") for entry in found.entries if found.word(entry) is None)
     return none_of(wrong, held=f"{len(found.entries)} places in code")

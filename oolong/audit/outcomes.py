@@ -5,8 +5,8 @@ from oolong.audit.registry import (
     ALWAYS,
     AUDITED,
     NEVER,
-    OUT_OF_LINE,
     SINCE_OUT_OF_LINE,
+    WITH_STUBS,
     Due,
     Entry,
     Needs,
@@ -27,7 +27,7 @@ TREE_SCRIPT = declare(
     "sections, room, alignment, contents and symbols",
     failure="the kernel's build miscounts, or reserves less than it counts",
     stages=("stubs",),
-    due=OUT_OF_LINE,
+    due=WITH_STUBS,
 )
 PROBE = declare(
     "config.out-of-line-probe",
@@ -66,7 +66,7 @@ PLAN = declare(
     holds="the stub pass counted as many sites, in text and in init text, as the audit of vmlinux.o",
     failure="one of the two reads vmlinux.o wrongly",
     stages=("stubs", "audit-object"),
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 LINK = declare(
     "stubs.link",
@@ -76,7 +76,7 @@ LINK = declare(
     holds="the linked kernel's count words are the ones of the plan",
     failure="the kernel has other stubs than were counted",
     stages=("stubs", "link"),
-    due=OUT_OF_LINE,
+    due=WITH_STUBS,
 )
 CROSSLINK = declare(
     "stubs.crosslink",
@@ -86,7 +86,7 @@ CROSSLINK = declare(
     holds="the same for the kernel that was linked with the other stub pass (sets with `link_both`)",
     failure="oolong's pass and the tree's own rule come to other stubs",
     stages=("stubs", "crosslink"),
-    due=OUT_OF_LINE & LINKED_TWICE,
+    due=WITH_STUBS & LINKED_TWICE,
 )
 BOTH_LINKS = declare(
     "stubs.both-links",
@@ -97,7 +97,7 @@ BOTH_LINKS = declare(
     "and without debug information, which holds their lines)",
     failure="oolong's pass and the tree's own rule come to other stubs",
     stages=("stubs", "link", "crosslink"),
-    due=OUT_OF_LINE & LINKED_TWICE,
+    due=WITH_STUBS & LINKED_TWICE,
 )
 BOOT_SITES = declare(
     "boot.sites",
@@ -107,7 +107,7 @@ BOOT_SITES = declare(
     holds="the kernel at boot says `ftrace: allocating N entries` with N = the sites in text and init text of vmlinux",
     failure="the kernel found other sites than were counted",
     stages=("stubs", "audit-image", "boot"),
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 BOOT_TOTAL = declare(
     "boot.total",
@@ -117,7 +117,7 @@ BOOT_TOTAL = declare(
     holds="after init memory was freed, `dyn_ftrace_total_info` = the sites in text of vmlinux",
     failure="sites of init text stayed, or sites of text went with them",
     stages=("stubs", "audit-image", "boot"),
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 EXPECTED_OOL = declare(
     "expect.ool",

@@ -13,8 +13,8 @@ from oolong.binary import powerpc
 
 # how far after a function's symbol a kprobe looks for its patch site, both ends included
 KPROBE_WINDOW = 16
-# FTRACE_MCOUNT_MAX_OFFSET, where the kernel's build does not say
-MAX_OFFSET = 16
+# how far after a function's symbol its patch site may be, and the usual number, where the kernel's build does not say
+MAX_OFFSET, USUAL_MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET", 16
 # the symbol that Kconfig sets if the compiler is fit, the script that it asks with, and what tells clang its target
 PROBED, PROBE = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY", "check-fpatchable-function-entry.sh"
 CLANG_FLAGS = "$(CLANG_FLAGS)"
@@ -99,12 +99,8 @@ def short_function(image: Image, victim: Function, site: Site) -> bool:
 def dead_record(image: Image, site: Site, limit: int | None) -> bool:
     """A site of overridden weak code within `limit` bytes (FTRACE_MCOUNT_MAX_OFFSET) of the function before it, for
     which the kernel takes it: no symbol covers it, and it is the entry of code that begins where that function ends."""
-    named = image.name_of(site.ip)
-    if site.function is not None or named is None:
-        return False
-    before = image.function_at(site.ip - named[1])
-    limit = MAX_OFFSET if limit is None else limit
-    if before is None or before.address != site.ip - named[1] or not 0 < named[1] <= limit:
+    before = function_before(image, site)
+    if before is None or not 0 < site.ip - before.address <= limit_of(limit):
         return False
     end = before.address + before.size
     between = image.code.words(end, (site.ip - end) // powerpc.INSTRUCTION)
@@ -115,11 +111,22 @@ def no_max_offset(image: Image, site: Site, limit: int | None) -> bool:
     """The site of an overridden weak function, in a kernel that has no FTRACE_MCOUNT_MAX_OFFSET (asm/ftrace.h sets it
     on 64-bit for -mprofile-kernel and -fpatchable-function-entry alone): no symbol covers it, so that the kernel takes
     it for the function before it, however far that is."""
+    return limit is None and function_before(image, site) is not None
+
+
+def function_before(image: Image, site: Site) -> Function | None:
+    """The function whose symbol is the nearest before a site of overridden weak code, for which the kernel takes it
+    where its limit allows."""
     named = image.name_of(site.ip)
-    if limit is not None or site.function is not None or named is None:
-        return False
+    if site.function is not None or named is None:
+        return None
     before = image.function_at(site.ip - named[1])
-    return before is not None and before.address == site.ip - named[1]
+    return before if before is not None and before.address == site.ip - named[1] else None
+
+
+def limit_of(found: int | None) -> int:
+    """The limit of a kernel, from what was found of FTRACE_MCOUNT_MAX_OFFSET in its build."""
+    return USUAL_MAX_OFFSET if found is None else found
 
 
 def probe_without_target(kconfig: str, config: Mapping[str, str], *, fit: bool) -> bool:

@@ -12,10 +12,11 @@ from itertools import chain
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.registry import DUE, Checks, Due, Needs
 from oolong.errors import Kind
+from oolong.host.sandbox import SILENT
 from oolong.kbuild import kconfig_entry
+from oolong.spec.model import OUT_OF_LINE
 from oolong.stubs.areas import INITTEXT, TEXT_END
 
-OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 # the folder of the rule that makes the stubs, and the makefile whose rules are for every object
 TOOLS, GENERIC = "arch/powerpc/tools/", "scripts/Makefile.build"
 # the areas that the script reserves: a kernel may need no stub in either
@@ -33,13 +34,13 @@ class Tried:
     ended: int
     source: str | None
     called: bool = False
-    said: Sequence[str] = ()
+    said: str = ""
 
     @property
     def told(self) -> str:
         """How it ended, in a few words."""
         if self.ended:
-            return f"ended with {self.ended}: {' / '.join(self.said) or 'without a word'}"
+            return f"ended with {self.ended}: {self.said or SILENT}"
         return "ended well and wrote nothing" if self.source is None else "wrote another .S"
 
 
@@ -259,7 +260,5 @@ def _of_empty(tried: Tried) -> Iterator[str]:
     if tried.ended or tried.source is None:
         yield f"where it needs no stub, the script {tried.told}"
     elif tried.said:
-        zero = any(SPACE_OF_NOTHING.search(line) for line in tried.said)
-        yield (
-            "where it needs no stub, .space 0 is reserved" if zero else f"the assembler says: {' / '.join(tried.said)}"
-        )
+        zero = SPACE_OF_NOTHING.search(tried.said)
+        yield "where it needs no stub, .space 0 is reserved" if zero else f"the assembler says: {tried.said}"

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator
 
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import Function, Image, Site
-from oolong.audit.image_checks import Linked
+from oolong.audit.linked import Linked
 from oolong.audit.registry import AUDITED, Checks, Due, Needs
 from oolong.audit.rules import (
     DEAD_RECORD,
     KPROBE_WINDOW,
-    MAX_OFFSET,
     NO_MAX_OFFSET,
     SHORT_FUNCTION,
     dead_record,
+    limit_of,
     no_max_offset,
     short_function,
 )
@@ -90,7 +90,7 @@ def dead_record_window(linked: Linked) -> Answer:
     if known.without_max_offset:
         held = "no dead records, and no FTRACE_MCOUNT_MAX_OFFSET to tell them by"
         return none_of(_without_limit(image, dead), held=held)
-    limit = MAX_OFFSET if known.max_offset is None else known.max_offset
+    limit = limit_of(known.max_offset)
     wrong = (
         finding(
             named[0],

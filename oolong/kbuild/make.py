@@ -14,6 +14,8 @@ STUBS = "/stubs"
 STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
 STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 TOOLS = "arch/powerpc/tools"
+# in the source: what the symbol of out-of-line ftrace depends on
+KCONFIG = "arch/powerpc/Kconfig"
 # in the object tree: what the linker is given, as the preprocessor leaves it
 LINKER_SCRIPT = "arch/powerpc/kernel/vmlinux.lds"
 # in the object tree: an object in assembly that every kernel with out-of-line ftrace has

@@ -16,7 +16,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.errors import BadOutput
 from oolong.host.files import text_of, write_json
-from oolong.host.sandbox import SRC, Ran, View, sandbox_of
+from oolong.host.sandbox import SILENT, SRC, Ran, View, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.audited import UNTRACED, Config, audited, where_audited
@@ -24,10 +24,8 @@ from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import counting
 
-KCONFIG = "arch/powerpc/Kconfig"
 # the script is silent, and ends as its last grep -q does: found, so that the compiler is fit, or not found
 PROBE_SAYS = {0: True, 1: False}
-SAID_LINES = 3
 # where scripts leave what they need in passing
 VIEW = View(read_only=(SRC,), env={"srctree": SRC}, chdir="/tmp")
 
@@ -107,7 +105,7 @@ def compared(script: str, done: Ran, config: Config, *, kconfig: str) -> Check:
     """What the script came to, and what the configuration says; `kconfig` is the text of arch/powerpc/Kconfig."""
     fit, found = PROBE_SAYS.get(done.returncode), config.get(PROBED) == "y"
     if fit is None or done.lines:
-        what = f"it broke: ended with {done.returncode}: {' / '.join(done.lines[-SAID_LINES:]) or 'without a word'}"
+        what = f"it broke: ended with {done.returncode}: {done.last_words or SILENT}"
         return outcomes.PROBE.came(none_of([finding(script, what)], held=""))
     told = f"{script}, with all flags: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
     if fit == found:
@@ -119,6 +117,6 @@ def compared(script: str, done: Ran, config: Config, *, kconfig: str) -> Check:
 
 def _kconfig(work: Work) -> str:
     try:
-        return text_of(work.path("source"), KCONFIG)
+        return text_of(work.path("source"), kbuild.KCONFIG)
     except BadOutput:
         return ""

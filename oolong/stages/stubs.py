@@ -12,16 +12,15 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput, Kind
 from oolong.host.files import plain_file, text_of, write_json
-from oolong.host.sandbox import BUILD, SRC, Ran, View, sandbox_of
+from oolong.host.sandbox import BUILD, SILENT, SRC, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.kbuild import rules
-from oolong.spec.model import Cell
+from oolong.spec.model import OUT_OF_LINE, Cell
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import assembled, counting
 
-OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 COUNTS = "stubs.json"
 OUT, OURS = "/out", "oolong.S"
 SAVED = rules.command_file(kbuild.ASSEMBLED)
@@ -85,7 +84,7 @@ def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ..
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)
     done = run(work, sandbox, kbuild.tree_script(cell, reserve=str(reserve)), timeout=cell.build_timeout)
     if not done.ok:
-        return (f"the tree's script ended with {done.returncode}: {_said(done)}",)
+        return (f"the tree's script ended with {done.returncode}: {done.last_words or SILENT}",)
     try:
         text = plain_file(output, STUB_SOURCE).read_bytes()
     except BadOutput:
@@ -100,13 +99,9 @@ def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ..
             return (f"what the two .S assemble to is not known: the build left no command in {SAVED}",)
         done = run(work, sandbox, argv, timeout=cell.build_timeout, compiles=True)
         if not done.ok:
-            return (f"{whose} .S does not assemble: {_said(done)}",)
+            return (f"{whose} .S does not assemble: {done.last_words or SILENT}",)
         try:
             made.append(assembled.read(plain_file(output, f"{name}.o")))
         except (BadOutput, BadInput) as error:
             return (f"{whose} .S assembles to no object: {error.what}",)
     return assembled.differences(*made)
-
-
-def _said(done: Ran) -> str:
-    return " / ".join(done.lines[-3:]) or "without a word"

@@ -15,7 +15,7 @@ from oolong.audit import catalogue, outcomes
 from oolong.audit.check import Check, CheckStatus, finding, none_of
 from oolong.audit.guest_report import AVAILABLE, ENABLED, PROBES, TOTAL, TOUCHED, WITH_ADDRESSES
 from oolong.audit.outcomes import STAGE, STAGES
-from oolong.audit.registry import AUDITED, OUT_OF_LINE, SINCE_OUT_OF_LINE, WITH_REPORT, Due, Trait
+from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, WITH_REPORT, WITH_STUBS, Due, Trait
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, did_you_mean
 from oolong.machine import stops
@@ -224,7 +224,7 @@ def _checks(seen: _Seen, checks: Mapping[str, Check]) -> Iterator[Item]:
 def _sites(seen: _Seen) -> Iterator[Item]:
     """The patch sites that the checks looked at: with none of them each check holds."""
     none = "there are none: each check holds of nothing"
-    if seen.holds(OUT_OF_LINE) and seen.ran("stubs"):
+    if seen.holds(WITH_STUBS) and seen.ran("stubs"):
         yield Item(name=COUNTED, why=None if seen.data("stubs").get("total") else none)
     if seen.holds(AUDITED) and seen.ran("audit-image"):
         yield Item(name=LINKED, why=None if any(seen.data("audit-image").get("sites", {}).values()) else none)

@@ -1,7 +1,7 @@
 """The checks of a linked kernel, on small images with one fault each: the check that names it, and its victim."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,8 +10,9 @@ from oolong.audit import area_checks, image_checks, object, static_checks
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import RELATIVE, Area, Code, Image, Range, kallsyms_rank
-from oolong.audit.image_checks import IMAGE, Known, Linked
-from oolong.audit.window_checks import WINDOWS
+from oolong.audit.linked import Known, Linked
+from oolong.audit.static_checks import IMAGE
+from oolong.audit.static_checks import image_checks as checks
 from oolong.binary import powerpc
 from oolong.errors import BadInput
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
@@ -24,7 +25,7 @@ RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
 RESERVE = 2
 FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
-ENTRIES = tuple(entry for group in (*IMAGE, WINDOWS) for entry in group.entries)
+ENTRIES = tuple(entry for group in IMAGE for entry in group.entries)
 NAMES = tuple(entry.name for entry in ENTRIES)
 ABOUT_STUBS = {entry.name for entry in ENTRIES if entry.about_stubs}
 
@@ -38,12 +39,6 @@ def known(*, more: int = 0) -> Known:
     text, init = object.read(AUDIT / "image-healthy-le.o").plan
     plan = StubPlan(text=text + more, inittext=init, exit=0, reserve=RESERVE)
     return Known(plan=plan, config=CONFIG, max_offset=16, post_link=POST_LINK)
-
-
-def checks(image: Image, known: Known) -> Iterator[Check]:
-    """All checks of an image."""
-    yield from image_checks.checks(image, known)
-    yield from WINDOWS.run(Linked(image, known))
 
 
 def wrong(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:
@@ -315,7 +310,8 @@ def test_a_kernel_without_stubs(name: str, expected: dict[str, tuple[str, ...]],
     """-mprofile-kernel, whose sites call _mcount, and -fpatchable-function-entry=2."""
     done = list(checks(read(name, order), known()))
     assert wrong(done) == expected
-    assert {check.name for check in done if check.status == SKIP} == {*ABOUT_STUBS, "image.relocations"}
+    skipped = {*ABOUT_STUBS, "image.mcount-entries", "image.relocations"}
+    assert {check.name for check in done if check.status == SKIP} == skipped
 
 
 @pytest.mark.parametrize("order", ["le", "be"])

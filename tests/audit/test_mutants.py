@@ -12,7 +12,7 @@ from oolong.audit import catalogue, object
 from oolong.audit import image as vmlinux
 from oolong.audit.check import CheckStatus
 from oolong.audit.image import Image
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.static_checks import image_checks
 from oolong.machine.stops import OFF, QUIET
 from oolong.stubs import assembled

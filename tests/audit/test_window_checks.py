@@ -9,7 +9,7 @@ from oolong.audit import image as vmlinux
 from oolong.audit import window_checks
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import Function, Image
-from oolong.audit.image_checks import Known, Linked
+from oolong.audit.linked import Known, Linked
 from oolong.audit.rules import NEVER_KNOWN, RULES
 from oolong.audit.window_checks import WINDOWS
 from oolong.binary.powerpc import NOP

@@ -10,7 +10,7 @@ import pytest
 
 from oolong.audit import guest_report, linker_script, object, static_checks
 from oolong.audit import image as vmlinux
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.live_state import Live
 from oolong.audit.survey import survey
 from oolong.binary import structs
