@@ -18,8 +18,8 @@ from oolong.machine.stops import OFF, QUIET
 from oolong.stubs import assembled
 from oolong.stubs.counting import NUM_RESERVE, RESERVED, StubPlan
 from tests import mutants_guest, mutants_image, mutants_live, mutants_object
-from tests.audit.test_guest_checks import listing_image, live_and_told
 from tests.mutants import Outcome, alone, told
+from tests.reports import listing_image, live_and_told
 from tests.support import TEST_DATA
 
 AUDIT, OBJECTS = TEST_DATA / "audit", TEST_DATA / "objects"

@@ -19,7 +19,7 @@ from oolong.spec.model import Endian, Expect, MachineFamily, NotDue
 from oolong.verdict import judge as verdict
 from oolong.verdict.due import SKIPPABLE, Demand, check_declared, demand_of, names
 from oolong.verdict.known_issues import Facts, KnownIssue, Names
-from tests.kbuild.test_make import cell
+from tests.cells import cell
 from tests.support import CHECKOUT
 
 EVERY = frozenset(Trait) - {Trait.EXPECTED, Trait.RECORDED}
