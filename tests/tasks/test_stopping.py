@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout, fake_kernel
+from tests.checkout import CELL, Checkout, fake_kernel
 from tests.processes import PATIENCE_SECONDS, descendants, wait_for
 
-CELL = "le-minimal-gcc-14-fakelinux"
 HANGS = ("console.txt", "reboot: Power down", "\x01")
 
 
