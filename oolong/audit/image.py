@@ -302,7 +302,7 @@ def image_of(file: elf.ElfFile, where: str) -> Image:
 def _stored(file: elf.ElfFile, table: Range, where: str) -> tuple[int, ...]:
     size = table.end - table.start
     if size < 0 or size % POINTER:
-        raise BadInput(f"its table of patch sites has {size} bytes, which are no whole entries", where=where)
+        raise BadInput(f"its table of patch sites has {size} bytes: not a whole number of entries", where=where)
     for section in file.sections:
         if section.loaded and section.address <= table.start and table.end <= section.address + section.size:
             return file.pointers(section, table.start - section.address, size // POINTER)

@@ -182,7 +182,7 @@ def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[Finding]:
             at = (site.recorded if image.two_nops else site.ip) + offset
             word = image.code.word(at)
             if word != powerpc.NOP:
-                yield finding(image.owner(at), f"{_hex(word)} at {image.told(at)}, which is no nop", site.ip)
+                yield finding(image.owner(at), f"{_hex(word)} at {image.told(at)}: not a nop", site.ip)
 
 
 def _no_call(image: Image) -> Iterator[Finding]:
@@ -191,7 +191,7 @@ def _no_call(image: Image) -> Iterator[Finding]:
         word = image.code.word(site.ip)
         target = None if word is None else powerpc.branch_target(word, site.ip)
         if word is None or target is None or not powerpc.links(word):
-            yield finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call", site.ip)
+            yield finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}: not a call", site.ip)
         elif not calls.goes_to_mcount(image, site.ip, target):
             yield finding(image.owner(site.ip), f"it calls {image.told(target)}, not _mcount", site.ip)
 

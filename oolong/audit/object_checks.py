@@ -145,7 +145,7 @@ def nops(compiled: Compiled) -> Answer:
     """At each place stands the nop of -fpatchable-function-entry=1."""
     found = compiled.object
     wrong = (
-        compiled.at(entry, f"{word:08x}, which is no nop")
+        compiled.at(entry, f"{word:08x}: not a nop")
         for entry in found.entries
         if (word := found.word(entry)) is not None and word != powerpc.NOP
     )

@@ -124,7 +124,7 @@ class ElfFile:
         for candidate in self.sections:
             if candidate.type in (SHT_RELA, SHT_REL) and candidate.info == section.index:
                 if candidate.type == SHT_REL:
-                    raise self._bad(f"{candidate.name}: relocations without addends, which Power does not use")
+                    raise self._bad(f"{candidate.name}: relocations without addends, not those of Power")
                 yield candidate, self.relocations(candidate)
 
     def symbol_table(self, relocations: Section) -> Section:

@@ -77,7 +77,7 @@ def _covers(value: Value) -> Covers:
     for key, _ in value.entries():
         if key.text() == "at_most":
             hint = f"write {{rule: NAME}}, one of {', '.join(RULES)}; or {{names: [NAME, GLOB]}} for this cell"
-            key.fail("'at_most' covered new victims in place of old ones, and is gone", hint)
+            key.fail("'at_most' is no longer a key", hint)
     fields = value.fields(optional=("names", "rule"))
     if len(fields) != 1:
         value.fail("needs one of 'names', 'rule'")

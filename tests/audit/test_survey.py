@@ -146,8 +146,8 @@ def record_of(size: int, **members: tuple[int, int]) -> Offsets:
     [
         (NOTHING, "no struct"),
         (record_of(48, ip=(8, 8), arch_ool_stub=(32, 8)), "no member flags"),
-        (record_of(48, ip=(8, 8), flags=(24, 4), arch_ool_stub=(32, 8)), "which no known kernel has"),
-        (record_of(48, ip=(24, 8), flags=(8, 8), arch_ool_stub=(32, 8)), "which no known kernel has"),
+        (record_of(48, ip=(8, 8), flags=(24, 4), arch_ool_stub=(32, 8)), "unknown layout"),
+        (record_of(48, ip=(24, 8), flags=(8, 8), arch_ool_stub=(32, 8)), "unknown layout"),
         (record_of(32, ip=(8, 8), flags=(16, 8), arch_ool_stub=(32, 8)), "its members reach to 40"),
     ],
 )
