@@ -16,7 +16,7 @@ from oolong.audit.static_checks import image_checks as checks
 from oolong.binary import powerpc
 from oolong.errors import BadInput
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
-from tests.mutants_image import with_slots, without
+from tests.mutants.images import with_slots, without
 from tests.support import TEST_DATA
 
 AUDIT = TEST_DATA / "audit"

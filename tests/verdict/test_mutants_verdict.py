@@ -5,9 +5,9 @@ from functools import cache
 
 from oolong.audit import catalogue
 from oolong.audit.check import CheckStatus
-from tests import mutants_verdict
-from tests.mutants import Outcome, told
-from tests.mutants_verdict import EQUIVALENT
+from tests.mutants import verdicts
+from tests.mutants.outcome import Outcome, told
+from tests.mutants.verdicts import EQUIVALENT
 from tests.verdict import test_due
 
 AT_LEAST = 100
@@ -16,7 +16,7 @@ AT_LEAST = 100
 @cache
 def outcomes() -> tuple[Outcome, ...]:
     seen = []
-    for one in mutants_verdict.mutants(test_due.healthy()):
+    for one in verdicts.mutants(test_due.healthy()):
         judged = test_due.judge(one.stages)
         by = tuple(check.name for check in judged.checks if check.status is CheckStatus.FAIL)
         assert (judged.status is CheckStatus.FAIL) == bool(by), one.what

@@ -15,7 +15,7 @@ TESTS = "boot.tests", "boot.startup_tests"
 EQUIVALENT: Mapping[str, str] = {
     "a check twice": "both are told, and both hold",
     "a stop or a section more": "nothing is due of it",
-    "more tests": "the guest's plan is looked at by the stage boot (tests/mutants_console.py)",
+    "more tests": "the guest's plan is looked at by the stage boot (tests/mutants/consoles.py)",
 }
 
 

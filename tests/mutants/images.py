@@ -16,7 +16,7 @@ from oolong.audit.linked import Known
 from oolong.audit.rules import KPROBE_WINDOW
 from oolong.binary import powerpc
 from oolong.stubs.counting import INITTEXT, NUM_RESERVE, RESERVED, TEXT_END
-from tests.mutants import Outcome, noticed
+from tests.mutants.outcome import Outcome, noticed
 
 FAR = 0x4000000
 # what is changed → why it makes no difference to a kernel
