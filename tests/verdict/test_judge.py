@@ -1,6 +1,5 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,34 +12,13 @@ from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
 from oolong.verdict import judge as verdict
-from oolong.verdict.known_issues import Bound, ByRule, Covers, Facts, KnownIssue, Names, Whole
+from oolong.verdict.known_issues import Bound, ByRule, Covers, KnownIssue, Names, Whole
+from tests.results import COUNTS, FACTS, NOTHING, stage
 
 OK, FAIL, BLOCKED = StageStatus
-COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}
 SITES = {"text": 6, "inittext": 2}
-NOTHING = verdict.Declared(expect=Expect())
-FACTS = Facts(axes={"endian": "le"}, release="7.3.4", config={})
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
-
-
-def stage(
-    name: str, status: StageStatus = OK, kind: str | None = None, lines: tuple[str, ...] = (), **data: Any
-) -> StageResult:
-    return StageResult(
-        stage=name,
-        digest="0" * 64,
-        folder=Path("/nowhere"),
-        status=status,
-        kind=Kind(kind) if kind else None,
-        lines=lines,
-        artifacts={},
-        trees={},
-        data=data,
-        keep=True,
-        blocks=True,
-        seconds=1.0,
-    )
 
 
 def judge(

@@ -13,13 +13,13 @@ from oolong.engine.stage import Outcome
 from oolong.machine import console
 from oolong.run.project import Request, open_project
 from oolong.spec.model import Cell
+from tests import results
 from tests.checkout import layout_of
 from tests.mutants import consoles
 from tests.mutants.consoles import EQUIVALENT
 from tests.mutants.outcome import Outcome as Seen
 from tests.mutants.outcome import told
 from tests.support import TEST_DATA
-from tests.verdict import test_due
 
 DATA = TEST_DATA / "console"
 BOOT_CHECKS = {"stage.boot", "boot.sites", "boot.total", "audit.complete"}
@@ -70,7 +70,7 @@ def test_every_mutant_of_boot_data_is_caught() -> None:
 
 def without_what_is_due() -> Iterator[tuple[str, dict[str, Any]]]:
     """(what is changed, the boot's data) where a stop, or all tests of a kind, are not there."""
-    booted = dict(test_due.healthy()["boot"].data)
+    booted = dict(results.healthy()["boot"].data)
     stops = list(booted["stops"])
     for stop in stops:
         rest = [one for one in stops if one != stop]
@@ -87,8 +87,8 @@ def without_what_is_due() -> Iterator[tuple[str, dict[str, Any]]]:
 def test_boot_data_without_what_is_due_is_caught() -> None:
     seen = []
     for what, data in without_what_is_due():
-        stages = test_due.healthy()
-        judged = test_due.judge({**stages, "boot": replace(stages["boot"], data=data)})
+        stages = results.healthy()
+        judged = results.judge({**stages, "boot": replace(stages["boot"], data=data)})
         by = tuple(check.name for check in judged.checks if check.status is CheckStatus.FAIL)
         seen.append(Seen("what is due of a boot", what, by))
     assert [one for one in seen if one.by != ("audit.complete",)] == []

@@ -9,7 +9,7 @@ import pytest
 from oolong.engine.stage import StageStatus
 from oolong.errors import BadInput
 from oolong.verdict.stored import check_data
-from tests.verdict.test_due import healthy, stage
+from tests.results import healthy, stage
 
 CHECK = {"name": "live.sites", "status": "pass", "evidence": ""}
 
