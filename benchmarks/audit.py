@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.common import open_bench
 from oolong.audit import guest_checks, guest_report, live_checks, object, static_checks, survey
 from oolong.audit import image as vmlinux
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.live_state import Live
 from oolong.binary import structs
 from oolong.kbuild import config as kconfig

@@ -5,14 +5,20 @@ from collections.abc import Mapping
 
 from oolong.engine.stage import StageResult
 from oolong.errors import BadInput
-from oolong.spec.lock import Recorded, RecordedVictims, read_recorded, read_victims, write_recorded, write_victims
+from oolong.spec.lock import (
+    RECORDED,
+    Recorded,
+    RecordedVictims,
+    read_recorded,
+    read_victims,
+    write_recorded,
+    write_victims,
+)
 from oolong.spec.model import Cell
 from oolong.verdict.victims import changes, recorded_as, victims_of
 from tasks.declare import Task, collecting
 from tasks.session import CHANGING_THE_CELL, current
 
-# what is compared: the objects, and the kernel that was linked from them
-ARTIFACTS = {"compile": "vmlinux.o", "link": "vmlinux"}
 VICTIMS = "victims"
 
 
@@ -98,7 +104,7 @@ def _artifacts(cell: Cell, results: Mapping[str, StageResult]) -> Recorded:
         if not result.ok:
             hint = "only what was built and booted is recorded"
             raise BadInput(f"{result.stage} did not succeed", where=cell.name, hint=hint)
-    artifacts = {name: results[f"{stage}:{cell.build}"].artifacts[name].sha256 for stage, name in ARTIFACTS.items()}
+    artifacts = {name: results[f"{stage}:{cell.build}"].artifacts[name].sha256 for stage, name in RECORDED.items()}
     return Recorded(inputs=_inputs(cell, results), artifacts=artifacts)
 
 

@@ -21,6 +21,9 @@ from tests.support import CHECKOUT
 
 STAGES = f"v{FORMAT}/stages"
 FAKELINUX = CHECKOUT / "tests" / "fakelinux"
+# the little-endian cell on it, and files of it
+CELL = "le-minimal-gcc-14-fakelinux"
+CONSOLE, SCRIPT = "console.txt", "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 FAKELINUX_NOT_DUE = """    not_due:
       config.out-of-line-probe: fakelinux has no script that looks at the compiler
       tree.*: fakelinux does not build its stubs as the kernel does
@@ -187,3 +190,16 @@ def fake_kernel(folder: Path, edits: Sequence[tuple[str, str, str]] = ()) -> Pat
         assert before in text, f"{file} of fakelinux has no {before!r}"
         (folder / file).write_text(text.replace(before, after))
     return folder
+
+
+def run_fake(checkout: Checkout, *edits: tuple[str, str, str], words: tuple[str, ...] = ()) -> Ran:
+    """Build and boot the little-endian cell on a copy of fakelinux with some faults."""
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux", edits)
+    return checkout.doit(*(words or (f"cell:{CELL}",)), f"kernel={kernel}")
+
+
+def stage_of(result: dict[str, object], name: str) -> str:
+    """The data of a stage, as JSON."""
+    stages = result["stages"]
+    assert isinstance(stages, list)
+    return json.dumps(next(stage["data"] for stage in stages if stage["stage"] == name))

@@ -11,9 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from oolong.host.files import remove_tree
-from tests.checkout import Checkout, cache_with_tools, copied_to, fake_kernel, for_fakelinux
+from tests.checkout import CELL, Checkout, cache_with_tools, copied_to, fake_kernel, for_fakelinux
 
-CELL = "le-minimal-gcc-14-fakelinux"
 # the stages of a cell in the order of the work, and what must be there before each
 BEFORE = {
     "source": (),

@@ -15,7 +15,7 @@ from typing import Any
 
 from oolong.audit import image as vmlinux
 from oolong.audit import object, object_checks, probes, static_checks
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.binary import dwarf
 from oolong.errors import BadInput, BadOutput
 from oolong.machine import memory

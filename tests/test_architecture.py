@@ -46,7 +46,7 @@ ONLY_IN = {
 # what prints or ends the process is a program's, not a library's
 PROGRAM = "__main__.py"
 ENDS = frozenset(("print", "exit", "quit", "sys.exit", "os._exit", "os.abort", "SystemExit"))
-NO_ROOMS = frozenset(("data", "e2e", "fakelinux"))
+NO_ROOMS = frozenset(("data", "e2e", "fakelinux", "mutants"))
 
 
 def room_of(module: str) -> str:

@@ -68,6 +68,13 @@ def test_tests_exist(page: str) -> None:
     ] == []
 
 
+def test_the_known_issues_of_the_front_page_are_known_issues() -> None:
+    shown = re.findall(r"^ +known: (.*) \[", text_of("README.md"), re.MULTILINE)
+    known = re.findall(r"^ +- id: (\S+)$", text_of("known-issues.yaml"), re.MULTILINE)
+    assert len(shown) == 1
+    assert [name for name in shown[0].split(", ") if name not in known] == []
+
+
 def test_what_is_typed_is_found() -> None:
     text = "`./doit gone:CELL`, ./doit -n 2 'old:le-*'   a: b\n./doit kernel=~/a:b lost   c\n./doit     two: kernels\n"
     assert list(typed(text)) == ["gone", "old", "lost"]

@@ -15,11 +15,12 @@ from pathlib import Path
 from oolong.audit import catalogue, linker_script, object, static_checks
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, CheckStatus
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.registry import Entry
 from oolong.errors import BadInput, OolongError
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.log import post_link
+from oolong.kbuild.postlink import had_nothing_to_do
 from oolong.printable import printable
 from oolong.stubs import counting
 
@@ -39,9 +40,11 @@ def audit(
     """All checks of an object and its image; `source` is the .S that was linked, `config` the .config, `script` the
     linker script, `log` what make said when it linked. Where one is not there, the checks that need it are skipped, and
     say so."""
+    said = _text(log) if log else None
     known = Known(
         config=kconfig.parse(_text(config), where=str(config)) if config else None,
-        post_link=frozenset(post_link(_text(log))) if log else None,
+        post_link=None if said is None else frozenset(post_link(said)),
+        post_link_idle=said is not None and had_nothing_to_do(said),
     )
     counts = counting.counts_in(_text(source)) if source else None
     placed = linker_script.parse(_text(script), told=str(script)) if script else None
@@ -125,7 +128,7 @@ def _list(*, as_json: bool) -> int:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes().decode(errors="replace")
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
 

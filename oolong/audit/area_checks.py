@@ -117,7 +117,6 @@ def stub_counts(linked: Linked) -> Answer:
     about_stubs=True,
 )
 def stub_allocation(linked: Linked) -> Answer:
-    """The kernel's own allocation, done on paper, has a stub for every site."""
     image, allocation = linked.image, linked.allocation
     wrong = (finding(image.owner(ip), f"{area} is full", ip) for ip, area in allocation.overflowed)
     used = Counter(stub.area for stub in allocation.stubs.values())
@@ -133,7 +132,6 @@ def stub_allocation(linked: Linked) -> Answer:
     about_stubs=True,
 )
 def branch_range(linked: Linked) -> Answer:
-    """Site to stub, stub to ftrace, and stub back to the function: each branch reaches, 32 MB at most."""
     image, allocation = linked.image, linked.allocation
     found = (finding(image.owner(ip), what, ip) for ip, what in out_of_reach(image, allocation.stubs.values()))
     furthest = max((abs(stub.code - stub.ip) for stub in allocation.stubs.values()), default=0)

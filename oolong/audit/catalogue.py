@@ -6,12 +6,11 @@ from typing import Any
 
 from oolong.audit import outcomes
 from oolong.audit.guest_checks import GUEST
-from oolong.audit.image_checks import IMAGE
 from oolong.audit.live_checks import LIVE
 from oolong.audit.object_checks import OBJECT
 from oolong.audit.registry import Entry
+from oolong.audit.static_checks import IMAGE
 from oolong.audit.tree_checks import TREE
-from oolong.audit.window_checks import WINDOWS
 from oolong.errors import did_you_mean
 
 
@@ -21,7 +20,7 @@ def entries() -> Mapping[str, Entry]:
     return by_name(
         *OBJECT.entries,
         outcomes.TREE_SCRIPT,
-        *(entry for group in (*IMAGE, WINDOWS) for entry in group.entries),
+        *(entry for group in IMAGE for entry in group.entries),
         outcomes.POST_LINK_SCRIPTS,
         outcomes.PROBE,
         *TREE.entries,

@@ -79,11 +79,6 @@ class Check(Answer):
         """For whom it does not hold, each name once."""
         return tuple(dict.fromkeys(finding.who for finding in self.findings))
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether every victim is among the findings that were kept."""
-        return self.count <= MOST_FINDINGS
-
     def as_json(self) -> dict[str, Any]:
         written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return written

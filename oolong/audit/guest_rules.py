@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from oolong.audit import rules
-from oolong.audit.image import Function, Image, Site
+from oolong.audit.image import Function, Image
 from oolong.audit.probes import LONG_BYTES
 
 
@@ -15,7 +15,7 @@ def of_listing(image: Image, limit: int | None, start: int, ips: Sequence[int]) 
     others = [site for site in sites if site is None or site.function != function]
     if function is None or len(others) != len(sites) - 1:
         return ""
-    explained = no_max_offset if limit is None else rules.dead_record
+    explained = rules.no_max_offset if limit is None else rules.dead_record
     name = rules.NO_MAX_OFFSET.name if limit is None else rules.DEAD_RECORD.name
     return name if all(site is not None and explained(image, site, limit) for site in others) else ""
 
@@ -31,14 +31,3 @@ def of_probe(image: Image, limit: int | None, victim: Function, ip: int) -> str:
     if limit is not None and rules.dead_record(image, site, limit):
         return rules.DEAD_RECORD.name
     return ""
-
-
-def no_max_offset(image: Image, site: Site, limit: int | None) -> bool:
-    """The site of an overridden weak function, in a kernel that has no FTRACE_MCOUNT_MAX_OFFSET (asm/ftrace.h sets it
-    on 64-bit for -mprofile-kernel and -fpatchable-function-entry alone): no symbol covers it, so that the kernel takes
-    it for the function before it, however far that is."""
-    named = image.name_of(site.ip)
-    if limit is not None or site.function is not None or named is None:
-        return False
-    before = image.function_at(site.ip - named[1])
-    return before is not None and before.address == site.ip - named[1]

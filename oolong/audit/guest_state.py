@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from oolong.audit.check import Finding
 from oolong.audit.guest_report import INVALID, LETTERS, Enabled, Told
-from oolong.audit.live_state import MAX_OFFSET, Live
+from oolong.audit.live_state import Live
+from oolong.audit.rules import MAX_OFFSET
 from oolong.audit.survey import Record, Survey
 from oolong.machine.stops import INIT_MEMORY
 

@@ -8,7 +8,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +108,11 @@ class Code:
         start, words = self._segments[place]
         at = (address - start) // powerpc.INSTRUCTION
         return words[at : at + count] if at + count <= len(words) else None
+
+    def calls(self) -> Iterator[tuple[int, int]]:
+        """(address, target) of every call."""
+        for start, words in self._segments:
+            yield from powerpc.calls(words, start)
 
     def put(self, address: int, word: int) -> None:
         """Change a word, for tests of what that is noticed by."""
@@ -297,7 +302,7 @@ def image_of(file: elf.ElfFile, where: str) -> Image:
 def _stored(file: elf.ElfFile, table: Range, where: str) -> tuple[int, ...]:
     size = table.end - table.start
     if size < 0 or size % POINTER:
-        raise BadInput(f"its table of patch sites has {size} bytes, which are no whole entries", where=where)
+        raise BadInput(f"its table of patch sites has {size} bytes: not a whole number of entries", where=where)
     for section in file.sections:
         if section.loaded and section.address <= table.start and table.end <= section.address + section.size:
             return file.pointers(section, table.start - section.address, size // POINTER)

@@ -6,15 +6,13 @@ Those of its stub areas are in oolong.audit.area_checks.
 from collections import Counter
 from collections.abc import Iterator
 
-from oolong.audit.area_checks import AREAS
-from oolong.audit.check import Answer, Check, Finding, finding, judged, none_of, skipped
+from oolong.audit import calls
+from oolong.audit.check import Answer, Finding, finding, judged, none_of, skipped
 from oolong.audit.image import POINTER, RELATIVE, Function, Image
-from oolong.audit.linked import OFF as OFF
-from oolong.audit.linked import Known as Known
-from oolong.audit.linked import Linked as Linked
+from oolong.audit.linked import Linked
 from oolong.audit.orphans import OWN_NOP, aligns_a_loop
-from oolong.audit.registry import AUDITED, OUT_OF_LINE, Checks, Due, Needs
-from oolong.audit.rules import PROLOGUES
+from oolong.audit.registry import AUDITED, WITH_STUBS, Checks, Due, Needs
+from oolong.audit.rules import NO_POST_LINK_RULE, PROLOGUES, calls_mcount
 from oolong.binary import powerpc
 from oolong.errors import Kind
 
@@ -24,19 +22,6 @@ DEAD_CODE = "LD_DEAD_CODE_DATA_ELIMINATION"
 
 SITES = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
 BUILD = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
-IMAGE = SITES, AREAS, BUILD
-
-
-def checks(image: Image, known: Known) -> Iterator[Check]:
-    """All checks of an image, each once."""
-    linked, without_stubs = Linked(image, known), None if image.out_of_line else _without_stubs(known)
-    return (check for group in IMAGE for check in group.run(linked, without_stubs=without_stubs))
-
-
-def _without_stubs(known: Known) -> Answer:
-    if known.config is not None and known.config.get("PPC_FTRACE_OUT_OF_LINE") == "y":
-        return judged(False, "CONFIG_PPC_FTRACE_OUT_OF_LINE=y, and there is no stub area")
-    return skipped(OFF)
 
 
 @SITES.check(
@@ -45,11 +30,9 @@ def _without_stubs(known: Known) -> Answer:
     holds="the table has as many entries as vmlinux.o, and as many of them in init text (with dead code elimination: "
     "no more, and one for each function that is left)",
     failure="sites were lost or added by the link, or init's functions ended in text",
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 def mcount_entries(linked: Linked) -> Answer:
-    """As many entries as vmlinux.o has patch sites, and as many of them in init text, which has stubs of its own; fewer
-    only where the linker throws dead code away, and then one for each function that is left."""
     image, known = linked.image, linked.known
     if known.plan is None:
         return skipped("nothing was counted in vmlinux.o to compare with")
@@ -68,21 +51,35 @@ def mcount_entries(linked: Linked) -> Answer:
 @SITES.check(
     "image.no-orphan",
     title="no patch site without an entry",
-    holds="each function with a nop at its local entry point has an entry; other nops are told apart as in "
-    "`object.no-orphan`",
+    holds="each function with a nop at its local entry point (two for `=2`) has an entry; other nops are told apart as "
+    "in `object.no-orphan`. With `-mprofile-kernel` or `-pg` each call of `_mcount` outside exit text has one",
     failure="its entry was lost: the function cannot be traced, and nothing says so",
-    about_stubs=True,
 )
 def no_orphan(linked: Linked) -> Answer:
-    """Every function with room for a patch has an entry, whatever the linker threw away."""
-    return none_of(_orphans(linked), held=f"none of {len(linked.image.functions)} functions")
+    """Every function with room for a patch, and every call of _mcount, has an entry, whatever the linker threw away."""
+    image = linked.image
+    if not calls_mcount(image):
+        return none_of(_orphans(linked), held=f"none of {len(image.functions)} functions")
+    found = list(calls.of_mcount(image))
+    return none_of(_unrecorded(image, found), held=f"none of {len(found)} calls of _mcount")
+
+
+def _unrecorded(image: Image, found: list[int]) -> Iterator[Finding]:
+    for at in found:
+        if at not in image.places and not image.exittext.holds(at):
+            yield finding(image.owner(at), "it calls _mcount, and has no entry", at)
 
 
 def _orphans(linked: Linked) -> Iterator[Finding]:
     image, untraced = linked.image, linked.known.untraced
+    nops = 1 if image.out_of_line else 2
     for function in image.functions:
         at = function.address + function.local_entry
-        if image.code.word(at) != powerpc.NOP or at in image.places or (0, at) in image.patched:
+        # of two nops the site is the second
+        site = at + powerpc.INSTRUCTION if image.two_nops else at
+        if image.code.word(at) != powerpc.NOP or site in image.places or (0, at) in image.patched:
+            continue
+        if (image.code.words(at, nops) or ()).count(powerpc.NOP) < nops:
             continue
         words = image.code.words(at, (function.size - function.local_entry) // powerpc.INSTRUCTION) or ()
         if function.name in OWN_NOP or aligns_a_loop(words, 0, len(words), at):
@@ -101,8 +98,6 @@ def _orphans(linked: Linked) -> Iterator[Finding]:
     due=AUDITED & Due(symbols={"RELOCATABLE": "y"}),
 )
 def relocations(linked: Linked) -> Answer:
-    """In a relocatable kernel each slot has one relocation, R_PPC64_RELATIVE, to the address that stands there; LLD
-    leaves the slot zero."""
     image, known = linked.image, linked.known
     if image.relocations is None and known.config is not None and known.config.get("RELOCATABLE") == "y":
         return judged(False, "CONFIG_RELOCATABLE=y, and there is no .rela.dyn")
@@ -156,7 +151,6 @@ def in_text(linked: Linked) -> Answer:
     failure="two records for one site",
 )
 def unique(linked: Linked) -> Answer:
-    """No two records for one patch site."""
     image = linked.image
     often = ((ip, count) for ip, count in Counter(site.ip for site in image.sites).items() if count > 1)
     wrong = (finding(image.told(ip), f"{count} entries for {ip:#x}", ip) for ip, count in often)
@@ -175,7 +169,7 @@ def site_words(linked: Linked) -> Answer:
     if image.out_of_line:
         wrong = _not_a_nop(image, (0,))
         return none_of(wrong, held=f"a nop at each of {len(image.sites)} sites")
-    if "_mcount" not in image.addresses or image.two_nops:
+    if not calls_mcount(image):
         wrong = _not_a_nop(image, (0, powerpc.INSTRUCTION))
         return none_of(wrong, held=f"two nops at each of {len(image.sites)} sites")
     return none_of(_no_call(image), held=f"bl _mcount at each of {len(image.sites)} sites")
@@ -188,18 +182,17 @@ def _not_a_nop(image: Image, offsets: tuple[int, ...]) -> Iterator[Finding]:
             at = (site.recorded if image.two_nops else site.ip) + offset
             word = image.code.word(at)
             if word != powerpc.NOP:
-                yield finding(image.owner(at), f"{_hex(word)} at {image.told(at)}, which is no nop", site.ip)
+                yield finding(image.owner(at), f"{_hex(word)} at {image.told(at)}: not a nop", site.ip)
 
 
 def _no_call(image: Image) -> Iterator[Finding]:
     """A `bl` to _mcount, or far from it to a stub of the linker."""
-    mcount = image.addresses["_mcount"]
     for site in image.sites:
         word = image.code.word(site.ip)
         target = None if word is None else powerpc.branch_target(word, site.ip)
         if word is None or target is None or not powerpc.links(word):
-            yield finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}, which is no call", site.ip)
-        elif target != mcount and powerpc.reaches(site.ip, mcount):
+            yield finding(image.owner(site.ip), f"{_hex(word)} at {image.told(site.ip)}: not a call", site.ip)
+        elif not calls.goes_to_mcount(image, site.ip, target):
             yield finding(image.owner(site.ip), f"it calls {image.told(target)}, not _mcount", site.ip)
 
 
@@ -217,9 +210,7 @@ def entry_points(linked: Linked) -> Answer:
     image, known = linked.image, linked.known
     dead = sum(site.function is None for site in image.sites)
     held = f"{len(image.sites) - dead} at local entry points, {dead} in code of overridden weak functions"
-    if image.out_of_line:
-        return none_of(_off_entry(image), held=held)
-    if not image.two_nops and "_mcount" in image.addresses:
+    if calls_mcount(image):
         strict = known.config is not None and known.config.get("MPROFILE_KERNEL") == "y"
         return none_of(_off_prologue(image, strict), held=held.replace("at", "right after", 1))
     return none_of(_off_entry(image), held=held)
@@ -266,7 +257,7 @@ def _off_prologue(image: Image, strict: bool) -> Iterator[Finding]:
     "image.post-link-checks",
     title="the build's own checks of the image",
     holds="the build ran CHKHEAD, CHKREL and CHKFTRC, as Makefile.postlink has them",
-    failure="nobody checked the image",
+    failure="nobody checked the image for what this one looks at",
 )
 def post_link_checks(linked: Linked) -> Answer:
     """The kernel's own checks of a linked image (arch/powerpc/Makefile.postlink) were really run by its build."""
@@ -275,8 +266,8 @@ def post_link_checks(linked: Linked) -> Answer:
         return skipped("the log of the build and its .config are not there")
     due = [check for check, symbol in SHOULD_RUN.items() if known.config.get(symbol) == "y"]
     missing = [check for check in due if check not in known.post_link]
-    told = f"not run: {', '.join(missing)}" if missing else f"run: {', '.join(due)}"
-    return judged(not missing, told)
+    rule = NO_POST_LINK_RULE.name if missing == due and known.post_link_idle else ""
+    return none_of((finding(check, "not run", rule=rule) for check in missing), held=f"run: {', '.join(due)}")
 
 
 def _hex(word: int | None) -> str:

@@ -8,23 +8,23 @@ from oolong.audit.allocation import Allocation, allocate
 from oolong.audit.image import Image
 from oolong.stubs.counting import StubPlan
 
-# why what is about stubs does not apply
-OFF = "out-of-line ftrace is off in this kernel"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What is known of a kernel besides its image; None where it is not.
 
     `plan` is what vmlinux.o needs; `config` its .config (symbol without CONFIG_ → value); `max_offset` its
-    FTRACE_MCOUNT_MAX_OFFSET; `post_link` the names of the post-link checks that its build ran; `untraced` the functions
-    that have no entry in vmlinux.o.
+    FTRACE_MCOUNT_MAX_OFFSET, `without_max_offset` that it has none; `post_link` the names of the post-link checks that
+    its build ran, `post_link_idle` whether make had nothing to do for vmlinux.unstripped; `untraced` the functions that
+    have no entry in vmlinux.o.
     """
 
     plan: StubPlan | None = None
     config: Mapping[str, str] | None = None
     max_offset: int | None = None
+    without_max_offset: bool = False
     post_link: frozenset[str] | None = None
+    post_link_idle: bool = False
     untraced: frozenset[str] | None = None
 
 

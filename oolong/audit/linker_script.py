@@ -21,7 +21,7 @@ BOUNDS = {
     "__exittext_begin": ("__exittext_end", EXIT),
 }
 FILE = "vmlinux.o"
-WORDS = re.compile(r'/\*.*?\*/|"[^"]*"|[(){};,:=]|[^\s(){};,:="]+', re.DOTALL)
+WORDS = re.compile(r'/\*.*?(?:\*/|\Z)|"[^"]*"|[(){};,:=]|[^\s(){};,:="]+', re.DOTALL)
 SORTED = re.compile(r"SORT(_\w+)?|REVERSE")
 WILD = re.compile(r"[*?\[]")
 # what looks like an input section description and is none

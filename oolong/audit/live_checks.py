@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from oolong.audit.check import Answer, Check, CheckStatus, finding, none_of, skipped
-from oolong.audit.image_checks import OFF
 from oolong.audit.live_state import AT_ANY_TIME, Live
 from oolong.audit.module_checks import MODULES
 from oolong.audit.record_checks import RECORDS
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import OFF, Checks, Needs
 from oolong.audit.stub_checks import STUBS
 from oolong.errors import Kind
 

@@ -13,7 +13,7 @@ from oolong.audit.survey import Survey
 from oolong.binary.structs import Offsets
 from oolong.machine.stops import END, INIT_MEMORY
 
-MAX_OFFSET, COUNT_BITS = "FTRACE_MCOUNT_MAX_OFFSET", "FTRACE_REF_MAX_SHIFT"
+COUNT_BITS = "FTRACE_REF_MAX_SHIFT"
 NOP_OPS, LIST_OPS = "ftrace_nop_ops", "ftrace_list_ops"
 
 # the enumerators of a record's flags that kernels have had as long as the audit can read them, and those that are as

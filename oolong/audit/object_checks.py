@@ -51,7 +51,6 @@ def checks(
     failure="an entry points nowhere, or is counted twice",
 )
 def entries(compiled: Compiled) -> Answer:
-    """Each section of patch sites has as many relocations as it has room for entries."""
     found = compiled.object
     pointer = found.bits // 8
     there = Counter(entry.table for entry in found.entries)
@@ -112,7 +111,6 @@ def offsets(compiled: Compiled) -> Answer:
     failure="the kernel would patch data",
 )
 def targets(compiled: Compiled) -> Answer:
-    """Every entry points at an instruction."""
     found = compiled.object
     wrong = (compiled.at(entry, "points at no code") for entry in found.entries if found.word(entry) is None)
     return none_of(wrong, held=f"{len(found.entries)} places in code")
@@ -147,7 +145,7 @@ def nops(compiled: Compiled) -> Answer:
     """At each place stands the nop of -fpatchable-function-entry=1."""
     found = compiled.object
     wrong = (
-        compiled.at(entry, f"{word:08x}, which is no nop")
+        compiled.at(entry, f"{word:08x}: not a nop")
         for entry in found.entries
         if (word := found.word(entry)) is not None and word != powerpc.NOP
     )

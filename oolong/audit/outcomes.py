@@ -5,8 +5,8 @@ from oolong.audit.registry import (
     ALWAYS,
     AUDITED,
     NEVER,
-    OUT_OF_LINE,
     SINCE_OUT_OF_LINE,
+    WITH_STUBS,
     Due,
     Entry,
     Needs,
@@ -27,7 +27,7 @@ TREE_SCRIPT = declare(
     "sections, room, alignment, contents and symbols",
     failure="the kernel's build miscounts, or reserves less than it counts",
     stages=("stubs",),
-    due=OUT_OF_LINE,
+    due=WITH_STUBS,
 )
 PROBE = declare(
     "config.out-of-line-probe",
@@ -54,9 +54,19 @@ WITHOUT_STUBS = declare(
     needs=Needs.STAGE,
     kind=Kind.STUB_AUDIT,
     holds="skipped where out-of-line ftrace is off, in place of the checks below",
-    failure="it never fails",
+    failure="the stub pass does not say whether the kernel has stubs",
     stages=("stubs",),
     due=NEVER,
+)
+PLAN = declare(
+    "stubs.plan",
+    title="two counts of vmlinux.o",
+    needs=Needs.OBJECT,
+    kind=Kind.STUB_AUDIT,
+    holds="the stub pass counted as many sites, in text and in init text, as the audit of vmlinux.o",
+    failure="one of the two reads vmlinux.o wrongly",
+    stages=("stubs", "audit-object"),
+    due=AUDITED & WITH_STUBS,
 )
 LINK = declare(
     "stubs.link",
@@ -66,7 +76,7 @@ LINK = declare(
     holds="the linked kernel's count words are the ones of the plan",
     failure="the kernel has other stubs than were counted",
     stages=("stubs", "link"),
-    due=OUT_OF_LINE,
+    due=WITH_STUBS,
 )
 CROSSLINK = declare(
     "stubs.crosslink",
@@ -76,17 +86,18 @@ CROSSLINK = declare(
     holds="the same for the kernel that was linked with the other stub pass (sets with `link_both`)",
     failure="oolong's pass and the tree's own rule come to other stubs",
     stages=("stubs", "crosslink"),
-    due=OUT_OF_LINE & LINKED_TWICE,
+    due=WITH_STUBS & LINKED_TWICE,
 )
 BOTH_LINKS = declare(
     "stubs.both-links",
     title="both stub passes",
     needs=Needs.IMAGE,
     kind=Kind.STUB_AUDIT,
-    holds="both kernels have the same stub areas",
+    holds="both kernels have the same stub areas, and are equal byte for byte (where the two .S assemble to the same, "
+    "and without debug information, which holds their lines)",
     failure="oolong's pass and the tree's own rule come to other stubs",
     stages=("stubs", "link", "crosslink"),
-    due=OUT_OF_LINE & LINKED_TWICE,
+    due=WITH_STUBS & LINKED_TWICE,
 )
 BOOT_SITES = declare(
     "boot.sites",
@@ -96,7 +107,7 @@ BOOT_SITES = declare(
     holds="the kernel at boot says `ftrace: allocating N entries` with N = the sites in text and init text of vmlinux",
     failure="the kernel found other sites than were counted",
     stages=("stubs", "audit-image", "boot"),
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 BOOT_TOTAL = declare(
     "boot.total",
@@ -106,7 +117,7 @@ BOOT_TOTAL = declare(
     holds="after init memory was freed, `dyn_ftrace_total_info` = the sites in text of vmlinux",
     failure="sites of init text stayed, or sites of text went with them",
     stages=("stubs", "audit-image", "boot"),
-    due=AUDITED & OUT_OF_LINE,
+    due=AUDITED & WITH_STUBS,
 )
 EXPECTED_OOL = declare(
     "expect.ool",
@@ -193,6 +204,7 @@ STAGES = {
 # of the cell as a whole, in the order in which they are told
 CELL: tuple[Entry, ...] = (
     WITHOUT_STUBS,
+    PLAN,
     LINK,
     CROSSLINK,
     BOTH_LINKS,

@@ -9,8 +9,9 @@ from dataclasses import replace
 from itertools import chain
 
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
-from oolong.audit.live_state import MAX_OFFSET, Live, over, told_of_all
+from oolong.audit.live_state import Live, over, told_of_all
 from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, Checks, Due, Needs
+from oolong.audit.rules import MAX_OFFSET
 from oolong.audit.survey import Survey
 from oolong.errors import Kind
 from oolong.machine.stops import END, INIT_MEMORY, OFF, QUIET
@@ -40,7 +41,6 @@ def records(live: Live) -> Answer:
     failure="a function stays traced for nobody, or is taken from a tracer that still wants it",
 )
 def reference_counts(live: Live) -> Answer:
-    """A record counts as many users as there are registered ops whose filters take it, and is on if there is any."""
     held = told_of_all(live, "records count the ops that trace them")
     return none_of(over(live, _wrong_counts), held=held)
 
@@ -97,7 +97,6 @@ def disabled_records(live: Live) -> Answer:
     failure="a function stays traced when all tracers are gone",
 )
 def silence(live: Live) -> Answer:
-    """Where nothing is traced, no record is enabled."""
     wrong = (
         replace(live.at(survey, record.ip, "enabled"), stop=survey.name)
         for survey in live.surveys

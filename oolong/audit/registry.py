@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from oolong.audit.check import Answer, Check, skipped
 from oolong.errors import Kind
+from oolong.spec.model import OUT_OF_LINE
 
 
 class Needs(StrEnum):
@@ -86,13 +87,15 @@ class Due:
 ALWAYS, NEVER = Due(), Due(never=True)
 # a kernel with patch sites whose functions have no descriptors (ELFv1): no other is audited
 AUDITED = Due(symbols={"DYNAMIC_FTRACE": "y", "PPC64_ELF_ABI_V1": "n"})
-OUT_OF_LINE = Due(symbols={"PPC_FTRACE_OUT_OF_LINE": "y"})
+WITH_STUBS = Due(symbols={OUT_OF_LINE: "y"})
+# why what is about stubs does not apply
+OFF = "out-of-line ftrace is off in this kernel"
 # the first release with out-of-line ftrace, with all that the audit and the guest ask of a kernel
 SINCE_OUT_OF_LINE = Due(since=(6, 13))
 WITH_REPORT = Due(traits=frozenset({Trait.REPORT}))
 # what the needs of a check demand, where it says nothing else
 DUE: dict[Needs, Due] = {
-    Needs.TREE: AUDITED & OUT_OF_LINE & Due(traits=frozenset({Trait.TREE})),
+    Needs.TREE: AUDITED & WITH_STUBS & Due(traits=frozenset({Trait.TREE})),
     Needs.OBJECT: AUDITED,
     Needs.IMAGE: AUDITED,
     Needs.MEMORY: AUDITED,
@@ -167,7 +170,7 @@ def declare(
         failure=failure,
         stages=DECIDED_BY[needs] if stages is None else stages,
         about_stubs=about_stubs,
-        due=demanded & OUT_OF_LINE if about_stubs else demanded,
+        due=demanded & WITH_STUBS if about_stubs else demanded,
     )
 
 

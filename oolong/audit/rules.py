@@ -13,8 +13,8 @@ from oolong.binary import powerpc
 
 # how far after a function's symbol a kprobe looks for its patch site, both ends included
 KPROBE_WINDOW = 16
-# FTRACE_MCOUNT_MAX_OFFSET, where the kernel's build does not say
-MAX_OFFSET = 16
+# how far after a function's symbol its patch site may be, and the usual number, where the kernel's build does not say
+MAX_OFFSET, USUAL_MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET", 16
 # the symbol that Kconfig sets if the compiler is fit, the script that it asks with, and what tells clang its target
 PROBED, PROBE = "ARCH_USING_PATCHABLE_FUNCTION_ENTRY", "check-fpatchable-function-entry.sh"
 CLANG_FLAGS = "$(CLANG_FLAGS)"
@@ -45,7 +45,7 @@ DEAD_RECORD = Rule(
 NO_MAX_OFFSET = Rule(
     name="no-max-offset",
     says="the kernel has no FTRACE_MCOUNT_MAX_OFFSET, and the site is in code without a symbol after the function",
-    checks=("guest.listed-once",),
+    checks=("guest.listed-once", "image.dead-record-window"),
 )
 PROBE_WITHOUT_TARGET = Rule(
     name="probe-without-target",
@@ -58,8 +58,21 @@ NO_LINE_COUNTED = Rule(
     says="no patch site lies in init text, and the script ends with 1, without a word, as grep -c of no line does",
     checks=("tree.empty-areas",),
 )
+NO_POST_LINK_RULE = Rule(
+    name="no-post-link-rule",
+    says="none of the checks that are due ran, and make says that nothing is to be done for vmlinux.unstripped",
+    checks=("image.post-link-checks",),
+)
 RULES: Mapping[str, Rule] = {
-    rule.name: rule for rule in (SHORT_FUNCTION, DEAD_RECORD, NO_MAX_OFFSET, PROBE_WITHOUT_TARGET, NO_LINE_COUNTED)
+    rule.name: rule
+    for rule in (
+        SHORT_FUNCTION,
+        DEAD_RECORD,
+        NO_MAX_OFFSET,
+        PROBE_WITHOUT_TARGET,
+        NO_LINE_COUNTED,
+        NO_POST_LINK_RULE,
+    )
 }
 # checks that no known issue may cover: they tell news from what is known
 NEVER_KNOWN = frozenset(("audit.complete", "audit.victims", "guest.kprobe-as-modelled", "image.one-site"))
@@ -86,16 +99,34 @@ def short_function(image: Image, victim: Function, site: Site) -> bool:
 def dead_record(image: Image, site: Site, limit: int | None) -> bool:
     """A site of overridden weak code within `limit` bytes (FTRACE_MCOUNT_MAX_OFFSET) of the function before it, for
     which the kernel takes it: no symbol covers it, and it is the entry of code that begins where that function ends."""
-    named = image.name_of(site.ip)
-    if site.function is not None or named is None:
-        return False
-    before = image.function_at(site.ip - named[1])
-    limit = MAX_OFFSET if limit is None else limit
-    if before is None or before.address != site.ip - named[1] or not 0 < named[1] <= limit:
+    before = function_before(image, site)
+    if before is None or not 0 < site.ip - before.address <= limit_of(limit):
         return False
     end = before.address + before.size
     between = image.code.words(end, (site.ip - end) // powerpc.INSTRUCTION)
     return between is not None and _leads_to_entry(image, between)
+
+
+def no_max_offset(image: Image, site: Site, limit: int | None) -> bool:
+    """The site of an overridden weak function, in a kernel that has no FTRACE_MCOUNT_MAX_OFFSET (asm/ftrace.h sets it
+    on 64-bit for -mprofile-kernel and -fpatchable-function-entry alone): no symbol covers it, so that the kernel takes
+    it for the function before it, however far that is."""
+    return limit is None and function_before(image, site) is not None
+
+
+def function_before(image: Image, site: Site) -> Function | None:
+    """The function whose symbol is the nearest before a site of overridden weak code, for which the kernel takes it
+    where its limit allows."""
+    named = image.name_of(site.ip)
+    if site.function is not None or named is None:
+        return None
+    before = image.function_at(site.ip - named[1])
+    return before if before is not None and before.address == site.ip - named[1] else None
+
+
+def limit_of(found: int | None) -> int:
+    """The limit of a kernel, from what was found of FTRACE_MCOUNT_MAX_OFFSET in its build."""
+    return USUAL_MAX_OFFSET if found is None else found
 
 
 def probe_without_target(kconfig: str, config: Mapping[str, str], *, fit: bool) -> bool:
@@ -104,7 +135,7 @@ def probe_without_target(kconfig: str, config: Mapping[str, str], *, fit: bool) 
     if not fit or config.get(PROBED) == "y" or config.get("CC_IS_CLANG") != "y":
         return False
     order = "-mlittle-endian" if config.get("CPU_LITTLE_ENDIAN") == "y" else "-mbig-endian"
-    asked = [line for line in kconfig.splitlines() if PROBE in line and order in line]
+    asked = [line for line in kconfig.split("\n") if PROBE in line and order in line]
     return bool(asked) and not any(CLANG_FLAGS in line for line in asked)
 
 

@@ -3,16 +3,21 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from oolong.audit import image_checks as linked
-from oolong.audit.check import Check, skipped
+from oolong.audit.area_checks import AREAS
+from oolong.audit.check import Answer, Check, judged, skipped
 from oolong.audit.image import Image
-from oolong.audit.image_checks import IMAGE, OFF, Known, Linked
+from oolong.audit.image_checks import BUILD, SITES
+from oolong.audit.linked import Known, Linked
 from oolong.audit.linker_script import FIXED, LinkerScript
 from oolong.audit.object import Object
 from oolong.audit.object_checks import OBJECT, Compiled
+from oolong.audit.registry import OFF
 from oolong.audit.window_checks import WINDOWS
+from oolong.spec.model import OUT_OF_LINE
 from oolong.stubs import counting
 
+# all checks of an image
+IMAGE = SITES, AREAS, BUILD, WINDOWS
 NO_OBJECT = "vmlinux.o is not there"
 
 
@@ -34,12 +39,20 @@ def object_checks(
 def image_checks(kernel: Image, known: Known) -> list[Check]:
     """Nothing is compared with what was counted in vmlinux.o where a kernel keeps no stubs."""
     known = known if kernel.out_of_line else replace(known, plan=None)
-    return [*linked.checks(kernel, known), *WINDOWS.run(Linked(kernel, known))]
+    linked, without_stubs = Linked(kernel, known), None if kernel.out_of_line else _without_stubs(known)
+    return [check for group in IMAGE for check in group.run(linked, without_stubs=without_stubs)]
+
+
+def _without_stubs(known: Known) -> Answer:
+    """The answer to what is about stubs, of a kernel without any."""
+    if known.config is not None and known.config.get(OUT_OF_LINE) == "y":
+        return judged(False, f"CONFIG_{OUT_OF_LINE}=y, and there is no stub area")
+    return skipped(OFF)
 
 
 def image_skipped(why: str) -> Iterator[Check]:
     """The checks of an image that was not looked at."""
-    for group in (*IMAGE, WINDOWS):
+    for group in IMAGE:
         yield from group.skipped(why)
 
 

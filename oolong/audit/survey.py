@@ -200,6 +200,8 @@ class _View:
     def member(self, address: int, kind: str, name: str) -> int:
         """The number in a member of the structure at an address."""
         found = self.offsets.field(kind, name)
+        if found.size > POINTER:
+            raise BadOutput(f"{kind}.{name} has {found.size} bytes, which is no number")
         return int.from_bytes(self.read(address + found.offset, found.size), "little" if self._little else "big")
 
     def optional(self, address: int, kind: str, name: str) -> int:
@@ -245,7 +247,7 @@ def _record_layout(view: _View) -> struct.Struct:
             continue
         found = offsets.field("dyn_ftrace", name)
         if found.size != POINTER or found.offset < at:
-            raise BadOutput(f"dyn_ftrace.{name} has {found.size} bytes at {found.offset}, which no known kernel has")
+            raise BadOutput(f"dyn_ftrace.{name} has {found.size} bytes at {found.offset}: unknown layout")
         words += f"{found.offset - at}xQ"
         at = found.offset + found.size
     rest = offsets.size("dyn_ftrace") - at
@@ -274,7 +276,7 @@ def _entries(view: _View, table: int) -> dict[int, int]:
     seen: set[int] = set()
     step = view.offsets.size("hlist_head")
     if step < POINTER:
-        raise BadOutput(f"hlist_head has {step} bytes, which no known kernel has")
+        raise BadOutput(f"hlist_head has {step} bytes: unknown layout")
     head = struct.Struct(f"{view.order}Q{step - POINTER}x")
     # hlist_head and hlist_node, the first member of an entry, begin with the pointer to the next entry
     for (first,) in head.iter_unpack(view.read(buckets, step << bits)):

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
-from oolong.audit.registry import Checks, Needs
+from oolong.audit.registry import DUE, Checks, Due, Needs
 from oolong.errors import Kind
+from oolong.host.sandbox import SILENT
 from oolong.kbuild import kconfig_entry
+from oolong.spec.model import OUT_OF_LINE
 from oolong.stubs.areas import INITTEXT, TEXT_END
 
-OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 # the folder of the rule that makes the stubs, and the makefile whose rules are for every object
 TOOLS, GENERIC = "arch/powerpc/tools/", "scripts/Makefile.build"
 # the areas that the script reserves: a kernel may need no stub in either
@@ -33,13 +34,13 @@ class Tried:
     ended: int
     source: str | None
     called: bool = False
-    said: Sequence[str] = ()
+    said: str = ""
 
     @property
     def told(self) -> str:
         """How it ended, in a few words."""
         if self.ended:
-            return f"ended with {self.ended}: {' / '.join(self.said) or 'without a word'}"
+            return f"ended with {self.ended}: {self.said or SILENT}"
         return "ended well and wrote nothing" if self.source is None else "wrote another .S"
 
 
@@ -77,6 +78,8 @@ class Seen:
     narrow_config: Mapping[str, str] = field(default_factory=dict)
 
 
+# arch/powerpc/Kconfig gives the function tracer to 32-bit kernels of gcc alone
+TRACED_IN_32_BITS = Due(symbols={"CC_IS_CLANG": "n"})
 TREE = Checks[Seen](needs=Needs.TREE, kind=Kind.STUB_AUDIT, about_stubs=True)
 
 
@@ -222,6 +225,7 @@ def without_modules(seen: Seen) -> Answer:
     holds=f"a 32-bit configuration with the function tracer has no `{OUT_OF_LINE}`, and its link needs no file of "
     "arch/powerpc/tools",
     failure="32-bit kernels get stubs that nobody tried there",
+    due=DUE[Needs.TREE] & TRACED_IN_32_BITS,
 )
 def thirty_two_bit(seen: Seen) -> Answer:
     config = seen.narrow_config
@@ -232,8 +236,9 @@ def thirty_two_bit(seen: Seen) -> Answer:
         wrong.append(finding(OUT_OF_LINE, "is on in a 32-bit configuration"))
     if not seen.wide:
         wrong.append(finding(_object(seen), "is no prerequisite of the link of this kernel either"))
-    tracer = "with" if config.get("FUNCTION_TRACER") == "y" else "without"
-    held = f"{', '.join(seen.wide)} for this kernel alone, nothing for one of 32 bits {tracer} the function tracer"
+    if not wrong and config.get("FUNCTION_TRACER") != "y":
+        return skipped("allnoconfig makes no 32-bit kernel of this tree with the function tracer, though asked to")
+    held = f"{', '.join(seen.wide)} for this kernel alone, nothing for one of 32 bits with the function tracer"
     return none_of(wrong, held=held)
 
 
@@ -255,7 +260,5 @@ def _of_empty(tried: Tried) -> Iterator[str]:
     if tried.ended or tried.source is None:
         yield f"where it needs no stub, the script {tried.told}"
     elif tried.said:
-        zero = any(SPACE_OF_NOTHING.search(line) for line in tried.said)
-        yield (
-            "where it needs no stub, .space 0 is reserved" if zero else f"the assembler says: {' / '.join(tried.said)}"
-        )
+        zero = SPACE_OF_NOTHING.search(tried.said)
+        yield "where it needs no stub, .space 0 is reserved" if zero else f"the assembler says: {tried.said}"

@@ -2,13 +2,22 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from oolong.audit.check import Answer, Finding, finding, none_of, skipped
 from oolong.audit.image import Function, Image, Site
-from oolong.audit.image_checks import Linked
+from oolong.audit.linked import Linked
 from oolong.audit.registry import AUDITED, Checks, Due, Needs
-from oolong.audit.rules import DEAD_RECORD, KPROBE_WINDOW, MAX_OFFSET, SHORT_FUNCTION, dead_record, short_function
+from oolong.audit.rules import (
+    DEAD_RECORD,
+    KPROBE_WINDOW,
+    NO_MAX_OFFSET,
+    SHORT_FUNCTION,
+    dead_record,
+    limit_of,
+    no_max_offset,
+    short_function,
+)
 from oolong.errors import Kind
 
 WINDOWS = Checks[Linked](needs=Needs.IMAGE, kind=Kind.STUB_AUDIT)
@@ -69,15 +78,19 @@ def _why(image: Image, function: Function, site: Site, limit: int | None) -> str
 @WINDOWS.check(
     "image.dead-record-window",
     title="dead records that are seen as dead",
-    holds="no site of overridden weak code within FTRACE_MCOUNT_MAX_OFFSET of a symbol",
+    holds="no site of overridden weak code within FTRACE_MCOUNT_MAX_OFFSET of a symbol; in a kernel that has none, no "
+    "such site",
     failure="a dead record passes for the function before it",
 )
 def dead_record_window(linked: Linked) -> Answer:
     """The kernel takes a record for dead if it is further after the nearest symbol than FTRACE_MCOUNT_MAX_OFFSET; a
     dead one that is nearer passes for the function before it."""
     image, known = linked.image, linked.known
-    limit = MAX_OFFSET if known.max_offset is None else known.max_offset
     dead = [site for site in image.sites if site.function is None]
+    if known.without_max_offset:
+        held = "no dead records, and no FTRACE_MCOUNT_MAX_OFFSET to tell them by"
+        return none_of(_without_limit(image, dead), held=held)
+    limit = limit_of(known.max_offset)
     wrong = (
         finding(
             named[0],
@@ -89,3 +102,12 @@ def dead_record_window(linked: Linked) -> Answer:
         if (named := image.name_of(site.ip)) is not None and named[1] <= limit
     )
     return none_of(wrong, held=f"{len(dead)} dead records, all further than {limit} bytes")
+
+
+def _without_limit(image: Image, dead: Iterable[Site]) -> Iterator[Finding]:
+    """The kernel takes no record for dead, however far it is after the symbol before it."""
+    for site in dead:
+        if (named := image.name_of(site.ip)) is not None:
+            what = f"dead weak code at +{named[1]:#x} passes for it: the kernel has no limit"
+            rule = NO_MAX_OFFSET.name if no_max_offset(image, site, None) else ""
+            yield finding(named[0], what, site.ip, rule=rule)

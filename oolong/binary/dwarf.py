@@ -49,6 +49,8 @@ RENAMED = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TA
 UNSIGNED = (7, 8)
 LONGEST_CHAIN = 64
 MOST_MEMBERS = 1 << 16
+# of a number in debug information, and of an enumerator
+MOST_BITS, MOST_BYTES = 64, 8
 
 
 def read(path: Path, *, structs: Collection[str], enumerators: str) -> tuple[dict[str, Struct], dict[str, int]]:
@@ -122,10 +124,13 @@ def _children(entry: Any) -> Iterator[Any]:
 def _enumerators(entry: Any, prefix: str) -> Iterator[tuple[str, int]]:
     """Compilers write an unsigned value with its highest bit set as a negative one, too."""
     unsigned = "DW_AT_type" in entry.attributes and _number(_plain(entry), "DW_AT_encoding") in UNSIGNED
+    size = _number(entry, "DW_AT_byte_size")
+    if not 0 <= size <= MOST_BYTES:
+        raise ValueError(f"enumerators of {size} bytes")
     for child in _children(entry):
         if child.tag == ENUMERATOR and _name(child).startswith(prefix):
             value = _number(child, "DW_AT_const_value")
-            yield _name(child), value % (1 << 8 * _number(entry, "DW_AT_byte_size")) if unsigned else value
+            yield _name(child), value % (1 << 8 * size) if unsigned else value
 
 
 def _plain(entry: Any) -> Any:
@@ -162,8 +167,8 @@ def _number(entry: Any, attribute: str) -> int:
     if attribute not in entry.attributes:
         return 0
     value = entry.attributes[attribute].value
-    if not isinstance(value, int):
-        raise ValueError(f"{attribute} is no number")
+    if not isinstance(value, int) or value.bit_length() > MOST_BITS:
+        raise ValueError(f"{attribute} is no number that fits in {MOST_BITS} bits")
     return value
 
 

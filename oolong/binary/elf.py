@@ -24,7 +24,7 @@ from oolong.errors import BadInput
 
 SHT_NULL, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL, SHT_SYMTAB_SHNDX = 0, 2, 4, 8, 9, 18
 SHF_ALLOC, SHF_EXECINSTR = 2, 4
-STT_MASK, STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 15, 0, 1, 2, 3
+STT_MASK, STT_OBJECT, STT_FUNC, STT_SECTION = 15, 1, 2, 3
 LOCAL_ENTRY_SHIFT, LOCAL_ENTRY_MASK = 5, 7
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 # more than any symbol of a kernel (KSYM_NAME_LEN, include/linux/kallsyms.h) or any section has
@@ -124,7 +124,7 @@ class ElfFile:
         for candidate in self.sections:
             if candidate.type in (SHT_RELA, SHT_REL) and candidate.info == section.index:
                 if candidate.type == SHT_REL:
-                    raise self._bad(f"{candidate.name}: relocations without addends, which Power does not use")
+                    raise self._bad(f"{candidate.name}: relocations without addends, not those of Power")
                 yield candidate, self.relocations(candidate)
 
     def symbol_table(self, relocations: Section) -> Section:

@@ -4,12 +4,19 @@ Words are what an instruction means, whatever the byte order it is stored in. So
 (branches of I-form and B-form), 3.3.17 (mfspr, mtspr); arch/powerpc/include/asm/ppc-opcode.h of Linux 7.3.
 """
 
+import re
+import sys
+from array import array
+from collections.abc import Iterator
+
 NOP, MFLR_R0, MTLR_R0 = 0x60000000, 0x7C0802A6, 0x7C0803A6
 INSTRUCTION = 4
 # how far I-form branches reach, in bytes: 26 bits, signed, in steps of an instruction
 FURTHEST_BACK, FURTHEST_AHEAD = -0x2000000, 0x1FFFFFC
 _DISPLACEMENT = 0x03FFFFFC
 _OPCODE, _ABSOLUTE, _LINK = 18 << 26, 2, 1
+# the first byte of a word with that opcode, and where it lies in a word of an array
+_FIRST_BYTE, _FIRST = re.compile(rb"[\x48-\x4b]"), 0 if sys.byteorder == "big" else INSTRUCTION - 1
 # B-form: bc, 16 bits, signed
 _CONDITIONAL_OPCODE, _CONDITIONAL_DISPLACEMENT = 16 << 26, 0xFFFC
 # what the assembler fills a gap in code with: ori r0,r0,0; at the end of a dispatch group ori r1,r1,0 or ori r2,r2,0
@@ -47,6 +54,16 @@ def jump_target(word: int, at: int) -> int | None:
         distance = word & _CONDITIONAL_DISPLACEMENT
         return at + (distance - (1 << 16) if distance >> 15 else distance)
     return branch_target(word, at)
+
+
+def calls(words: "array[int]", start: int) -> Iterator[tuple[int, int]]:
+    """(address, target) of every relative `bl` among the words from an address on."""
+    # the opcode is looked for by the byte: a loop over all words of a kernel takes several times as long
+    for found in _FIRST_BYTE.finditer(words.tobytes()[_FIRST::INSTRUCTION]):
+        word = words[found.start()]
+        if word & (_ABSOLUTE | _LINK) == _LINK:
+            at, distance = start + INSTRUCTION * found.start(), word & _DISPLACEMENT
+            yield at, at + (distance - (1 << 26) if distance >> 25 else distance)
 
 
 def links(word: int) -> bool:

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oolong.errors import BadInput, BadOutput
+
+# no structure of ftrace has a thousandth of it; debug information may claim any number
+LARGEST = 1 << 20
 
 
 class Field(NamedTuple):
@@ -18,10 +22,16 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Struct:
-    """A structure of `size` bytes; members of a structure inside it are called `outer.inner`, one level deep."""
+    """A structure of `size` bytes; members of a structure inside it are called `outer.inner`, one level deep.
+    ValueError for sizes and offsets that are negative or more than LARGEST."""
 
     size: int
     members: Mapping[str, Field]
+
+    def __post_init__(self) -> None:
+        for number in (self.size, *chain.from_iterable(self.members.values())):
+            if not 0 <= number <= LARGEST:
+                raise ValueError(f"a struct of {self.size} bytes with {number} in its layout: no kernel has that")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

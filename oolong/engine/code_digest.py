@@ -182,7 +182,9 @@ def _distributions(top: str, memo: Memo) -> dict[str, str]:
 @cache
 def _all_distributions(memo: Memo) -> dict[str, list[str]]:
     """The distributions that have a top-level name; to look through them all takes a while."""
-    installed = sorted(name for folder in sys.path if Path(folder).is_dir() for name in os.listdir(folder))
+    # an empty name is the current folder
+    folders = [folder or os.curdir for folder in sys.path]
+    installed = sorted(name for folder in folders if Path(folder).is_dir() for name in os.listdir(folder))
     key = f"distributions {digest_of([name for name in installed if name.endswith(('.dist-info', '.egg-info'))])}"
     found: dict[str, list[str]] = memo.answer(key, lambda: dict(packages_distributions()))
     return found

@@ -6,13 +6,13 @@ did make from the memory of the stops.
 
 from collections.abc import Iterator, Sequence
 
-from oolong.audit import rules
+from oolong.audit import registry, rules
 from oolong.audit.allocation import STUB_WORDS, Stub, sequence, trampoline
 from oolong.audit.check import CheckStatus
 from oolong.audit.image import CALLERS, POINTER, Code, Image
 from oolong.audit.image import Function as Symbol
 from oolong.audit.image import Site as Listed
-from oolong.audit.live_state import MAX_OFFSET, NOP_OPS, Flags
+from oolong.audit.live_state import NOP_OPS, Flags
 from oolong.audit.survey import Record as Found
 from oolong.audit.survey import Survey
 from oolong.binary import powerpc
@@ -24,7 +24,7 @@ from oolong.explain.model import Finding, Function, Moment, Place, Pointer, Reco
 AFTER, WITHOUT_SITE = 4, 8
 FLAG = "FTRACE_FL_"
 NO_SITE = "no patch site: it cannot be traced (notrace, or written in assembly)"
-OFF = "out-of-line ftrace is off in this kernel: there are no stubs"
+OFF = f"{registry.OFF}: there are no stubs"
 INIT = "init text: the kernel frees it, with its stub, once it has booted; in memory it is there at init-memory alone"
 
 
@@ -170,8 +170,7 @@ def _notes(kernel: Kernel, symbol: Symbol, own: Sequence[Listed], left: Sequence
         yield NO_SITE
     if kernel.image.area_of(symbol.address) == "inittext":
         yield INIT
-    limit = kernel.offsets.constant(MAX_OFFSET)
-    limit = rules.MAX_OFFSET if limit is None else limit
+    limit = rules.limit_of(kernel.offsets.constant(rules.MAX_OFFSET))
     for site in left:
         near = site.ip - symbol.address <= limit
         taken = f"the kernel takes it for {symbol.name}'s" if near else "the kernel takes it for dead"

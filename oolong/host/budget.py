@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from oolong.errors import BadInput
 
 # the start of an entry as tar -vv --numeric-owner tells of it: mode, owner, size (a device has two numbers)
-ENTRY = re.compile(r"\S+ \S+/\S+ +(?P<size>\d+) (?P<rest>.*)")
+ENTRY = re.compile(r"\S+ [^\s/]+/[^\s/]+ +(?P<size>\d+) (?P<rest>.*)")
+# of a size; a longer one is too much anyway
+MOST_DIGITS = 20
 # what is no entry
 REMARK = "tar: "
 MENTIONED = 100
@@ -58,7 +60,9 @@ class Counted:
         """One line of what tar -vv says: an entry, with its time before its name, or a remark."""
         if not line.startswith(REMARK):
             match = ENTRY.match(line)
-            self.add(match["rest"].partition(" -> ")[0] if match else line, int(match["size"]) if match else 0)
+            self.add(
+                match["rest"].partition(" -> ")[0] if match else line, int(match["size"][:MOST_DIGITS]) if match else 0
+            )
 
     def _refused(self, what: str) -> BadInput:
         return BadInput(what, where=self._where, hint="no kernel, toolchain or package has as much: do not use it")

@@ -77,7 +77,7 @@ def locks_are_local(folder: Path, mounts: str | None = None) -> str | None:
     """
     text = MOUNTS.read_text(errors="replace") if mounts is None else mounts
     device = os.stat(folder).st_dev
-    for line in text.splitlines():
+    for line in text.split("\n"):
         left, _, right = line.partition(" - ")
         if left.split()[2:3] == [f"{os.major(device)}:{os.minor(device)}"]:
             kind, _, options = right.split()[:3]

@@ -137,11 +137,10 @@ def read_plain(folder: Path, name: str, *, most: int) -> bytes:
 
 
 def text_of(folder: Path, relative: str, *, most: int = LARGEST_TEXT) -> str:
-    """The text of a file that untrusted code may have made below a folder, whatever bytes it holds; BadOutput for what
-    `plain_file` refuses, and for more than `most` bytes."""
+    """The text of a file that untrusted code may have made below a folder, whatever bytes it holds; a return is no end
+    of a line. BadOutput for what `plain_file` refuses, and for more than `most` bytes."""
     path = plain_file(folder, relative)
-    text = read_plain(path.parent, path.name, most=most).decode("utf-8", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return read_plain(path.parent, path.name, most=most).decode(errors="replace")
 
 
 def linked_tree(source: Path, target: Path) -> None:

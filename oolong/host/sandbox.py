@@ -21,6 +21,8 @@ LINKS = ("bin", "sbin", "lib", "lib64")
 DEVICES, PROCESSES, TEMPORARY = "/dev", "/proc", "/tmp"
 # where a host has its programs and their libraries
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64")
+# of what a command said, told of it where it failed
+LINES_TOLD, SILENT = 3, "without a word"
 CONFINED = ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
 
 
@@ -84,6 +86,11 @@ class Ran:
     @property
     def ok(self) -> bool:
         return self.returncode == 0 and not self.timed_out
+
+    @property
+    def last_words(self) -> str:
+        """The last lines that it wrote, as one; empty if it wrote none."""
+        return " / ".join(self.lines[-LINES_TOLD:])
 
 
 def sandbox_of(view: View, *, rootfs: Path, hosts: Mapping[str, Path]) -> Sandbox:

@@ -14,6 +14,8 @@ from oolong.host.files import text_of
 ASSIGNED = re.compile(r"CONFIG_(?P<symbol>\w+)=(?P<value>.*)")
 UNSET = re.compile(r"# CONFIG_(?P<symbol>\w+) is not set")
 NOT_SET = "n"
+# what may stand around a line: a line feed alone ends it, since strings may hold all else
+BLANK = " \t\r"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +35,10 @@ def parse(text: str, *, where: str) -> dict[str, str]:
     """Symbol → value of a .config or a fragment; the last line for a symbol counts. BadInput names a line that is
     none."""
     values: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
+    for number, line in enumerate(text.split("\n"), start=1):
+        stripped = line.strip(BLANK)
         if match := ASSIGNED.fullmatch(stripped):
-            values[match["symbol"]] = match["value"].strip()
+            values[match["symbol"]] = match["value"].strip(BLANK)
         elif match := UNSET.fullmatch(stripped):
             values[match["symbol"]] = NOT_SET
         elif stripped and not stripped.startswith("#"):
@@ -67,8 +69,8 @@ def render(values: Mapping[str, str]) -> str:
 def apply(text: str, values: Mapping[str, str]) -> str:
     """A .config with some symbols set otherwise; they come last, and no other line speaks of them."""
     kept = []
-    for line in text.splitlines():
-        match = ASSIGNED.fullmatch(line.strip()) or UNSET.fullmatch(line.strip())
+    for line in text.removesuffix("\n").split("\n"):
+        match = ASSIGNED.fullmatch(line.strip(BLANK)) or UNSET.fullmatch(line.strip(BLANK))
         if match is None or match["symbol"] not in values:
             kept.append(line)
     return "\n".join(kept) + "\n" + render(values)

@@ -13,7 +13,7 @@ from oolong.host.files import LARGEST_TEXT
 from oolong.kbuild.config import NOT_SET, Drift
 
 DEPTH = 4
-TOKEN = re.compile(r"\$\(.*\)|&&|\|\||!=|[!()=<>]+|\"[^\"]*\"|[\w.-]+")
+TOKEN = re.compile(r"\$\([^()]*(?:\([^()]*\)[^()]*)*\)|&&|\|\||!=|[!()=<>]+|\"[^\"]*\"|[\w.-]+")
 WORD = re.compile(r"[A-Z0-9_]+")
 COMPARISONS = ("=", "!=", "<", ">", "<=", ">=")
 
@@ -66,16 +66,16 @@ def _why(
 def _unmet(condition: str, final: Mapping[str, str]) -> list[str]:
     """The symbols that must be set for a condition to hold, and are not; none if it holds already."""
     tokens = TOKEN.findall(condition)
-    missing = []
+    missing: dict[str, None] = {}
     for index, token in enumerate(tokens):
         negated = index > 0 and tokens[index - 1].endswith("!")
         compared = any(near in COMPARISONS for near in tokens[max(0, index - 1) : index + 2])
         symbol = WORD.fullmatch(token) and not token.isdigit()
         if symbol and not negated and not compared and final.get(token, NOT_SET) == NOT_SET:
-            missing.append(token)
+            missing[token] = None
     alternatives = [condition] if "(" in condition else condition.split("||")
     holds = any(all(word not in missing for word in TOKEN.findall(part)) for part in alternatives)
-    return [] if holds and "$(" not in condition else missing
+    return [] if holds and "$(" not in condition else list(missing)
 
 
 def _definitions(tree: Path) -> dict[str, list[_Definition]]:
@@ -129,7 +129,7 @@ def _read(path: Path, name: str, found: dict[str, list[_Definition]]) -> None:
 def _joined(path: Path) -> Iterator[str]:
     """The lines of a file; one that goes on after a backslash is one line, and the numbers stay right."""
     pending, owed = "", 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_bytes().decode(errors="replace").split("\n"):
         if line.endswith("\\"):
             pending += line[:-1] + " "
             owed += 1

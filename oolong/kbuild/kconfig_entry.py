@@ -10,7 +10,8 @@ from itertools import chain, permutations
 
 ENTRY = re.compile(r"(?:menu)?config\s+(?P<symbol>\w+)$")
 DEPENDS = re.compile(r"depends on\s+(?P<expression>.+)")
-DEFAULT = re.compile(r"(?:def_bool|default)\s+(?P<expression>.+?)(?:\s+if\s+(?P<condition>.+))?$")
+DEFAULT = re.compile(r"(?:def_bool|default)\s+(?P<value>.+)")
+IF = re.compile(r"\sif\s")
 SYMBOL = re.compile(r"\w+")
 CONTINUED = re.compile(r"\\\n\s*")
 DEPTH = {"(": 1, ")": -1}
@@ -51,13 +52,13 @@ def _expressions(kconfig: str, symbol: str) -> Iterator[str]:
             yield match["expression"]
         elif (match := DEFAULT.match(line)) and not defaults:
             defaults += 1
-            yield from filter(None, (match["expression"], match["condition"]))
+            yield from (part.strip() for part in IF.split(match["value"], maxsplit=1))
 
 
 def _lines(kconfig: str, symbol: str) -> Iterator[str]:
     """The lines of an entry, up to its help."""
     inside = False
-    for line in CONTINUED.sub(" ", kconfig).splitlines():
+    for line in CONTINUED.sub(" ", kconfig).split("\n"):
         stripped = line.partition("#")[0].strip()
         if line[:1].strip() and not line.startswith("#"):
             match = ENTRY.match(stripped)
@@ -70,12 +71,14 @@ def _lines(kconfig: str, symbol: str) -> Iterator[str]:
 
 def _joined(expression: str) -> list[str]:
     """The parts that && joins outside all parentheses."""
-    parts, depth = [""], 0
+    parts: list[list[str]] = [[]]
+    depth = 0
     for piece in re.split(r"(&&|[()])", expression):
         if piece in DEPTH:
             depth += DEPTH[piece]
         if piece == "&&" and depth == 0:
-            parts.append("")
+            parts.append([])
         else:
-            parts[-1] += piece
-    return [part.strip() for part in parts if part.strip() and part.strip() not in ALWAYS]
+            parts[-1].append(piece)
+    found = ("".join(part).strip() for part in parts)
+    return [part for part in found if part and part not in ALWAYS]

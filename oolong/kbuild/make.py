@@ -4,8 +4,6 @@ Everything here is as seen inside the sandbox, where the kernel is at /src and i
 no path of the host reaches an object.
 """
 
-import re
-import shlex
 from collections.abc import Mapping
 
 from oolong.host.sandbox import BUILD, CCACHE, ON_MISS, SRC, TRUSTED_CCACHE
@@ -16,11 +14,12 @@ STUBS = "/stubs"
 STUB_SOURCE = "arch/powerpc/tools/vmlinux.arch.S"
 STUB_SCRIPT = "arch/powerpc/tools/ftrace-gen-ool-stubs.sh"
 TOOLS = "arch/powerpc/tools"
+# in the source: what the symbol of out-of-line ftrace depends on
+KCONFIG = "arch/powerpc/Kconfig"
 # in the object tree: what the linker is given, as the preprocessor leaves it
 LINKER_SCRIPT = "arch/powerpc/kernel/vmlinux.lds"
-# in the object tree: the command that made an object in assembly that every kernel with out-of-line ftrace has
-SAVED = "arch/powerpc/kernel/trace/.ftrace_entry.o.cmd"
-SAVED_COMMAND = re.compile(r"(saved)?cmd_\S+ := (?P<words>.*) -c -o \S+ \S+\.S\s*(;|$)", re.MULTILINE)
+# in the object tree: an object in assembly that every kernel with out-of-line ftrace has
+ASSEMBLED = "arch/powerpc/kernel/trace/ftrace_entry.o"
 # where the audit sees the linked kernel
 VMLINUX = "/vmlinux"
 # what looks at the compiler for ARCH_USING_PATCHABLE_FUNCTION_ENTRY (arch/powerpc/Kconfig), now and in older releases
@@ -143,21 +142,6 @@ def tree_script(cell: Cell, *, reserve: str) -> tuple[str, ...]:
     """The tree's own counting script on /build/vmlinux.o, with the arguments its Makefile gives it."""
     objdump = tool(cell, binutil(cell, "objdump"))
     return (f"{SRC}/{STUB_SCRIPT}", reserve, "y", objdump, f"{BUILD}/vmlinux.o", "/out/vmlinux.arch.S")
-
-
-def assemble(saved: str, source: str, output: str) -> tuple[str, ...]:
-    """The command that assembles a source as an object in assembly was, from what Kbuild saved for that at SAVED.
-
-    The generic rule gives every .S of a directory without flags of its own the same words; those for the object itself,
-    which say where it lies and what it depends on, are left out. ValueError where none is saved. Source:
-    scripts/Kbuild.include (make-cmd), scripts/Makefile.build (rule_as_o_S) of Linux 7.3.
-    """
-    found = SAVED_COMMAND.match(saved)
-    if found is None:
-        raise ValueError("no command of an object in assembly")
-    words = shlex.split(found["words"].replace("$(pound)", "#").replace("$$", "$"))
-    kept = [word for word in words if not word.startswith(("-Wp,-MMD,", "-Wp,-MD,"))]
-    return (*(kept[1:] if kept[:1] == ["ccache"] else kept), "-c", "-o", output, source)
 
 
 def post_link_scripts(cell: Cell, config: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -4,11 +4,15 @@ import re
 import shlex
 from itertools import takewhile
 
-SAVED = re.compile(r"^savedcmd_(?P<target>\S+) := (?P<command>.*)$", re.MULTILINE)
+# since Linux 6.2, and before
+SAVED = re.compile(r"^(?:saved)?cmd_(?P<target>\S+) := (?P<command>.*)$", re.MULTILINE)
+# what make reads as $ and #
+ESCAPED = {"$$": "$", "$(pound)": "#"}
+ESCAPE = re.compile("|".join(map(re.escape, ESCAPED)))
 # of make --trace, in make 4.4 and before
 TRACED = re.compile(r"^(?P<makefile>[^\s:]+):\d+: (?:update )?target '(?P<target>[^']+)'")
-# has the compiler write a file of dependencies
-DEPENDENCIES = "-Wp,-MMD"
+# have the compiler write a file of dependencies
+DEPENDENCIES = "-Wp,-MMD,", "-Wp,-MD,"
 RULE = re.compile(r"^(?P<target>[^\s#:=][^:=\n]*?):(?P<prerequisites>(?: [^=\n]*)?)$", re.MULTILINE)
 
 
@@ -19,7 +23,7 @@ def saved_command(text: str, target: str) -> str:
     """
     for match in SAVED.finditer(text):
         if match["target"] == target:
-            return match["command"].replace("$$", "$").replace("$(pound)", "#").strip()
+            return ESCAPE.sub(lambda escape: ESCAPED[escape[0]], match["command"]).strip()
     return ""
 
 
@@ -42,9 +46,26 @@ def needed(database: str, folder: str) -> tuple[str, ...]:
 
 
 def preprocessing(command: str, source: str, target: str) -> tuple[str, ...]:
-    """The saved command of an object, which ends with its source, as one that preprocesses another to a target."""
+    """The saved command of an object as one that preprocesses another source to a target; ValueError for no such
+    command."""
+    return (*_compiler(command), "-E", "-o", target, source)
+
+
+def assembling(command: str, source: str, target: str) -> tuple[str, ...]:
+    """The saved command of an object in assembly as one that assembles another source, without ccache; ValueError for
+    no such command.
+
+    The generic rule gives every .S of a directory without flags of its own the same words, but for those that say where
+    the object lies and what it depends on. Source: scripts/Makefile.build (rule_as_o_S) of Linux 7.3.
+    """
+    words = _compiler(command)
+    return (*(words[1:] if words[0] == "ccache" else words), "-c", "-o", target, source)
+
+
+def _compiler(command: str) -> list[str]:
+    """The compiler and its flags in the saved command of an object in assembly, without those of dependencies."""
     words = takewhile(lambda word: word != ";", shlex.split(command))
-    *options, _ = (word for word in words if not word.startswith(DEPENDENCIES))
-    object_file = options[options.index("-o") + 1]
-    changed = {"-c": "-E", object_file: target}
-    return (*(changed.get(word, word) for word in options), source)
+    match [word for word in words if not word.startswith(DEPENDENCIES)]:
+        case [*flags, "-c", "-o", _, source] if flags and source.endswith(".S"):
+            return flags
+    raise ValueError("no command of an object in assembly")

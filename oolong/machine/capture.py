@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from oolong.binary.elf import ElfFile, Symbol
-from oolong.host.files import read_plain
+from oolong.errors import BadOutput
+from oolong.host.files import read_plain, remove_tree
 from oolong.machine.family import LinearMap
 from oolong.machine.gdbremote import INTERRUPTED, SWITCHED_OFF, TRAP, Debugger, Gone, Stop
 from oolong.machine.memory import LARGEST, PAGE, Memory, Recording, Snapshot, Unreadable
@@ -246,7 +247,8 @@ class Capture:
         if name_of(value) is None:
             try:
                 saved = self._recording(monitor, at).read(value + FIRST_ARGUMENT_OFFSET, 8)
-            except Unreadable:
+            except (Unreadable, BadOutput):
+                # a stop that nobody looked at is told as one
                 return None
             (value,) = word.unpack(saved)
         return name_of(value)
@@ -289,7 +291,8 @@ class Capture:
             except Refused as error:
                 raise Unreadable(address) from error
             finally:
-                (self._folder / PAGES_FILE).unlink(missing_ok=True)
+                # a folder, too, in which QEMU may have put more
+                remove_tree(self._folder / PAGES_FILE)
             if len(data) != size:
                 raise Unreadable(address)
             return data

@@ -5,42 +5,44 @@ kernel/trace/ftrace.c (`ftrace_bug`), kernel/trace/trace_selftest.c.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from oolong.errors import Kind
 from oolong.machine import ktap
-from oolong.machine.ktap import Status
+from oolong.machine.ktap import Case, Status
 
 PREFIX = re.compile(r"^(?:<\d+>)?(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?)?")
-# kernel/locking/lockdep.c, kernel/rcu/update.c: what lock debugging says, without a place
+# All patterns are linear in the length of a line: a guest may write what makes others take days.
+# kernel/locking/lockdep.c, kernel/rcu/update.c: what lock debugging says, without a place; as INFO up to Linux 4.10
 LOCKS = (
     r"possible (?:circular|recursive|irq lock inversion)|suspicious RCU usage|inconsistent lock state"
     r"|(?:HARDIRQ|SOFTIRQ|HARDIRQ-READ|SOFTIRQ-READ|\S+)-safe -> \S+-unsafe lock order|Nested lock was not taken"
     r"|bad (?:unlock balance|contention) detected|held lock freed|lock held when returning|\S+ still has locks held"
     r"|chain_key collision"
 )
+LOCKS_BEGIN = r"^(?:\[ )?(?:WARNING|INFO): "
 # arch/powerpc/kernel/trace/, kernel/trace/ftrace.c: what precedes, or stands for, a `[ ftrace bug ]`
 FTRACE = (
     r"^ftrace(?:-powerpc)?: .*(?:out of range|No ftrace (?:stubs|trampolines?)|fetching instruction failed"
-    r"|expected \(.*\) != found|Unexpected target address|failed to allocate entries)"
+    r"|expected \([0-9a-f]{1,16}\) != found|Unexpected target address|failed to allocate entries)"
 )
 PANICS = re.compile(r"Kernel panic - not syncing")
 STALLED = re.compile(
-    r"rcu: INFO: \w+ (?:self-)?detected|rcu: .*kthread (?:starved|timer wakeup didn't happen)|soft lockup"
+    r"\bINFO: rcu\w* (?:self-)?detected|rcu: \S+ kthread (?:starved|timer wakeup didn't happen)|soft lockup"
     r"|^INFO: task .* blocked(?: in I/O wait)? for more than|[Hh]ard LOCKUP"
 )
 # in order of gravity: the first kind that is found names the failure
 SIGNS: Sequence[tuple[Kind, re.Pattern[str]]] = (
     (Kind.FTRACE_BUG, re.compile(rf"\[ ftrace bug \]|{FTRACE}")),
-    (Kind.OOPS, re.compile(r"^Oops: |kernel BUG at |^BUG: |^Unable to handle kernel ")),
+    (Kind.OOPS, re.compile(r"^Oops: |kernel BUG at |^(?:\[ )?BUG[: ]|^Unable to handle kernel ")),
     (Kind.PANIC, PANICS),
     (
         Kind.WARN,
         re.compile(
-            rf"^WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at |at \S+, CPU#|{LOCKS})|^UBSAN: "
+            rf"^WARNING: (?:CPU: \d+ PID: \d+ at |\S+:\d+ at |at \S+, CPU#)|{LOCKS_BEGIN}(?:{LOCKS})|^UBSAN: "
             r"|^kmemleak: \d+ new suspected memory leaks|^INFO: trying to register non-static key"
         ),
     ),
@@ -57,7 +59,7 @@ POWER_OFF = re.compile(r"^reboot: Power down$")
 BEFORE, AFTER = 2, 18
 # of a block that does not say where it ends, and of a title, in lines and characters
 LONGEST_BLOCK, LONGEST_TITLE = 100, 120
-CUT_HERE = re.compile(r"-+\[ cut here \]-+")
+CUT_HERE = re.compile(r"-\[ cut here \]-")
 END = re.compile(r"---\[ end (?:trace|Kernel panic)|^ *expected tramp: ")
 # (kind, what a line of its block says, what of it makes the title), the better ones first
 TITLES: Sequence[tuple[Kind, re.Pattern[str], str]] = (
@@ -65,16 +67,16 @@ TITLES: Sequence[tuple[Kind, re.Pattern[str], str]] = (
     (Kind.FTRACE_BUG, re.compile(rf"({FTRACE}.*)$"), "{}"),
     (Kind.OOPS, re.compile(r"kernel BUG at (\S+?)!"), "kernel BUG at {}"),
     (Kind.OOPS, re.compile(r"^Oops: (.+?)(?:, sig: \d+)?(?: \[#\d+\].*)?$"), "Oops: {}"),
-    (Kind.OOPS, re.compile(r"^(BUG: .+)$"), "{}"),
+    (Kind.OOPS, re.compile(r"^(?:\[ )?(BUG[: ].+?)(?: \])?$"), "{}"),
     (Kind.OOPS, re.compile(r"^(Unable to handle kernel .+)$"), "{}"),
     (Kind.PANIC, re.compile(r"Kernel panic - not syncing: *(.+)$"), "panic: {}"),
     (Kind.WARN, re.compile(r"^WARNING: (?:CPU: \d+ PID: \d+ at )?([^\s+]+:\d+) "), "WARNING at {}"),
-    (Kind.WARN, re.compile(rf"^WARNING: ((?:{LOCKS}).*)$"), "{}"),
+    (Kind.WARN, re.compile(rf"{LOCKS_BEGIN}((?:{LOCKS}).*?)(?: \])?$"), "{}"),
     (Kind.WARN, re.compile(r"^(UBSAN: .+)$"), "{}"),
     (Kind.WARN, re.compile(r"^(kmemleak: \d+ new suspected memory leaks)"), "{}"),
     (Kind.WARN, re.compile(r"^INFO: (trying to register non-static key)"), "{}"),
-    (Kind.STALL, re.compile(r"(rcu): "), "{} stall"),
-    (Kind.STALL, re.compile(r"^INFO: (task .* blocked.* for more than \d+ seconds)"), "{}"),
+    (Kind.STALL, re.compile(r"(rcu(?=: )|(?<=INFO: )rcu)"), "{} stall"),
+    (Kind.STALL, re.compile(r"^INFO: (task .* blocked(?: in I/O wait)? for more than \d+ seconds)"), "{}"),
     (Kind.STALL, re.compile(r"((?:soft|[Hh]ard) (?:lockup|LOCKUP))"), "{}"),
 )
 UNTITLED = {Kind.PANIC: "panic", Kind.WARN: "WARNING"}
@@ -92,9 +94,10 @@ NAMED_BY: dict[Kind, tuple[re.Pattern[str], ...]] = {
 }
 # how a title goes on with the function; a stall may have caught the CPU anywhere
 PLACED = {Kind.FTRACE_BUG: "on", Kind.WARN: "in", Kind.OOPS: "in", Kind.PANIC: "in"}
-FAIL, SKIP = Status.FAIL, Status.SKIP
 # digits of a count; a longer one is none
 LONGEST_NUMBER = 9
+# characters of a line, four times what the kernel's own log holds of one; a longer one is read as several
+LONGEST_LINE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +127,9 @@ class Trouble:
 class Console:
     """A console, understood. `startup` are (title, passed) of FTRACE_STARTUP_TEST, passed None where the outcome is
     missing; `planned` the number of the guest's tests, None if it never spoke, `results` (what, ok) of those that
-    ended, `skipped` what did not apply and why, `problems` why these are not all that was planned, `notes` what it said
-    besides; `allocated` and `total` are the kernel's two counts of its patch sites."""
+    ended, ok where they and their subtests passed, `skipped` what did not apply and why, `problems` why these are not
+    all that was planned, `notes` what it said besides; `allocated` and `total` are the kernel's two counts of its patch
+    sites."""
 
     release: str | None
     troubles: tuple[Trouble, ...]
@@ -160,19 +164,19 @@ def is_end(line: str) -> bool:
 
 def parse(text: str) -> Console:
     """Understand the whole output of a machine, which may hold anything."""
-    said = text.splitlines(keepends=True)
+    said = [piece for line in text.splitlines(keepends=True) for piece in _pieces(line)]
     # an editor counts line feeds alone
     numbers = list(accumulate((line.count("\n") for line in said), initial=1))
     lines = [PREFIX.sub("", line.rstrip()) for line in said]
     guest = [match["text"] for line in lines if (match := GUEST.match(line))]
     tests = ktap.parse(guest)
-    skipped = [case for case in tests.tests if case.status is SKIP]
+    skipped = [case for case in tests.tests if _is_skipped(case)]
     return Console(
         release=_first(RELEASE, lines),
         troubles=tuple(_troubles(lines, numbers)),
         startup=tuple(_startup(lines)),
         planned=tests.planned,
-        results=tuple((case.name, case.status is not FAIL) for case in tests.tests if case.status is not SKIP),
+        results=tuple((case.name, case.is_ok) for case in tests.tests if not _is_skipped(case)),
         skipped=tuple(f"{case.name}: {case.reason}" for case in skipped),
         problems=tests.problems,
         notes=tuple(line for line in guest if line.startswith("#")),
@@ -181,6 +185,16 @@ def parse(text: str) -> Console:
         powered_off=any(POWER_OFF.match(line) for line in lines),
         tail=tuple(line for line in lines if line)[-AFTER:],
     )
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """A line, or what it is read as where it is too long for one."""
+    return (line[at : at + LONGEST_LINE] for at in range(0, len(line), LONGEST_LINE))
+
+
+def _is_skipped(case: Case) -> bool:
+    """Whether a test does not apply; over a subtest that failed it is one that did not pass."""
+    return case.status is Status.SKIP and case.is_ok
 
 
 def _first(pattern: re.Pattern[str], lines: Sequence[str]) -> str | None:

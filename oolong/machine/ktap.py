@@ -59,6 +59,12 @@ class Case:
     diagnostics: tuple[str, ...]
     subtests: "Results | None"
 
+    @property
+    def is_ok(self) -> bool:
+        """Whether it passed or was skipped, and its subtests are all there and did so too: a failure that is known is
+        no pass."""
+        return self.status in (Status.PASS, Status.SKIP) and (self.subtests is None or self.subtests.is_ok)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
@@ -102,8 +108,8 @@ class Results:
 
     @property
     def is_ok(self) -> bool:
-        """Complete, and no test failed at any level."""
-        return self.is_complete and not any(test.status is Status.FAIL for test in self._all())
+        """Complete, and every test passed or was skipped, at each level."""
+        return self.is_complete and all(test.is_ok for test in self.tests)
 
     def _all(self) -> Iterator[Case]:
         for test in self.tests:

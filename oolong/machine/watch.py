@@ -26,7 +26,6 @@ LAST_WORDS_SECONDS = 5.0
 # a busy machine that is silent for so long, in seconds of the clock, is looked at: RCU tells a stall after 21 of them,
 # but none if no grace period was under way when the CPUs got stuck
 DOUBT_SECONDS = 30.0
-LONGEST_LINE = 4096
 
 
 class Watch:
@@ -70,7 +69,7 @@ class Watch:
         *whole, rest = (self._line + chunk).split(b"\n")
         for line in whole:
             self._read_line(line.decode(errors="replace"))
-        self._line = rest[-LONGEST_LINE:]
+        self._line = rest[-console.LONGEST_LINE :]
         self._progress(chunk.decode(errors="replace").strip().rpartition("\n")[2])
 
     def _read_line(self, line: str) -> None:

@@ -22,6 +22,7 @@ from oolong.verdict.due import check_declared, demand_of
 from oolong.verdict.facts import facts_of
 from oolong.verdict.judge import Declared, Verdict, judge
 from oolong.verdict.known_issues import KnownIssue
+from oolong.verdict.stored import check_data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +128,10 @@ class Project:
 
     def verdict(self, cell: Cell, results: Mapping[str, StageResult], *, whole: bool) -> Verdict:
         """The verdict on a cell (`whole`), or on the part of it that was made; `results` are those of its chain, by
-        task. Of a whole cell every stage must be there."""
+        task. Of a whole cell every stage must be there. BadInput for a result that is damaged."""
         chain = self.chain(cell)
         made = [results[stage.task] for stage in self.every_stage(cell) if stage.task in results]
+        check_data(made)
         declared = Declared(
             expect=cell.expect,
             recorded=self._recorded.get(cell.build),

@@ -24,6 +24,8 @@ INSTEAD_OF = "instead-of"
 WIDEST = 120
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# what is recorded of a build, by the stage that makes it: the objects, and the kernel that was linked from them
+RECORDED = {"compile": "vmlinux.o", "link": "vmlinux"}
 FIELDS = frozenset(field.name for field in dataclasses.fields(Package))
 
 

@@ -11,6 +11,7 @@ from itertools import product
 
 from oolong.errors import BadInput, did_you_mean
 from oolong.spec.model import (
+    OUT_OF_LINE,
     Cell,
     CellSet,
     Combination,
@@ -27,7 +28,6 @@ from oolong.spec.model import (
 
 # what FTRACE_STARTUP_TEST adds to this test's title where the architecture hands over no registers
 REGS_TEST, UNSUPPORTED = "ftrace regs", "(no arch support)"
-OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 ENDIAN_SYMBOLS = {Endian.LE: "CPU_LITTLE_ENDIAN", Endian.BE: "CPU_BIG_ENDIAN"}
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+# the symbol of Kconfig that all is about
+OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
+
 
 class Endian(StrEnum):
     """Byte order of a cell; the value is what stands in cell names."""

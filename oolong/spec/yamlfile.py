@@ -101,10 +101,10 @@ class Value:
         """A decimal whole number within bounds."""
         if self._tag != "int" or not re.fullmatch(r"0|[1-9][0-9]*", self.node.value):
             self._wrong("a whole number")
-        value = int(self.node.value)
-        if not least <= value <= most:
-            self.fail(f"must be from {least} to {most}, not {value}")
-        return value
+        digits = self.node.value
+        if len(digits) > len(str(most)) or not least <= int(digits) <= most:
+            self.fail(f"must be from {least} to {most}, not {digits}")
+        return int(digits)
 
     def flag(self) -> bool:
         """`true` or `false`."""

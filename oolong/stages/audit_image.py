@@ -12,20 +12,19 @@ from oolong.audit import image as vmlinux
 from oolong.audit import outcomes, static_checks
 from oolong.audit.check import Check, finding, none_of, skipped
 from oolong.audit.image import Image
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
+from oolong.audit.rules import MAX_OFFSET
 from oolong.binary import structs
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.host.sandbox import SRC, View, sandbox_of
 from oolong.kbuild import make as kbuild
-from oolong.spec.model import Cell
+from oolong.spec.model import OUT_OF_LINE, Cell
 from oolong.stages.audited import UNTRACED, Config, audited, where_audited
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OFFSETS, ROOT, TREE, VMLINUX
 from oolong.stubs import counting
 
-MAX_OFFSET = "FTRACE_MCOUNT_MAX_OFFSET"
-SAID_LINES = 3
 # where scripts leave what they need in passing
 VIEW = View(read_only=(SRC, kbuild.VMLINUX), env={"srctree": SRC}, chdir="/tmp")
 
@@ -64,13 +63,16 @@ def _sites(kernel: Image) -> dict[str, int]:
 
 def _known(work: Work, config: Config) -> Known:
     counted = work.input("object").data.get("plan")
+    limit = structs.load(work.path("offsets")).constant(MAX_OFFSET)
     # an object that could not be read has none
     there = UNTRACED in work.input("untraced").artifacts
     return Known(
         plan=counting.StubPlan(**counted, exit=0, reserve=0) if counted else None,
         config=config,
-        max_offset=structs.load(work.path("offsets")).constant(MAX_OFFSET),
+        max_offset=limit,
+        without_max_offset=limit is None,
         post_link=frozenset(work.input("link").data["post_link"]),
+        post_link_idle=work.input("link").data["post_link_idle"],
         untraced=frozenset(json.loads(work.path("untraced").read_bytes())) if there else None,
     )
 
@@ -87,10 +89,10 @@ def _scripts(cell: Cell, config: Config, work: Work) -> Check:
         ran.append(name)
         done = run(work, sandbox, argv, timeout=cell.build_timeout)
         if not done.ok or done.lines:
-            wrong.append(finding(name, " / ".join(done.lines[-SAID_LINES:]) or f"ended with {done.returncode}"))
+            wrong.append(finding(name, done.last_words or f"ended with {done.returncode}"))
     if not ran:
         return outcomes.POST_LINK_SCRIPTS.came(skipped(f"this kernel has none of {', '.join(absent)}"))
-    if config.get("PPC_FTRACE_OUT_OF_LINE") == "y":
+    if config.get(OUT_OF_LINE) == "y":
         # each release with out-of-line ftrace has them all
         wrong += [finding(name, "this kernel does not have it") for name in absent]
     return outcomes.POST_LINK_SCRIPTS.came(none_of(wrong, held=f"run by the audit: {', '.join(ran)}"))

@@ -16,7 +16,7 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import DATA, Input, Outcome, Recipe, Stage, Work
 from oolong.errors import BadOutput
 from oolong.host.files import text_of, write_json
-from oolong.host.sandbox import SRC, View, sandbox_of
+from oolong.host.sandbox import SILENT, SRC, Ran, View, sandbox_of
 from oolong.kbuild import make as kbuild
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.audited import UNTRACED, Config, audited, where_audited
@@ -24,7 +24,8 @@ from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import counting
 
-KCONFIG = "arch/powerpc/Kconfig"
+# the script is silent, and ends as its last grep -q does: found, so that the compiler is fit, or not found
+PROBE_SAYS = {0: True, 1: False}
 # where scripts leave what they need in passing
 VIEW = View(read_only=(SRC,), env={"srctree": SRC}, chdir="/tmp")
 
@@ -97,17 +98,25 @@ def probe(cell: Cell, config: Config, work: Work) -> Check:
         return outcomes.PROBE.came(skipped("this kernel has no script that looks"))
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts={SRC: work.path("source")})
     done = run(work, sandbox, kbuild.probe(cell, script), timeout=cell.build_timeout, compiles=True)
-    fit, found = done.ok, config.get(PROBED) == "y"
+    return compared(script, done, config, kconfig=_kconfig(work))
+
+
+def compared(script: str, done: Ran, config: Config, *, kconfig: str) -> Check:
+    """What the script came to, and what the configuration says; `kconfig` is the text of arch/powerpc/Kconfig."""
+    fit, found = PROBE_SAYS.get(done.returncode), config.get(PROBED) == "y"
+    if fit is None or done.lines:
+        what = f"it broke: ended with {done.returncode}: {done.last_words or SILENT}"
+        return outcomes.PROBE.came(none_of([finding(script, what)], held=""))
     told = f"{script}, with all flags: {'fit' if fit else 'unfit'}; CONFIG_{PROBED} is {'y' if found else 'n'}"
     if fit == found:
         return outcomes.PROBE.came(judged(True, told))
-    explained = probe_without_target(_kconfig(work), config, fit=fit)
+    explained = probe_without_target(kconfig, config, fit=fit)
     rule = PROBE_WITHOUT_TARGET.name if explained else ""
     return outcomes.PROBE.came(none_of([finding(PROBED, told, rule=rule)], held=told))
 
 
 def _kconfig(work: Work) -> str:
     try:
-        return text_of(work.path("source"), KCONFIG)
+        return text_of(work.path("source"), kbuild.KCONFIG)
     except BadOutput:
         return ""

@@ -55,7 +55,7 @@ def _work(cell: Cell, work: Work) -> Outcome:
         return build_failed(work, done, artifacts=release)
     configured, compiled = text_of(work.path("prepared"), ".config"), text_of(build, ".config")
     if compiled != configured:
-        changed = set(compiled.splitlines()) ^ set(configured.splitlines())
+        changed = set(compiled.split("\n")) ^ set(configured.split("\n"))
         lines = ("compiling changed the configuration:", *sorted(changed)[:CHANGES_SHOWN])
         return failed(Kind.CONFIG_DRIFT, lines, artifacts=release)
     check_size(build)

@@ -94,6 +94,6 @@ def _base_text(cell: Cell) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read this configuration: {error}", where=str(path)) from error

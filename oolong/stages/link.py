@@ -14,6 +14,7 @@ from oolong.host.files import plain_file
 from oolong.host.sandbox import BUILD, SRC
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import post_link
+from oolong.kbuild.postlink import had_nothing_to_do
 from oolong.spec.model import Cell, StubPass
 from oolong.stages.building import build_failed, build_sandbox, build_view, copy_tree
 from oolong.stages.limited import limited, run
@@ -69,12 +70,19 @@ def _work(cell: Cell, work: Work) -> Outcome:
     copy_tree(work, "compile", build)
     hosts = {SRC: work.path("source"), BUILD: build, kbuild.STUBS: work.input("stubs").folder}
     ran: set[str] = set()
+    idle = False
+
+    def hear(line: str) -> None:
+        nonlocal idle
+        ran.update(post_link(line))
+        idle = idle or had_nothing_to_do(line)
+
     done = run(
         work,
         build_sandbox(work, VIEW, hosts),
         work.stage.recipe.argv[0],
         timeout=cell.build_timeout,
-        on_line=lambda line: ran.update(post_link(line)),
+        on_line=hear,
     )
     if not done.ok:
         return build_failed(work, done)
@@ -84,7 +92,9 @@ def _work(cell: Cell, work: Work) -> Outcome:
         plain_file(build, kbuild.STUB_SOURCE).rename(work.folder / STUB_SOURCE)
     for name in (VMLINUX, SYSTEM_MAP):
         plain_file(build, name).rename(work.folder / name)
-    return Outcome(artifacts=artifacts, data={"post_link": sorted(ran), **_areas(work.folder / VMLINUX)})
+    return Outcome(
+        artifacts=artifacts, data={"post_link": sorted(ran), "post_link_idle": idle, **_areas(work.folder / VMLINUX)}
+    )
 
 
 def _areas(vmlinux: Path) -> dict[str, dict[str, int]]:

@@ -41,7 +41,10 @@ STRUCTS = frozenset(
     }
 )
 PREFIX = "FTRACE_"
-MACRO = re.compile(rf"^#define ({PREFIX}\w+)[ \t]+(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)[uUlL]*$", re.MULTILINE)
+# as many digits as 64 bits have: what is longer is no number of a kernel
+MACRO = re.compile(
+    rf"^#define ({PREFIX}\w+)[ \t]+(0[xX][0-9a-fA-F]{{1,16}}|0|[1-9][0-9]{{0,19}})[uUlL]*$", re.MULTILINE
+)
 
 
 def stage(cell: Cell, *, rootfs: Stage, source: Stage, configure: Stage, compiled: Stage) -> Stage:

@@ -24,7 +24,7 @@ WORLD_AT_FAULT = re.compile(
     r"|Killed signal terminated program|\bError 137\b|terminated with signal 9\b|(?:^|\s)Killed$"
 )
 # a line of source that a compiler shows below its message: it may hold any words
-QUOTED = re.compile(r"\s*\d*\s*\|")
+QUOTED = re.compile(r"\s*(?:\d+\s*)?\|")
 
 
 def run(

@@ -12,17 +12,18 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import BadInput, BadOutput, Kind
 from oolong.host.files import LARGEST_TEXT, plain_file, read_plain, text_of, write_json
-from oolong.host.sandbox import BUILD, SRC, Ran, View, sandbox_of
+from oolong.host.sandbox import BUILD, SILENT, SRC, View, sandbox_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
-from oolong.spec.model import Cell
+from oolong.kbuild import rules
+from oolong.spec.model import OUT_OF_LINE, Cell
 from oolong.stages.limited import limited, run
 from oolong.stages.outputs import CONFIG, OBJECTS, ROOT, STUB_SOURCE, TREE, TREE_STUB_SOURCE, VMLINUX_O
 from oolong.stubs import assembled, counting
 
-OUT_OF_LINE = "PPC_FTRACE_OUT_OF_LINE"
 COUNTS = "stubs.json"
 OUT, OURS = "/out", "oolong.S"
+SAVED = rules.command_file(kbuild.ASSEMBLED)
 VIEW = View(read_only=(SRC, BUILD), writable=(OUT,), chdir=BUILD)
 NOTHING = "/* out-of-line ftrace is off in this configuration */\n"
 
@@ -83,7 +84,7 @@ def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ..
     sandbox = sandbox_of(VIEW, rootfs=work.path("rootfs"), hosts=hosts)
     done = run(work, sandbox, kbuild.tree_script(cell, reserve=str(reserve)), timeout=cell.build_timeout)
     if not done.ok:
-        return (f"the tree's script ended with {done.returncode}: {_said(done)}",)
+        return (f"the tree's script ended with {done.returncode}: {done.last_words or SILENT}",)
     try:
         text = read_plain(output, STUB_SOURCE, most=LARGEST_TEXT)
     except BadOutput as error:
@@ -92,19 +93,15 @@ def _compare(cell: Cell, source: str, reserve: int, work: Work) -> tuple[str, ..
     made = []
     for whose, name in (("oolong's", OURS), ("the tree's", STUB_SOURCE)):
         try:
-            saved = text_of(work.path("objects"), kbuild.SAVED)
-            argv = kbuild.assemble(saved, f"{OUT}/{name}", f"{OUT}/{name}.o")
+            saved = rules.saved_command(text_of(work.path("objects"), SAVED), kbuild.ASSEMBLED)
+            argv = rules.assembling(saved, f"{OUT}/{name}", f"{OUT}/{name}.o")
         except (BadOutput, ValueError):
-            return (f"what the two .S assemble to is not known: the build left no command in {kbuild.SAVED}",)
+            return (f"what the two .S assemble to is not known: the build left no command in {SAVED}",)
         done = run(work, sandbox, argv, timeout=cell.build_timeout, compiles=True)
         if not done.ok:
-            return (f"{whose} .S does not assemble: {_said(done)}",)
+            return (f"{whose} .S does not assemble: {done.last_words or SILENT}",)
         try:
             made.append(assembled.read(plain_file(output, f"{name}.o")))
         except (BadOutput, BadInput) as error:
             return (f"{whose} .S assembles to no object: {error.what}",)
     return assembled.differences(*made)
-
-
-def _said(done: Ran) -> str:
-    return " / ".join(done.lines[-3:]) or "without a word"

@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Sequence
 from functools import partial
 
-from oolong.audit.tree_checks import EMPTY, OUT_OF_LINE, TOOLS, TREE, Seen, Tried
+from oolong.audit.registry import OFF
+from oolong.audit.tree_checks import EMPTY, TOOLS, TREE, Seen, Tried
 from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Work, failed
 from oolong.errors import Kind
@@ -17,7 +18,7 @@ from oolong.host.sandbox import SRC
 from oolong.kbuild import make as kbuild
 from oolong.kbuild import rules
 from oolong.kbuild.log import causes, culprits
-from oolong.spec.model import Cell
+from oolong.spec.model import OUT_OF_LINE, Cell
 from oolong.stages import outputs
 from oolong.stages.audited import Config, audited, where_audited
 from oolong.stages.building import build_failed
@@ -29,7 +30,6 @@ LINK_MAKEFILE = "scripts/Makefile.vmlinux"
 # the value of CONFIG_64BIT
 SET = "y"
 WITHOUT_RULES = "this tree has no scripts/Makefile.vmlinux, and so none of the rules that are judged"
-OFF = "out-of-line ftrace is off in this kernel"
 NOTHING_MADE = f"make vmlinux made no .S in {TOOLS}"
 
 

@@ -21,7 +21,7 @@ from oolong.stages.limited import run
 from oolong.stages.outputs import ROOT, VMLINUX_O
 from oolong.stubs.areas import INITTEXT, TEXT_END
 
-KCONFIG, AUTO_CONF = "arch/powerpc/Kconfig", "include/config/auto.conf"
+AUTO_CONF = "include/config/auto.conf"
 SCRIPT = f"{SRC}/{kbuild.STUB_SCRIPT}"
 VIEW = replace(build_view(kbuild.TELLING), writable=(BUILD, kbuild.TRIAL))
 # with an edited script over the tree's own
@@ -49,7 +49,6 @@ echo "$@" >> {calls}
 exec {program} "$@"
 """
 CALLS = "calls"
-LINES_TOLD = 3
 # the kernel's own takes 100 KiB
 LARGEST_DATABASE = 16 << 20
 
@@ -99,7 +98,7 @@ class Trial:
     @property
     def kconfig(self) -> str:
         """The text of arch/powerpc/Kconfig."""
-        return text_of(self._source, KCONFIG)
+        return text_of(self._source, kbuild.KCONFIG)
 
     @property
     def config(self) -> Mapping[str, str]:
@@ -116,7 +115,7 @@ class Trial:
     @property
     def calls(self) -> int:
         """How often the objdump was called."""
-        return len(text_of(self._folder, CALLS).splitlines())
+        return text_of(self._folder, CALLS).count("\n")
 
     def run(self, argv: Sequence[str], *, edited: bool = False, on_line: Callable[[str], None] | None = None) -> Ran:
         """A command of the build; with the `edited` script, new as of now, in the place of the tree's own."""
@@ -134,29 +133,29 @@ class Trial:
             ended=done.returncode,
             source=_text(self._folder / name, generated),
             called=self.calls > before,
-            said=done.lines[-LINES_TOLD:],
+            said=done.last_words,
         )
 
     def on_one_site(self, area: str, generated: str, command: str) -> Tried:
         """The command on an object that needs no stub in an area, and what the assembler says of the .S."""
         done = self.run(assembled(self.cell, area))
         if not done.ok:
-            return Tried(ended=done.returncode, source=None, said=done.lines[-LINES_TOLD:])
+            return Tried(ended=done.returncode, source=None, said=done.last_words)
         tried = self.alone(area, generated, command, self.variables)
         if tried.ended or tried.source is None:
             return tried
-        if not (flags := self.saved(object_of(generated))):
-            return replace(tried, said=(f"the build saved no command of {object_of(generated)}",))
         plain = f"{inside(area)}/stubs.s"
+        try:
+            saved = self.saved(object_of(generated))
+            preprocess = rules.preprocessing(saved, f"{inside(area)}/{generated}", plain)
+        except ValueError:
+            return replace(tried, said=f"the build saved no command of {object_of(generated)}")
         building = replace(self._building(VIEW), chdir=BUILD)
-        for argv in (
-            rules.preprocessing(flags, f"{inside(area)}/{generated}", plain),
-            kbuild.look_for_warnings(plain),
-        ):
+        for argv in (preprocess, kbuild.look_for_warnings(plain)):
             done = self._run(building, argv)
             if not done.ok:
-                return replace(tried, said=done.lines[-LINES_TOLD:])
-        return replace(tried, said=())
+                return replace(tried, said=done.last_words)
+        return replace(tried, said="")
 
     def link_needs(self) -> tuple[str, ...]:
         """The files of TOOLS that the link needs, as the copy is configured."""

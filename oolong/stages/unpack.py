@@ -77,8 +77,9 @@ def verified(work: Work, tarball: Tarball, signature: Signature, *, root: Path, 
     checking = ["gpgv", "--homedir", "/tmp", "--keyring", "/keyring.gpg", "/archive.sign", "/archive.tar"]
     done = run(work, Sandbox(rootfs=root, mounts=mounts), checking)
     if not done.ok:
-        said = " / ".join(done.lines[-3:])
         if done.returncode not in (1, 2):
-            raise Infrastructure(f"gpgv ended with {done.returncode}: {said}")
-        raise BadInput(f"the signature is not good: {said}", where=tarball.url, hint="do not use this archive")
+            raise Infrastructure(f"gpgv ended with {done.returncode}: {done.last_words}")
+        raise BadInput(
+            f"the signature is not good: {done.last_words}", where=tarball.url, hint="do not use this archive"
+        )
     return plain

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
+    if not counting.NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of stubs")
     return int(text)
 

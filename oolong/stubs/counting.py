@@ -147,7 +147,7 @@ def document(sites: Sites, planned: StubPlan) -> dict[str, Any]:
 
 def counts_in(source: str) -> dict[str, int]:
     """The counts that a .S sets, ours or the one of the tree's script: symbol of the area → stubs."""
-    return {name: int(count) for name, count in re.findall(r"SYM_DATA\((\w+)_count, \.long (\d+)\)", source)}
+    return {name: int(count) for name, count in re.findall(r"SYM_DATA\((\w+)_count, \.long ([0-9]{1,9})\)", source)}
 
 
 def _targets(file: elf.ElfFile, section: elf.Section, where: str) -> Counter[int]:

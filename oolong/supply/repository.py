@@ -67,7 +67,7 @@ def resolve(url: str, ref: str, *, scope: Scope) -> str:
     done = git.run(["ls-remote", "--quiet", "--", url, ref, f"{ref}^{{}}"], mounts=(), scope=scope, network=True)
     if not done.ok:
         raise _unreachable(url, done)
-    lines = [line.split("\t") for line in done.output.decode(errors="replace").splitlines()]
+    lines = [line.split("\t") for line in done.output.decode(errors="replace").split("\n")]
     named = {line[1]: line[0] for line in lines if len(line) == 2}
     for name in (f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", f"{ref}^{{}}", ref):
         if name in named:

@@ -6,7 +6,7 @@ skipped or not made, a stop, a section of the guest's report or a test that is n
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,7 +15,7 @@ from oolong.audit import catalogue, outcomes
 from oolong.audit.check import Check, CheckStatus, finding, none_of
 from oolong.audit.guest_report import AVAILABLE, ENABLED, PROBES, TOTAL, TOUCHED, WITH_ADDRESSES
 from oolong.audit.outcomes import STAGE, STAGES
-from oolong.audit.registry import AUDITED, OUT_OF_LINE, SINCE_OUT_OF_LINE, WITH_REPORT, Due, Trait
+from oolong.audit.registry import AUDITED, SINCE_OUT_OF_LINE, WITH_REPORT, WITH_STUBS, Due, Trait
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, did_you_mean
 from oolong.machine import stops
@@ -23,7 +23,8 @@ from oolong.machine.family import FAMILIES
 from oolong.spec.model import Cell, NotDue
 from oolong.verdict.known_issues import Facts
 
-NUMBERS = re.compile(r"\d{1,9}(?:\.\d{1,9})*")
+# newer than any release: that of a kernel whose own says nothing
+NEWEST = (10**9,)
 STOPS, SECTIONS, TESTS, SITES = "stops", "sections", "tests", "sites"
 GUEST_TESTS, STARTUP_TESTS = f"{TESTS}.guest", f"{TESTS}.startup"
 COUNTED, LINKED = f"{SITES}.object", f"{SITES}.image"
@@ -34,6 +35,16 @@ AT_ONE_STOP: Mapping[str, Due] = {
     WITH_ADDRESSES: AUDITED & SINCE_OUT_OF_LINE,
     PROBES: AUDITED & Due(symbols={"KPROBES_ON_FTRACE": "y", "KPROBE_EVENTS": "y"}),
     f"{TOUCHED}@{stops.QUIET}": AUDITED & SINCE_OUT_OF_LINE,
+}
+KPROBED = Due(symbols={"KPROBE_EVENTS": "y"})
+WITH_MODULES = Due(traits=frozenset({Trait.MODULES}))
+# the tests that guest/init.c skips where it does not find what they need, and the kernels that have it
+SKIPPABLE: Mapping[str, Due] = {
+    "module loaded and unloaded while tracing": WITH_MODULES,
+    "a module without functions": WITH_MODULES,
+    "stack tracer": Due(symbols={"STACK_TRACER": "y", "SYSCTL": "y"}),
+    "kprobe at a function's entry": KPROBED,
+    "kprobes by symbol": KPROBED,
 }
 # a name of something that can be due, or a glob over the names of one kind
 ONE_KIND = re.compile(r"[a-z]+\..+")
@@ -98,6 +109,7 @@ def names() -> tuple[str, ...]:
         *at_stops,
         GUEST_TESTS,
         STARTUP_TESTS,
+        *(f"{TESTS}.{name}" for name in SKIPPABLE),
         COUNTED,
         LINKED,
     )
@@ -163,8 +175,7 @@ class _Seen:
     """The stages of a cell as conditions ask for them."""
 
     def __init__(self, stages: Sequence[StageResult], demand: Demand, facts: Facts) -> None:
-        numbers = NUMBERS.match(facts.release or "")
-        self.release = tuple(map(int, numbers[0].split("."))) if numbers else None
+        self.release = facts.version or (NEWEST if facts.release else None)
         self.config = facts.config
         self.demand = demand
         self.made = {stage.stage for stage in stages}
@@ -213,7 +224,7 @@ def _checks(seen: _Seen, checks: Mapping[str, Check]) -> Iterator[Item]:
 def _sites(seen: _Seen) -> Iterator[Item]:
     """The patch sites that the checks looked at: with none of them each check holds."""
     none = "there are none: each check holds of nothing"
-    if seen.holds(OUT_OF_LINE) and seen.ran("stubs"):
+    if seen.holds(WITH_STUBS) and seen.ran("stubs"):
         yield Item(name=COUNTED, why=None if seen.data("stubs").get("total") else none)
     if seen.holds(AUDITED) and seen.ran("audit-image"):
         yield Item(name=LINKED, why=None if any(seen.data("audit-image").get("sites", {}).values()) else none)
@@ -222,10 +233,11 @@ def _sites(seen: _Seen) -> Iterator[Item]:
 def _of_the_guest(seen: _Seen) -> Iterator[Item]:
     """Stops, sections and tests of a guest that came to its end."""
     booted = seen.data("boot")
-    yield Item(name=GUEST_TESTS, why=None if booted.get("tests") else "the guest made no test")
+    yield Item(name=GUEST_TESTS, why=_without_tests(booted))
     if seen.holds(Due(symbols={"FTRACE_STARTUP_TEST": "y"})):
         why = None if booted.get("startup_tests") else "the kernel printed none of FTRACE_STARTUP_TEST"
         yield Item(name=STARTUP_TESTS, why=why)
+    yield from _skipped(seen, booted.get("skipped", ()))
     if not seen.holds(AUDITED):
         return
     expected = stops.expected(seen.config or {}, modules=Trait.MODULES in seen.demand.traits)
@@ -235,6 +247,24 @@ def _of_the_guest(seen: _Seen) -> Iterator[Item]:
         written = seen.data("live").get("sections", ())
         for name in _sections(seen, [stop for stop in expected if stop in stops.NAMES]):
             yield Item(name=f"{SECTIONS}.{name}", why=None if name in written else "is not in the guest's report")
+
+
+def _without_tests(booted: Mapping[str, Any]) -> str | None:
+    """Why nothing can be said of the guest's tests; None if something can."""
+    if not booted.get("tests"):
+        return "the guest made no test"
+    return None if "skipped" in booted else "nobody says which tests the guest skipped"
+
+
+def _skipped(seen: _Seen, told: Iterable[str]) -> Iterator[Item]:
+    """The tests that the guest skips for want of what they need: in a kernel that has it they are due, and any other
+    test is due in each kernel. `told` are names with reasons."""
+    reasons = {name: reason for name, _, reason in (one.partition(": ") for one in told)}
+    for name, due in SKIPPABLE.items():
+        if seen.holds(due):
+            yield Item(name=f"{TESTS}.{name}", why=f"skipped: {reasons[name]}" if name in reasons else None)
+    for name in sorted(reasons.keys() - SKIPPABLE.keys()):
+        yield Item(name=f"{TESTS}.{name}", why=f"skipped: {reasons[name]}")
 
 
 def _sections(seen: _Seen, at: Sequence[str]) -> Iterator[str]:

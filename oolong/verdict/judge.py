@@ -15,7 +15,7 @@ from oolong.audit.outcomes import LINKS, STAGE
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import Kind
 from oolong.kbuild.log import causes, left_out
-from oolong.spec.lock import Recorded, RecordedVictims
+from oolong.spec.lock import RECORDED, Recorded, RecordedVictims
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
 from oolong.verdict import known_issues, lead, victims
@@ -25,6 +25,9 @@ from oolong.verdict.victims import AUDITS
 
 # the stages whose data holds checks of their own; tree is part of some cells alone
 CHECKING = (*AUDITS, "tree")
+VMLINUX = "vmlinux"
+# with it, the kernel holds which line of the .S each instruction of a stub came from
+LINES_OF_SOURCES = "DEBUG_INFO"
 # what the stub pass, and the audit of the image, count: of less there is nothing to compare
 LINKED_SITES = frozenset(("text", "inittext"))
 COUNTS = frozenset(("reserve", "text", "text_end", "inittext", "total"))
@@ -75,7 +78,7 @@ def judge(stages: Sequence[StageResult], *, declared: Declared, facts: Facts) ->
     made = (
         *_stages(stages),
         *_expected(by_name, declared.expect),
-        *_checks(by_name),
+        *_checks(by_name, facts),
         *_reproduced(by_name, declared),
         *_audited(by_name),
     )
@@ -159,13 +162,17 @@ def _expected(stages: Mapping[str, StageResult], expect: Expect) -> Iterator[Che
     yield outcomes.EXPECTED_OOL.came(answer)
 
 
-def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
+def _checks(stages: Mapping[str, StageResult], facts: Facts) -> Iterator[Check]:
     counts = _data(stages, "stubs")
     if counts.get("out_of_line") is False:
         yield outcomes.WITHOUT_STUBS.came(skipped("out-of-line ftrace is off in this configuration"))
         return
+    if "stubs" in stages and stages["stubs"].ok and counts.get("out_of_line") is not True:
+        yield outcomes.WITHOUT_STUBS.came(judged(False, "the stage stubs does not say whether it is on"))
     if not counts.keys() >= COUNTS:
         return
+    if "audit-object" in stages and stages["audit-object"].ok:
+        yield outcomes.PLAN.came(_same_plan(counts, _data(stages, "audit-object").get("plan")))
     if stages["stubs"].status is not StageStatus.FAIL:
         yield outcomes.TREE_SCRIPT.came(judged(True, "it assembles to what oolong's does"))
     else:
@@ -184,9 +191,7 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
         else:
             yield entry.came(judged(False, "vmlinux has no count words"))
     if areas.keys() == LINKS.keys():
-        same = len(set(areas.values())) == 1
-        told = "both stub passes reserve the same" if same else "they differ"
-        yield outcomes.BOTH_LINKS.came(judged(same, told))
+        yield outcomes.BOTH_LINKS.came(_both_links(stages, areas, facts))
     sites = _data(stages, "audit-image").get("sites", {})
     if "boot" in stages and stages["boot"].ok and sites.keys() >= LINKED_SITES:
         booted = stages["boot"].data
@@ -194,6 +199,40 @@ def _checks(stages: Mapping[str, StageResult]) -> Iterator[Check]:
         yield outcomes.BOOT_SITES.came(answer)
         answer = _equal(booted.get("total"), sites["text"], "with init text freed, the guest lists")
         yield outcomes.BOOT_TOTAL.came(answer)
+
+
+def _same_plan(counts: Mapping[str, Any], plan: Mapping[str, int] | None) -> Answer:
+    """What the stub pass counted, held against what the audit did."""
+    if plan is None:
+        return judged(False, "the audit of vmlinux.o counted nothing")
+    text, init = plan.get("text", 0), plan.get("inittext", 0)
+    ours = [counts["text"], counts["inittext"], counts["total"]]
+    told = f"{counts['text']} in text, {counts['inittext']} in init text, {counts['total']} in all"
+    return judged(ours == [text, init, text + init], f"counted {told}; the audit has {text} and {init}")
+
+
+def _both_links(stages: Mapping[str, StageResult], areas: Mapping[str, StubAreas], facts: Facts) -> Answer:
+    """Equal stubs, linked with equal objects, give equal bytes."""
+    if len(set(areas.values())) > 1:
+        return judged(False, "they differ")
+    told = "both stub passes reserve the same"
+    if not stages["stubs"].ok:
+        return judged(True, f"{told}; bytes are not compared: see {outcomes.TREE_SCRIPT.name}")
+    if (facts.config or {}).get(LINES_OF_SOURCES) == "y":
+        return judged(True, f"{told}; bytes are not compared: debug information holds the lines of each .S")
+    made = {name: _digest(stages[name], VMLINUX) for name in LINKS}
+    if len(set(made.values())) > 1:
+        return judged(False, f"{told}, and vmlinux has other bytes: {_pairs(made)}")
+    return judged(True, f"{told}, and vmlinux is the same byte for byte")
+
+
+def _pairs(made: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {digest or 'none'}" for name, digest in made.items())
+
+
+def _digest(stage: StageResult, artifact: str) -> str:
+    """The SHA-256 of an artifact of a stage; empty if it has none of that name."""
+    return stage.artifacts[artifact].sha256 if artifact in stage.artifacts else ""
 
 
 def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterator[Check]:
@@ -206,7 +245,7 @@ def _reproduced(stages: Mapping[str, StageResult], declared: Declared) -> Iterat
     elif declared.inputs != recorded.inputs:
         answer = skipped("not compared: it was recorded for other inputs")
     else:
-        made = {name: artifact.sha256 for stage in stages.values() for name, artifact in stage.artifacts.items()}
+        made = {name: digest for stage, name in RECORDED.items() if (digest := _digest(stages[stage], name))}
         unlike = [name for name, sha256 in recorded.artifacts.items() if made.get(name) != sha256]
         told = ", ".join(f"{name} is {made.get(name, 'missing')}" for name in unlike)
         evidence = f"not as recorded in pipeline.lock: {told}" if unlike else "as recorded in pipeline.lock"
@@ -247,9 +286,9 @@ def _seen(stages: Iterable[StageResult], release: str | None) -> str:
     sites = f": {counts['text']} sites in text, {counts['inittext']} in init text" if counts.keys() >= COUNTS else ""
     if "boot" in made:
         booted = made["boot"]
-        skipped = f", {len(booted['skipped'])} skipped" if booted["skipped"] else ""
-        tests = f"{booted['startup_tests']} startup and {booted['tests']} guest tests passed"
-        return f"booted {booted['release']}, {tests}{skipped}"
+        left = len(booted.get("skipped", ()))
+        tests = f"{booted.get('startup_tests')} startup and {booted.get('tests')} guest tests passed"
+        return f"booted {booted.get('release')}, {tests}{f', {left} skipped' if left else ''}"
     if "link" in made:
         return f"linked{kernel}{sites}"
     if "compile" in made:

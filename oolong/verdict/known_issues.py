@@ -16,7 +16,8 @@ from oolong.kbuild import config as kconfig
 
 FILE = "known-issues.yaml"
 NEW_SHOWN = 20
-NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+# what a release begins with; Python makes no number of thousands of digits, and no kernel has one of ten
+NUMBERS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?!\.?[0-9])")
 GLOB = re.compile(r"[*?[]")
 
 
@@ -89,6 +90,12 @@ class Facts:
     release: str | None = None
     config: Mapping[str, str] | None = None
 
+    @property
+    def version(self) -> tuple[int, ...] | None:
+        """The numbers that the release begins with; None where it begins with none."""
+        numbers = NUMBERS.match(self.release or "")
+        return tuple(map(int, numbers[0].split("."))) if numbers else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
@@ -123,8 +130,7 @@ def apply(checks: Iterable[Check], entries: Sequence[KnownIssue], facts: Facts) 
 
 def _holds(entry: KnownIssue, facts: Facts) -> bool:
     if entry.kernels:
-        numbers = NUMBERS.match(facts.release or "")
-        version = tuple(map(int, numbers[0].split("."))) if numbers else None
+        version = facts.version
         if version is None or not all(bound.holds(version) for bound in entry.kernels):
             return False
     if entry.config and (facts.config is None or kconfig.drift({}, dict(entry.config), facts.config)):

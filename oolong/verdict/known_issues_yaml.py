@@ -1,6 +1,7 @@
 """known-issues.yaml → the frozen types of oolong.verdict.known_issues; an error is BadInput with `file:line:column`."""
 
 import re
+from fnmatch import fnmatchcase
 
 from oolong.audit import catalogue
 from oolong.audit.rules import NEVER_KNOWN, RULES, rules_of
@@ -10,12 +11,14 @@ from oolong.spec.pipeline_yaml import AXES, NAME, symbol
 from oolong.spec.yamlfile import Value
 from oolong.verdict.known_issues import GLOB, Bound, ByRule, Covers, KnownIssue, Names, Whole
 
-BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>\d+(?:\.\d+)*)")
+BOUND = re.compile(r"(?P<sign>[<>]=?|==)\s*(?P<version>[0-9]{1,9}(?:\.[0-9]{1,9})*)")
 REQUIRED = ("id", "covers", "kernels", "reason", "evidence")
 OPTIONAL = ("check", "checks", "when", "config", "upstream")
 # the part of a glob that is itself, and how long it must be at least: `*` and `?*` name everything
 WILD = re.compile(r"\[[^]]*\]|[^A-Za-z0-9]")
 LEAST_OF_A_NAME, LEAST_OF_AN_AXIS = 3, 1
+# what compares by itself: a finding of it is another one each time, which none may cover unseen
+COMPARING = ("stubs.*", "boot.*", "guest.allocated", "artifacts.digest", "stage.*")
 COVERS = "whole, {names: [NAME, GLOB]} or {rule: NAME}"
 
 
@@ -74,7 +77,7 @@ def _covers(value: Value) -> Covers:
     for key, _ in value.entries():
         if key.text() == "at_most":
             hint = f"write {{rule: NAME}}, one of {', '.join(RULES)}; or {{names: [NAME, GLOB]}} for this cell"
-            key.fail("'at_most' covered new victims in place of old ones, and is gone", hint)
+            key.fail("'at_most' is no longer a key", hint)
     fields = value.fields(optional=("names", "rule"))
     if len(fields) != 1:
         value.fail("needs one of 'names', 'rule'")
@@ -108,7 +111,13 @@ def _refuse_loose(entry: KnownIssue, item: Value, fields: dict[str, Value]) -> N
     """Names are those of one compiler's kernel and configuration. A rule holds wherever its code does, so that an entry
     holds for a kernel that somebody else built."""
     axes = [axis for axis, _ in entry.when]
+    comparing = [check for check in entry.checks if any(fnmatchcase(check, glob) for glob in COMPARING)]
     match entry.covers:
+        case Whole() if comparing:
+            hint = "cover the lines of a failed stage by names; find the cause of a number that differs"
+            fields["covers"].fail(f"a whole covers no finding of {comparing[0]!r}: each may be another one", hint)
+        case Whole() if not entry.config and not axes:
+            item.fail("an entry with 'whole' needs 'config' or 'when'", "say which kernels it is about")
         case ByRule() if entry.when:
             fields["when"].fail("an entry with a rule names no cell", "say which code it is about by 'config'")
         case ByRule() if not entry.config:

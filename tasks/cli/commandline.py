@@ -25,6 +25,7 @@ VARIABLES: Mapping[str, str] = {
     "only": "NAME,NAME: lock only these; for test, EXPRESSION: run only the tests that match (pytest -k)",
 }
 BUNDLE = "bundle"
+MOST_JOBS = 1024
 SHORT = {"-c": "cell", "-f": "function"}
 RUNS = ("run", "clean", "forget", "ignore", "reset-dep")
 
@@ -87,5 +88,5 @@ def _check_values(variables: Mapping[str, str]) -> None:
     if (shape := variables.get("format", "json")) not in ("json", "table"):
         raise BadInput(f"format={shape}: it is json or table")
     jobs = variables.get("jobs", "1")
-    if not jobs.isdecimal() or not 0 < int(jobs) <= 1024:
-        raise BadInput(f"jobs={jobs}: it is a number from 1 to 1024")
+    if not jobs.isdecimal() or len(jobs) > len(str(MOST_JOBS)) or not 0 < int(jobs) <= MOST_JOBS:
+        raise BadInput(f"jobs={jobs}: it is a number from 1 to {MOST_JOBS}")

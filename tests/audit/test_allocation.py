@@ -8,7 +8,7 @@ import pytest
 from oolong.audit import area_checks
 from oolong.audit.allocation import Allocation, allocate, out_of_reach, sequence, trampoline
 from oolong.audit.image import Area, Code, Function, Image, Range
-from oolong.audit.image_checks import Linked
+from oolong.audit.linked import Linked
 from oolong.binary import powerpc
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END
 

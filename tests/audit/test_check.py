@@ -32,7 +32,7 @@ def named(answer: Answer) -> Check:
 def test_a_check_about_a_whole_has_no_victims() -> None:
     for answer in (judged(True, "so it is"), judged(False, "it is not"), skipped("off"), none_of((), held="none")):
         check = named(answer)
-        assert (check.findings, check.victims, check.count, check.is_whole) == ((), (), 0, True)
+        assert (check.findings, check.victims, check.count) == ((), (), 0)
 
 
 def test_a_function_is_counted_once_however_many_stops_found_it() -> None:
@@ -61,21 +61,21 @@ def test_a_line_without_more_is_told_alone() -> None:
 def test_as_many_findings_as_are_kept_are_all_kept() -> None:
     found = [finding(f"f{number}", "wrong") for number in range(MOST_FINDINGS)]
     check = named(none_of(found, held=""))
-    assert (check.findings, check.count, check.is_whole) == (tuple(found), MOST_FINDINGS, True)
+    assert (check.findings, check.count) == (tuple(found), MOST_FINDINGS)
 
 
 def test_of_too_many_findings_every_function_keeps_one() -> None:
     """3,000 functions at five stops: the last stop is cut off, no function is."""
     found = [finding(f"f{number}", "busy", number, stop=str(stop)) for number in range(3000) for stop in range(5)]
     check = named(none_of(found, held=""))
-    assert (len(check.findings), check.count, len(check.victims), check.is_whole) == (MOST_FINDINGS, 3000, 3000, True)
+    assert (len(check.findings), check.count, len(check.victims)) == (MOST_FINDINGS, 3000, 3000)
     assert [one.stop for one in check.findings[:3000]] == ["0"] * 3000
 
 
 def test_the_count_is_told_where_not_even_every_function_is_kept() -> None:
     found = [finding(f"f{number}", "wrong", number) for number in range(MOST_FINDINGS + 5)]
     check = named(none_of(found, held=""))
-    assert (len(check.findings), check.count, check.is_whole) == (MOST_FINDINGS, MOST_FINDINGS + 5, False)
+    assert (len(check.findings), check.count) == (MOST_FINDINGS, MOST_FINDINGS + 5)
     assert check.evidence.startswith(f"{MOST_FINDINGS + 5}: ")
     assert from_json(json.loads(json.dumps(check.as_json()))) == check
 

@@ -1,20 +1,22 @@
 """The checks of a linked kernel, on small images with one fault each: the check that names it, and its victim."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 
-from oolong.audit import area_checks, image_checks, object
+from oolong.audit import area_checks, image_checks, object, static_checks
 from oolong.audit import image as vmlinux
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import RELATIVE, Area, Code, Image, Range, kallsyms_rank
-from oolong.audit.image_checks import IMAGE, Known, Linked
-from oolong.audit.window_checks import WINDOWS
+from oolong.audit.linked import Known, Linked
+from oolong.audit.static_checks import IMAGE
+from oolong.audit.static_checks import image_checks as checks
 from oolong.binary import powerpc
 from oolong.errors import BadInput
 from oolong.stubs.counting import INITTEXT, RESERVED, TEXT_END, StubPlan
+from tests.mutants.images import with_slots, without
 from tests.support import TEST_DATA
 
 AUDIT = TEST_DATA / "audit"
@@ -23,7 +25,7 @@ RELOCATABLE = {**CONFIG, "RELOCATABLE": "y"}
 POST_LINK = frozenset({"CHKHEAD", "CHKREL", "CHKFTRC"})
 RESERVE = 2
 FAIL, PASS, SKIP = CheckStatus.FAIL, CheckStatus.PASS, CheckStatus.SKIP
-ENTRIES = tuple(entry for group in (*IMAGE, WINDOWS) for entry in group.entries)
+ENTRIES = tuple(entry for group in IMAGE for entry in group.entries)
 NAMES = tuple(entry.name for entry in ENTRIES)
 ABOUT_STUBS = {entry.name for entry in ENTRIES if entry.about_stubs}
 
@@ -37,12 +39,6 @@ def known(*, more: int = 0) -> Known:
     text, init = object.read(AUDIT / "image-healthy-le.o").plan
     plan = StubPlan(text=text + more, inittext=init, exit=0, reserve=RESERVE)
     return Known(plan=plan, config=CONFIG, max_offset=16, post_link=POST_LINK)
-
-
-def checks(image: Image, known: Known) -> Iterator[Check]:
-    """All checks of an image."""
-    yield from image_checks.checks(image, known)
-    yield from WINDOWS.run(Linked(image, known))
 
 
 def wrong(checks: Iterable[Check]) -> dict[str, tuple[str, ...]]:
@@ -275,7 +271,18 @@ def test_post_link_checks_that_were_not_run_are_told(
     ran: frozenset[str], config: Mapping[str, str], missing: str | None
 ) -> None:
     check = image_checks.post_link_checks(Linked(read("healthy"), replace(known(), post_link=ran, config=config)))
-    assert (check.status, check.evidence) == ((FAIL, f"not run: {missing}") if missing else (PASS, check.evidence))
+    assert check.status is (FAIL if missing else PASS)
+    assert [(one.who, one.what, one.rule) for one in check.findings] == [
+        (name, "not run", "") for name in (missing.split(", ") if missing else ())
+    ]
+
+
+@pytest.mark.parametrize("ran", [frozenset[str](), frozenset({"CHKHEAD"}), POST_LINK - {"CHKFTRC"}])
+def test_a_tree_without_the_rule_explains_checks_none_of_which_ran(ran: frozenset[str]) -> None:
+    """Of those that ran in part the reason is another one."""
+    idle = replace(known(), post_link=ran, post_link_idle=True, config=RELOCATABLE)
+    check = image_checks.post_link_checks(Linked(read("healthy"), idle))
+    assert {one.rule for one in check.findings} == {"" if ran else "no-post-link-rule"}
 
 
 def test_what_is_not_known_is_skipped() -> None:
@@ -303,7 +310,103 @@ def test_a_kernel_without_stubs(name: str, expected: dict[str, tuple[str, ...]],
     """-mprofile-kernel, whose sites call _mcount, and -fpatchable-function-entry=2."""
     done = list(checks(read(name, order), known()))
     assert wrong(done) == expected
-    assert {check.name for check in done if check.status == SKIP} == {*ABOUT_STUBS, "image.relocations"}
+    skipped = {*ABOUT_STUBS, "image.mcount-entries", "image.relocations"}
+    assert {check.name for check in done if check.status == SKIP} == skipped
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("name", ["mprofile-kernel", "two-nops"])
+def test_a_lost_entry_of_a_kernel_without_stubs_is_named(name: str, order: str) -> None:
+    """Its call, or its nops, are still there, and vmlinux.o counts nothing."""
+    found = read(name, order)
+    named = [site for site in found.sites if site.function is not None]
+    assert len(named) == 6
+    for site in named:
+        assert site.function
+        done = static_checks.image_checks(without(found, site), Known(config=CONFIG))
+        assert wrong(done) == {"image.no-orphan": (site.function.name,)}
+        (address,) = (one.address for check in done if check.name == "image.no-orphan" for one in check.findings)
+        assert address == hex(site.recorded)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_call_in_what_is_left_of_a_weak_function_has_an_entry_too(order: str) -> None:
+    found = read("mprofile-kernel", order)
+    (dead,) = (site for site in found.sites if site.function is None)
+    assert image_checks.no_orphan(Linked(without(found, dead))).victims == ("before_dead+0x24",)
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_nothing_else_in_a_kernel_without_stubs_needs_an_entry(order: str) -> None:
+    """A call of another function, a branch to _mcount, a single nop where two make room, and a call in exit text."""
+    found = read("mprofile-kernel", order)
+    mcount, leaf = found.addresses["_mcount"], found.sites[0]
+    assert leaf.function
+    for at, target, link in (
+        (leaf.ip + 4, found.addresses["ftrace_caller"], True),
+        (leaf.ip + 4, mcount + 4, True),
+        (leaf.ip + 4, mcount, False),
+    ):
+        found.code.put(at, powerpc.branch(at, target, link=link))
+        assert image_checks.no_orphan(Linked(found)).status == PASS
+    lost = without(found, leaf)
+    bounds = {"__exittext_begin": leaf.function.address, "__exittext_end": leaf.ip + 4}
+    leaving = replace(lost, addresses={**lost.addresses, **bounds})
+    assert image_checks.no_orphan(Linked(leaving)).status == PASS
+    found = read("two-nops", order)
+    found.code.put(found.sites[0].ip, 0x38630001)  # addi r3,r3,1
+    assert image_checks.no_orphan(Linked(without(found, found.sites[0]))).status == PASS
+
+
+FAR = 0xC000000010000000
+CTR = array("I", [0x3D820001, 0xE98C0010, 0x7D8903A6, 0x4E800420])  # addis r12,r2; ld r12; mtctr r12; bctr
+
+
+def far_from_mcount(found: Image, stub: "array[int]") -> tuple[Image, int, int]:
+    """A kernel with two functions that reach _mcount by a stub of the linker, and where their calls lie."""
+    names = {FAR: "far", FAR + 32: "further"}
+    words = array("I", [powerpc.NOP] * 24)
+    first, second = (at + powerpc.INSTRUCTION for at in names)
+    for at in names:
+        words[(at - FAR) // 4] = powerpc.MFLR_R0
+        words[(at - FAR) // 4 + 1] = powerpc.branch(at + 4, FAR + 64, link=True)
+    words[16 : 16 + len(stub)] = stub
+    made = with_slots(found, *found.slots, first, second)
+    functions = (*found.functions, *(vmlinux.Function(at, 32, 0, name) for at, name in names.items()))
+    text = Range(found.text.start, FAR + 4 * len(words))
+    code = Code([*found.code._segments, (FAR, words)])
+    return replace(made, functions=tuple(sorted(functions)), text=text, code=code), first, second
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("stub", ["branch", "table"])
+def test_a_lost_entry_far_from_mcount_is_named(stub: str, order: str) -> None:
+    """The call goes to a stub of the linker: a branch, or code that loads the address from a table."""
+    found = read("mprofile-kernel", order)
+    words = CTR
+    if stub == "branch":
+        mcount = FAR + 64 + powerpc.FURTHEST_AHEAD
+        found = with_slots(replace(found, addresses={**found.addresses, "_mcount": mcount}, code=Code([])))
+        words = array("I", [powerpc.branch(FAR + 64, mcount)])
+    image, first, second = far_from_mcount(found, words)
+    done = Linked(image, Known(config=CONFIG))
+    assert (image_checks.no_orphan(done).status, image_checks.site_words(done).status) == (PASS, PASS)
+    for at, name in ((first, "far"), (second, "further")):
+        site = image.site_at(at)
+        assert site
+        assert image_checks.no_orphan(Linked(without(image, site))).victims == (name,)
+    # a branch says where it leads; code that loads an address is known by other entries
+    both = image_checks.no_orphan(Linked(with_slots(image, *found.slots)))
+    assert both.victims == (("far", "further") if stub == "branch" else ())
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_site_far_from_mcount_calls_no_other_function(order: str) -> None:
+    image, first, second = far_from_mcount(read("mprofile-kernel", order), CTR)
+    image.code.put(second, powerpc.branch(second, first - 4, link=True))
+    done = Linked(image, Known(config=CONFIG))
+    assert image_checks.site_words(done).victims == ("further",)
+    assert image_checks.no_orphan(done).status == PASS
 
 
 def area(name: str, address: int, stubs: int, size: int) -> Area:

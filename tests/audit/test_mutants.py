@@ -12,14 +12,15 @@ from oolong.audit import catalogue, object
 from oolong.audit import image as vmlinux
 from oolong.audit.check import CheckStatus
 from oolong.audit.image import Image
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.static_checks import image_checks
 from oolong.machine.stops import OFF, QUIET
 from oolong.stubs import assembled
 from oolong.stubs.counting import NUM_RESERVE, RESERVED, StubPlan
-from tests import mutants_guest, mutants_image, mutants_live, mutants_object
-from tests.audit.test_guest_checks import listing_image, live_and_told
-from tests.mutants import Outcome, alone, told
+from tests.mutants import guests, images, objects, reports
+from tests.mutants.equivalent import EQUIVALENT, LATER
+from tests.mutants.outcome import Outcome, alone, told
+from tests.reports import listing_image, live_and_told
 from tests.support import TEST_DATA
 
 AUDIT, OBJECTS = TEST_DATA / "audit", TEST_DATA / "objects"
@@ -27,6 +28,7 @@ SEED = 7
 AT_LEAST, ALONE = 100, 5
 ORDERS = {"le": True, "be": False}
 IMAGES = "relocatable", "reserved-8-text-end-0", "healthy"
+WITHOUT_STUBS = "mprofile-kernel", "two-nops"
 CONFIG = {"PPC64": "y", "FUNCTION_TRACER": "y", "KPROBES_ON_FTRACE": "y", "PPC_FTRACE_OUT_OF_LINE": "y"}
 PROBED = "with_toc_too"
 # checks that cannot be the only one of their kind to notice a fault
@@ -35,12 +37,6 @@ NEVER_ALONE: Mapping[str, str] = {
     "(tests/tasks/test_graph.py changes the scripts)",
     "live.restored": "it compares two stops; what differs at one of them is wrong there, and another check says that",
 }
-EQUIVALENT = {
-    **{f"object: {kind}": why for kind, why in mutants_object.EQUIVALENT.items()},
-    **mutants_image.EQUIVALENT,
-    **mutants_guest.EQUIVALENT,
-}
-LATER = {f"object: {kind}": check for kind, check in mutants_object.LATER.items()}
 
 
 def is_whole(one: Outcome) -> bool:
@@ -53,17 +49,20 @@ def of_objects() -> Iterator[Outcome]:
     draw = Random(SEED)
     for order in ORDERS:
         for name in ("object-healthy", "object-own-nops", "functions-1", "functions-clang", "image-healthy"):
-            yield from mutants_object.outcomes(object.read(AUDIT / f"{name}-{order}.o"), draw)
-        yield from mutants_object.outcomes(object.read(OBJECTS / f"nops-{order}-1.o"), draw)
-        yield from mutants_object.script_outcomes(assembled.read(AUDIT / f"image-healthy-{order}.o"))
+            yield from objects.outcomes(object.read(AUDIT / f"{name}-{order}.o"), draw)
+        yield from objects.outcomes(object.read(OBJECTS / f"nops-{order}-1.o"), draw)
+        yield from objects.script_outcomes(assembled.read(AUDIT / f"image-healthy-{order}.o"))
 
 
 def of_images() -> Iterator[Outcome]:
     for order in ORDERS:
         for name in IMAGES:
             image = vmlinux.read(AUDIT / f"image-{name}-{order}")
-            yield from mutants_image.outcomes(image, known(image))
-        yield from mutants_image.call_outcomes(vmlinux.read(AUDIT / f"image-mprofile-kernel-{order}"), Known(config={}))
+            yield from images.outcomes(image, known(image))
+        calling, padded = (vmlinux.read(AUDIT / f"image-{name}-{order}") for name in WITHOUT_STUBS)
+        yield from images.call_outcomes(calling, Known(config={}))
+        for image in (calling, padded):
+            yield from images.lost_outcomes(image, Known(config={}))
 
 
 def known(image: Image) -> Known:
@@ -75,21 +74,21 @@ def known(image: Image) -> Known:
         plan=StubPlan(text=len(image.slots) - init, inittext=init, exit=0, reserve=reserve),
         config={**CONFIG, "RELOCATABLE": relocatable, NUM_RESERVE: str(reserve)},
         max_offset=16,
-        post_link=frozenset(mutants_image.POST_LINK),
+        post_link=frozenset(images.POST_LINK),
     )
 
 
 def of_memory() -> Iterator[Outcome]:
     for little in ORDERS.values():
-        yield from mutants_live.outcomes(little, SEED)
+        yield from guests.outcomes(little, SEED)
 
 
 def of_reports() -> Iterator[Outcome]:
     draw = Random(SEED)
     for little in ORDERS.values():
-        yield from mutants_guest.outcomes(*live_and_told(little), draw, most=100)
+        yield from reports.outcomes(*live_and_told(little), draw, most=100)
         for dead in (True, False):
-            yield from mutants_guest.agreeing(listing_image(little, dead=dead), PROBED)
+            yield from reports.agreeing(listing_image(little, dead=dead), PROBED)
 
 
 CLASSES = {"object": of_objects, "image": of_images, "live": of_memory, "guest": of_reports}
@@ -125,6 +124,13 @@ def test_an_entry_at_another_nop_is_caught_in_the_image() -> None:
     seen = [one for one in outcomes("image") if one.kind == "image: an entry at another nop of a function"]
     assert len(seen) >= ALONE
     assert [one for one in seen if later not in one.by] == []
+
+
+@pytest.mark.parametrize("left", ["call", "two nops"])
+def test_an_entry_that_is_lost_where_nobody_counts_is_caught_by_one_check_alone(left: str) -> None:
+    seen = [one for one in outcomes("image") if one.kind == f"image: an entry missing, its {left} left"]
+    assert len(seen) >= ALONE
+    assert {one.by for one in seen} == {("image.no-orphan",)}
 
 
 def test_each_check_alone_catches_some() -> None:

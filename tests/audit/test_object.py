@@ -7,7 +7,7 @@ import pytest
 
 from oolong.audit import image, image_checks, object, object_checks
 from oolong.audit.check import Check, CheckStatus, skipped
-from oolong.audit.image_checks import Linked
+from oolong.audit.linked import Linked
 from oolong.audit.object_checks import OBJECT, Compiled
 from oolong.audit.patched import NOWHERE, Places
 from oolong.errors import BadInput

@@ -146,8 +146,8 @@ def record_of(size: int, **members: tuple[int, int]) -> Offsets:
     [
         (NOTHING, "no struct"),
         (record_of(48, ip=(8, 8), arch_ool_stub=(32, 8)), "no member flags"),
-        (record_of(48, ip=(8, 8), flags=(24, 4), arch_ool_stub=(32, 8)), "which no known kernel has"),
-        (record_of(48, ip=(24, 8), flags=(8, 8), arch_ool_stub=(32, 8)), "which no known kernel has"),
+        (record_of(48, ip=(8, 8), flags=(24, 4), arch_ool_stub=(32, 8)), "unknown layout"),
+        (record_of(48, ip=(24, 8), flags=(8, 8), arch_ool_stub=(32, 8)), "unknown layout"),
         (record_of(32, ip=(8, 8), flags=(16, 8), arch_ool_stub=(32, 8)), "its members reach to 40"),
     ],
 )
@@ -392,6 +392,15 @@ def test_a_head_of_a_list_that_is_smaller_than_a_pointer_is_refused() -> None:
     small = replace(OFFSETS, structs={**OFFSETS.structs, "hlist_head": Struct(size=4, members={})})
     with pytest.raises(BadOutput, match="hlist_head has 4 bytes"):
         busy().survey(small)
+
+
+@pytest.mark.parametrize("name", ["size_bits", "count", "buckets"])
+def test_a_number_of_more_bytes_than_a_register_is_refused(name: str) -> None:
+    """Whose digits would be too many to be told, too."""
+    wide = OFFSETS.structs["ftrace_hash"]
+    wide = Struct(size=wide.size, members={**wide.members, name: Field(wide.members[name].offset, 1 << 13)})
+    with pytest.raises(BadOutput, match=f"ftrace_hash.{name} has 8192 bytes"):
+        busy().survey(replace(OFFSETS, structs={**OFFSETS.structs, "ftrace_hash": wide}))
 
 
 def test_who_takes_a_site_is_counted() -> None:

@@ -1,11 +1,15 @@
 """The checks of a tree's build of the stubs: what was seen of a good one, with one thing otherwise at a time."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oolong.audit import catalogue, tree_checks
 from oolong.audit.check import CheckStatus
+from oolong.audit.registry import Trait
 from oolong.audit.rules import RULES
 from oolong.audit.tree_checks import TREE, Seen, Tried
 from oolong.stubs.areas import INITTEXT, TEXT_END
@@ -96,12 +100,12 @@ FAULTS: list[tuple[dict[str, Any], str, dict[str, str]]] = [
         {TEXT_END: "where it needs no stub, the script ended well and wrote nothing"},
     ),
     (
-        {"empty": {**GOOD.empty, TEXT_END: Tried(ended=0, source="", said=("Warning: .space repeat count is zero",))}},
+        {"empty": {**GOOD.empty, TEXT_END: Tried(ended=0, source="", said="Warning: .space repeat count is zero")}},
         "tree.empty-areas",
         {TEXT_END: "where it needs no stub, .space 0 is reserved"},
     ),
     (
-        {"empty": {**GOOD.empty, TEXT_END: Tried(ended=0, source="", said=("Error: no such instruction",))}},
+        {"empty": {**GOOD.empty, TEXT_END: Tried(ended=0, source="", said="Error: no such instruction")}},
         "tree.empty-areas",
         {TEXT_END: "the assembler says: Error: no such instruction"},
     ),
@@ -144,8 +148,8 @@ def test_a_fault_fails_its_check_alone(fault: dict[str, Any], name: str, said: d
         (INITTEXT, NO_WORD, "no-line-counted"),
         (TEXT_END, NO_WORD, ""),
         (INITTEXT, Tried(ended=2, source=None), ""),
-        (INITTEXT, Tried(ended=1, source=None, said=("objdump: not found",)), ""),
-        (INITTEXT, Tried(ended=0, source="", said=("Warning: .space repeat count is zero",)), ""),
+        (INITTEXT, Tried(ended=1, source=None, said="objdump: not found"), ""),
+        (INITTEXT, Tried(ended=0, source="", said="Warning: .space repeat count is zero"), ""),
     ],
 )
 def test_a_script_that_ends_as_a_count_of_no_line_does_is_explained(area: str, tried: Tried, rule: str) -> None:
@@ -178,3 +182,35 @@ def test_a_kernel_without_modules_shows_by_itself_that_it_builds() -> None:
 def test_a_tree_that_makes_no_32_bit_kernel_is_not_judged_by_one() -> None:
     (check,) = (check for check in TREE.run(replace(GOOD, narrow_config={})) if check.name == "tree.thirty-two-bit")
     assert check.status is CheckStatus.SKIP
+
+
+def test_a_32_bit_kernel_without_the_function_tracer_shows_nothing() -> None:
+    """It could have no stubs in any tree; what it has all the same is a finding."""
+    untraced = {"PPC32": "y", "FUNCTION_TRACER": "n"}
+    (check,) = (
+        check for check in TREE.run(replace(GOOD, narrow_config=untraced)) if check.name == "tree.thirty-two-bit"
+    )
+    assert (check.status, "function tracer" in check.evidence) == (CheckStatus.SKIP, True)
+    assert found(replace(GOOD, narrow_config=untraced, narrow=[SOURCE_OBJECT])).keys() == {"tree.thirty-two-bit"}
+
+
+def test_only_where_no_32_bit_kernel_has_the_function_tracer_is_it_not_due() -> None:
+    """arch/powerpc/Kconfig gives it to those of gcc alone."""
+    due = catalogue.named("tree.thirty-two-bit").due
+    traced = {"DYNAMIC_FTRACE": "y", "PPC_FTRACE_OUT_OF_LINE": "y"}
+    for compiler, is_due in (("CC_IS_GCC", True), ("CC_IS_CLANG", False)):
+        assert due.holds(config={**traced, compiler: "y"}, traits={Trait.TREE}, release=(7, 3)) == is_due
+
+
+def test_each_rule_that_a_finding_names_is_a_rule() -> None:
+    """The module knows the rules by their names alone."""
+    module = ast.parse(Path(tree_checks.__file__).read_text())
+    named = {
+        getattr(tree_checks, name.id)
+        for keyword in ast.walk(module)
+        if isinstance(keyword, ast.keyword) and keyword.arg == "rule"
+        for name in ast.walk(keyword.value)
+        if isinstance(name, ast.Name) and name.id.isupper()
+    }
+    assert named
+    assert named == {rule.name for rule in RULES.values() if any(check.startswith("tree.") for check in rule.checks)}

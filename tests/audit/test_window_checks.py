@@ -9,7 +9,7 @@ from oolong.audit import image as vmlinux
 from oolong.audit import window_checks
 from oolong.audit.check import Check, CheckStatus
 from oolong.audit.image import Function, Image
-from oolong.audit.image_checks import Known, Linked
+from oolong.audit.linked import Known, Linked
 from oolong.audit.rules import NEVER_KNOWN, RULES
 from oolong.audit.window_checks import WINDOWS
 from oolong.binary.powerpc import NOP
@@ -123,6 +123,25 @@ def test_a_dead_record_beyond_the_limit_is_dead_for_the_kernel_too(limit: int | 
     told = replace(KNOWN, max_offset=limit)
     assert (window_checks.dead_record_window(Linked(near, told)).status == FAIL) == (limit is None or limit >= 16)
     assert (window_checks.dead_record_window(Linked(far, told)).status == FAIL) == (limit == 32)
+
+
+@pytest.mark.parametrize("name", ["dead-near", "healthy"])
+def test_of_a_kernel_that_has_no_limit_every_dead_record_is_a_finding(name: str) -> None:
+    """However far from the function: only where nobody knows the limit is it taken to be the usual one."""
+    image, unlimited = read(name), replace(KNOWN, max_offset=None, without_max_offset=True)
+    check = window_checks.dead_record_window(Linked(image, unlimited))
+    dead = [site.ip for site in image.sites if site.function is None]
+    assert dead
+    assert [one.address for one in check.findings] == [hex(ip) for ip in dead]
+    assert {rule for _, rule in explained(check)} == {"no-max-offset"}
+
+
+def test_of_a_kernel_without_a_limit_a_site_that_lost_its_function_is_not_explained() -> None:
+    """A label is no function that a dead record follows."""
+    image, unlimited = read("healthy"), replace(KNOWN, max_offset=None, without_max_offset=True)
+    ip = next(site.ip for site in image.sites if site.function is None)
+    labelled = replace(image, symbols=tuple(sorted((*image.symbols, (ip - 4, "label")))))
+    assert ("label", "") in explained(window_checks.dead_record_window(Linked(labelled, unlimited)))
 
 
 @pytest.mark.parametrize("order", ["le", "be"])

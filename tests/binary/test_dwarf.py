@@ -49,6 +49,12 @@ def test_an_object_without_debug_information_is_refused() -> None:
         dwarf.read(OBJECTS / "le64.o", structs=(), enumerators="")
 
 
+@pytest.mark.parametrize("name", ["dyn_ftrace", "hlist_head"])
+def test_structures_of_a_size_that_no_kernel_has_are_refused(name: str) -> None:
+    with pytest.raises(BadInput, match=r"struct of \d+ bytes"):
+        dwarf.read(OBJECTS / "huge.o", structs={name}, enumerators="")
+
+
 @given(at=st.integers(0, 1 << 14), data=st.binary(min_size=1, max_size=8))
 def test_a_damaged_object_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, at: int, data: bytes) -> None:
     whole = (OBJECTS / "layout-le.o").read_bytes()

@@ -1,3 +1,5 @@
+from array import array
+
 import pytest
 
 from oolong.binary import powerpc
@@ -48,6 +50,29 @@ def test_words_are_as_an_assembler_makes_them(distance: int, plain: int, linked:
 )
 def test_other_instructions_are_no_branch(word: int) -> None:
     assert branch_target(word, AT) is None
+
+
+def test_calls_are_found_among_other_words() -> None:
+    """Each way and as far as they go; not branches, absolute ones, conditional ones, or data that looks like them."""
+    targets = [AT + FURTHEST_BACK + 4, AT, AT + 8, AT + 16 + FURTHEST_AHEAD]
+    made = [branch(AT + 4 * number, target, link=True) for number, target in enumerate(targets, 1) if number != 3]
+    words = [
+        powerpc.NOP,
+        made[0],
+        made[1],
+        branch(AT + 12, AT),
+        made[2],
+        0x48000003,
+        0x41820009,
+        0x01000048,
+        0x4C000001,
+    ]
+    assert list(powerpc.calls(array("I", words), AT)) == [
+        (AT + 4, targets[0]),
+        (AT + 8, targets[1]),
+        (AT + 16, targets[3]),
+    ]
+    assert list(powerpc.calls(array("I"), AT)) == []
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,22 @@ def test_what_is_no_document_of_offsets_is_refused(tmp_path: Path, text: str) ->
         structs.load(kept)
 
 
+@pytest.mark.parametrize(
+    ("size", "offset", "member"),
+    [(1 << 63, 0, 8), (-1, 0, 8), (24, 1 << 63, 8), (24, -8, 8), (24, 0, 1 << 63), (int("9" * 400), 0, 8)],
+)
+def test_a_layout_that_no_kernel_has_is_refused(tmp_path: Path, size: int, offset: int, member: int) -> None:
+    kept = tmp_path / "offsets.json"
+    own = {"size": size, "members": {"a": {"offset": offset, "size": member}}}
+    kept.write_text(json.dumps({"structs": {"a": own}, "enums": {}, "constants": {}}))
+    with pytest.raises(BadInput, match="no offsets of a kernel: a struct of"):
+        structs.load(kept)
+
+
 def test_macros_are_those_of_ftrace_that_are_plain_numbers() -> None:
     listed = (
         "#define FTRACE_MCOUNT_MAX_OFFSET 16\n#define FTRACE_A 0x10UL\n#define FTRACE_B (1 << 2)\n#define FTRACE_C\n"
         "#define FTRACE_D FTRACE_A\n#define OTHER 3\n#define FTRACE_E(x) 1\n#define FTRACE_F 010\n"
     )
-    assert macros(listed) == {"FTRACE_MCOUNT_MAX_OFFSET": 16, "FTRACE_A": 16}
+    far = f"#define FTRACE_G {'9' * 5000}\n#define FTRACE_H 0x{'f' * 5000}\n"
+    assert macros(listed + far) == {"FTRACE_MCOUNT_MAX_OFFSET": 16, "FTRACE_A": 16}

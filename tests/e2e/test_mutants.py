@@ -10,7 +10,7 @@ import pytest
 
 from oolong.audit import guest_report, linker_script, object, static_checks
 from oolong.audit import image as vmlinux
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.live_state import Live
 from oolong.audit.survey import survey
 from oolong.binary import structs
@@ -19,11 +19,12 @@ from oolong.kbuild import config as kconfig
 from oolong.kbuild import make as kbuild
 from oolong.machine import memory
 from oolong.stubs import counting
-from tests import mutants, mutants_guest, mutants_image, mutants_object
-from tests.audit.test_mutants import EQUIVALENT, LATER
 from tests.e2e.conftest import BE, LE, Smoke
-from tests.mutants import Kernel, Outcome, noticed
-from tests.mutants_object import Places
+from tests.mutants import images, kernel_bytes, kernel_images, kernel_memory, objects, reports
+from tests.mutants.equivalent import EQUIVALENT, LATER
+from tests.mutants.kernel import Kernel
+from tests.mutants.objects import Places
+from tests.mutants.outcome import Outcome, noticed, told
 
 pytestmark = pytest.mark.e2e
 SEED = 7
@@ -37,10 +38,10 @@ def test_no_mutant_passes_the_audit(smoke: Smoke) -> None:
     outcomes: list[Outcome] = []
     for cell in (LE, BE):
         kernel, draw = kernel_of(smoke, cell), Random(SEED)
-        outcomes += mutants.live_outcomes(kernel, draw)
-        outcomes += mutants.image_outcomes(kernel, draw)
-        outcomes += mutants.raw_outcomes(kernel)
-    print(f"\n{mutants.told(outcomes)}")
+        outcomes += kernel_memory.live_outcomes(kernel, draw)
+        outcomes += kernel_images.image_outcomes(kernel, draw)
+        outcomes += kernel_bytes.raw_outcomes(kernel)
+    print(f"\n{told(outcomes)}")
     assert [(one.kind, one.what) for one in outcomes if not one.by] == []
     assert len(outcomes) >= 1000
 
@@ -52,7 +53,7 @@ def test_no_mutant_of_what_was_compiled_linked_or_said_passes_the_audit(smoke: S
         outcomes += of_object(smoke, cell, draw)
         outcomes += of_image(kernel, draw)
         outcomes += of_report(smoke, cell, kernel, draw)
-    print(f"\n{mutants.told(outcomes)}")
+    print(f"\n{told(outcomes)}")
     assert [(one.kind, one.what) for one in outcomes if not one.by and one.kind not in (*EQUIVALENT, *LATER)] == []
     made = {kind: sum(bool(one.by) for one in outcomes if one.kind.startswith(kind)) for kind in ("object", "guest")}
     assert made["object"] >= 50
@@ -62,14 +63,14 @@ def test_no_mutant_of_what_was_compiled_linked_or_said_passes_the_audit(smoke: S
 def of_object(smoke: Smoke, cell: str, draw: Random) -> Iterator[Outcome]:
     script = linker_script.parse(text_of(left(smoke, cell)["compile"] / "tree", kbuild.LINKER_SCRIPT), told="its own")
     found = object.read(smoke.checkout.folder / "build" / "results" / cell / "vmlinux.o")
-    return mutants_object.outcomes(found, draw, places=PLACES, script=script, each=EACH_OF_OBJECT)
+    return objects.outcomes(found, draw, places=PLACES, script=script, each=EACH_OF_OBJECT)
 
 
 def of_image(kernel: Kernel, draw: Random) -> Iterator[Outcome]:
     """Entries that are missing, with their nops left."""
     before = static_checks.image_checks(kernel.image, kernel.known)
     sites = draw.sample(kernel.image.sites, LOST_IN_IMAGE)
-    for one in mutants_image.lost(kernel.image, kernel.known, iter(sites)):
+    for one in images.lost(kernel.image, kernel.known, iter(sites)):
         after = static_checks.image_checks(one.image, one.known)
         yield Outcome(f"image: {one.kind}", one.what, noticed(before, after))
 
@@ -81,7 +82,7 @@ def of_report(smoke: Smoke, cell: str, kernel: Kernel, draw: Random) -> Iterator
     said = guest_report.told((folder / "guest-report").read_text(errors="replace"), booted, config)
     surveys = [survey(name, one, kernel.image, kernel.offsets) for name, one in kernel.snapshots.items()]
     live = Live(kernel.image, kernel.offsets, surveys, due=())
-    return islice(mutants_guest.outcomes(live, said, draw, most=2, each=1), OF_REPORT)
+    return islice(reports.outcomes(live, said, draw, most=2, each=1), OF_REPORT)
 
 
 def left(smoke: Smoke, cell: str) -> dict[str, Path]:

@@ -7,7 +7,7 @@ import pytest
 from oolong.audit import image as vmlinux
 from oolong.machine.stops import END, INIT_MEMORY, OFF
 from tests.e2e.conftest import BE, LE, Smoke
-from tests.e2e.test_regressions import FTRACE, Built, Edit, built, patch_of
+from tests.e2e.faulty import FTRACE, Built, Edit, built, patch_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
 

@@ -11,7 +11,7 @@ import pytest
 from oolong.host.files import remove_tree
 from tests.checkout import STAGES, cache_with_tools
 from tests.e2e.conftest import LE, Smoke
-from tests.tasks.test_stopping import PATIENCE_SECONDS, descendants, wait_for
+from tests.processes import PATIENCE_SECONDS, descendants, wait_for
 
 pytestmark = pytest.mark.e2e
 LINKER = "powerpc64le-linux-gnu-ld"

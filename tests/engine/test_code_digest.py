@@ -220,6 +220,21 @@ def test_the_versions_of_libraries_count(package: Path, tmp_path: Path, number: 
     assert (answers[0] == answers[1]) == equal
 
 
+def test_the_current_folder_is_looked_through_where_python_does(package: Path, tmp_path: Path) -> None:
+    """`python -c` and `python -` have '' on the path."""
+    (package / "d.py").write_text("import lib_of_test\n")
+    distribution(tmp_path / "here", "Lib.Of-Test", "1.0", "lib_of_test")
+    program = (
+        "import sys; sys.path.append(sys.argv[1]); assert sys.path[0] == ''\n"
+        "from pathlib import Path\n"
+        "from oolong.engine.code_digest import Code\n"
+        "print(Code(Path(sys.argv[2])).digest('oolong.d'))\n"
+    )
+    argv = [sys.executable, "-B", "-c", program, str(CHECKOUT), str(package)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path / "here")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_library_that_is_not_installed_is_named_with_its_importer(package: Path) -> None:
     (package / "d.py").write_text("import no_such_library\n")
     with pytest.raises(Infrastructure, match=r"'no_such_library', which oolong\.d imports"):

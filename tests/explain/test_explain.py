@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from tests.checkout import Checkout, fake_kernel
+from tests.checkout import CELL, Checkout, fake_kernel
 
-CELL = "le-minimal-gcc-14-fakelinux"
 NOP = "60000000"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from oolong.engine.stage import Outcome, Work
 from oolong.host import bubblewrap
-from oolong.host.sandbox import BASE_ENV, Mount, Sandbox, bwrap_argv
+from oolong.host.sandbox import BASE_ENV, Mount, Ran, Sandbox, bwrap_argv
 from oolong.stages.sandboxed import run
 from oolong.supply import git
 from tests.support import stage_of, work_of
@@ -140,3 +140,9 @@ def test_a_writable_mount_keeps_what_is_written_as_ours(tmp_path: Path) -> None:
     inside("echo made > /build/new", mounts=(Mount(host=tmp_path, inside="/build", writable=True),))
     assert (tmp_path / "new").read_text() == "made\n"
     assert (tmp_path / "new").stat().st_uid == os.getuid()
+
+
+def test_the_last_words_of_a_command_are_its_last_lines() -> None:
+    ran = Ran(returncode=1, timed_out=False, lines=("one", "two", "three", "four"))
+    assert ran.last_words == "two / three / four"
+    assert replace(ran, lines=()).last_words == ""

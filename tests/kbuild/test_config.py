@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from oolong.errors import BadInput, BadOutput
-from oolong.host.files import LARGEST_TEXT
+from oolong.host.files import LARGEST_TEXT, text_of
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.config import Drift
 from oolong.kbuild.config_why import explain
@@ -21,6 +21,24 @@ def test_a_config_is_symbols_and_values() -> None:
 def test_a_line_that_is_none_is_named(line: str) -> None:
     with pytest.raises(BadInput, match=r"^my\.config:2: .*no line of a kernel configuration"):
         kconfig.parse(f"CONFIG_B=y\n{line}\n", where="my.config")
+
+
+# what Python takes for the end of a line and the kernel does not
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\r", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_string_fakes_no_line(tmp_path: Path, end: str) -> None:
+    text = f'CONFIG_DYNAMIC_FTRACE=y\nCONFIG_LOCALVERSION="a{end}CONFIG_DYNAMIC_FTRACE=n{end}#"\n'
+    (tmp_path / ".config").write_bytes(text.encode())
+    told = {"DYNAMIC_FTRACE": "y", "LOCALVERSION": f'"a{end}CONFIG_DYNAMIC_FTRACE=n{end}#"'}
+    assert kconfig.read(tmp_path / ".config") == told
+    assert kconfig.parse(text_of(tmp_path, ".config"), where="x") == told
+    changed = kconfig.apply(text, {"OTHER": "y"})
+    assert kconfig.parse(changed, where="x") == {**told, "OTHER": "y"}
+    assert changed.startswith(text)
+
+
+def test_a_return_before_the_end_of_a_line_is_no_part_of_a_value() -> None:
+    """As scripts/kconfig/confdata.c reads it."""
+    assert kconfig.parse("CONFIG_A=y\r\n# CONFIG_B is not set\r\n", where="x") == {"A": "y", "B": "n"}
 
 
 def test_a_later_fragment_wins() -> None:

@@ -6,32 +6,8 @@ import pytest
 
 from oolong.kbuild import make as kbuild
 from oolong.kbuild.log import causes, culprits, left_out
-from oolong.spec.model import Cell, DebianSource, Endian, KernelConfig, Machine, StubPass, Toolchain
-
-
-def cell(endian: Endian = Endian.LE, base: str | Path = "allnoconfig") -> Cell:
-    return Cell(
-        name=f"{endian}-minimal-gcc-14",
-        build=f"{endian}-minimal-gcc-14",
-        endian=endian,
-        config=KernelConfig(name="minimal", base=base, fragments=(), required=(), startup_tests=None, modules=False),
-        toolchain=Toolchain(
-            name="gcc-14",
-            family="gcc",
-            suites=("trixie",),
-            packages=(),
-            without=(),
-            links=(),
-            prefixes=((Endian.LE, "powerpc64le-linux-gnu-"), (Endian.BE, "powerpc64-linux-gnu-")),
-        ),
-        kernel=DebianSource(name="v7.3.4", suite="trixie-backports", package="linux-source-7.3"),
-        machine=Machine(
-            name="pseries", emulator="qemu", machine="pseries", cpu="power9", cpus=2, memory=512, cmdline="", timeout=60
-        ),
-        stub_pass=StubPass.OOLONG,
-        link_both=False,
-        build_timeout=3600,
-    )
+from oolong.spec.model import Endian
+from tests.cells import cell
 
 
 def test_each_endianness_has_its_compiler() -> None:
@@ -52,31 +28,6 @@ def test_configure_reads_kconfig_once_for_allnoconfig_and_settles_other_bases() 
         "olddefconfig",
     ]
     assert [argv[-1] for argv in kbuild.configure(cell(base=Path("/some/.config")))] == ["olddefconfig"]
-
-
-SAVED = """savedcmd_arch/powerpc/kernel/trace/ftrace_entry.o := ccache powerpc64le-linux-gnu-gcc \
--Wp,-MMD,arch/powerpc/kernel/trace/.ftrace_entry.o.d -nostdinc -I/src/include -D__ASSEMBLY__ -DHASH='"$(pound)"' \
-   -DPID=$$0 \
-   -DKBUILD_MODFILE='"arch/powerpc/kernel/trace/ftrace_entry"' -c -o arch/powerpc/kernel/trace/ftrace_entry.o \
-/src/arch/powerpc/kernel/trace/ftrace_entry.S {after}
-
-source_arch/powerpc/kernel/trace/ftrace_entry.o := /src/arch/powerpc/kernel/trace/ftrace_entry.S
-deps_arch/powerpc/kernel/trace/ftrace_entry.o := a.h
-""".replace("\\\n", "")
-
-
-@pytest.mark.parametrize("after", ["", "; ./tools/objtool/objtool --mcount arch/powerpc/kernel/trace/ftrace_entry.o"])
-def test_another_source_is_assembled_as_kbuild_assembled_one(after: str) -> None:
-    assert kbuild.assemble(SAVED.replace("{after}", after), "/out/a.S", "/out/a.o") == (
-        "powerpc64le-linux-gnu-gcc", "-nostdinc", "-I/src/include", "-D__ASSEMBLY__", '-DHASH="#"', "-DPID=$0",
-        '-DKBUILD_MODFILE="arch/powerpc/kernel/trace/ftrace_entry"', "-c", "-o", "/out/a.o", "/out/a.S",
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("saved", ["", "cmd_x.o := gcc -c -o x.o x.c", "cmd_x.o := gcc ' -c -o x.o x.S"])
-def test_what_is_no_command_of_an_object_in_assembly_is_refused(saved: str) -> None:
-    with pytest.raises(ValueError, match=r"command of an object|No closing quotation"):
-        kbuild.assemble(saved, "/out/a.S", "/out/a.o")
 
 
 def test_our_stubs_override_one_rule_and_the_tree_keeps_it_otherwise() -> None:
@@ -132,6 +83,58 @@ def test_causes_leave_out_that_make_passes_a_failure_on() -> None:
     assert causes([missing, killed, *FATAL_WARNING[3:]]) == (missing, killed)
 
 
+# two failures side by side, as make tells of them
+KNOWN = [
+    "arch/powerpc/kernel/trace/ftrace_entry.S:465: Warning: .space repeat count is zero, ignored",
+    "/tmp/cc.s: Error: 1 warning, treating warnings as errors",
+]
+KNOWN_PASSED_ON = [
+    "make[6]: *** [/src/scripts/Makefile.build:442: arch/powerpc/kernel/trace/ftrace_entry.o] Error 1",
+    "make[5]: *** [/src/scripts/Makefile.build:556: arch/powerpc/kernel/trace] Error 2",
+    "make[4]: *** [/src/scripts/Makefile.build:556: arch/powerpc/kernel] Error 2",
+    "make[3]: *** [/src/scripts/Makefile.build:556: arch/powerpc] Error 2",
+]
+SECOND = "make[4]: *** [/src/kernel/Makefile:10: kernel/timeconst.h] Error 1"
+TOP = ["make[2]: *** [/src/Makefile:2253: .] Error 2", "make: *** [Makefile:260: __sub-make] Error 2"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        SECOND,
+        SECOND.replace("Error 1", "Error 2"),
+        "make[4]: *** [kernel/timeconst.h] Error 1",
+        "make[4]: *** [x] Error 127",
+    ],
+)
+def test_a_failure_of_which_only_make_tells_is_a_cause_of_its_own(second: str) -> None:
+    said = ["Traceback (most recent call last):", "ValueError: bad table", second]
+    parent = "make[3]: *** [/src/scripts/Makefile.build:556: kernel] Error 2"
+    assert causes(culprits([*KNOWN, *KNOWN_PASSED_ON, *said, parent, *TOP])) == (*KNOWN, second)
+    assert causes(culprits([*said, parent, *KNOWN, *KNOWN_PASSED_ON, *TOP])) == (second, *KNOWN)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        (*KNOWN, KNOWN_PASSED_ON[0]),
+        ("make[6]: *** No rule to make target 'arch/powerpc/kernel/trace/a.c', needed by 'arch/powerpc/a.o'.  Stop.",),
+        ("make[6]: *** [/src/scripts/Makefile.build:442: arch/powerpc/kernel/trace/a.o] Killed",),
+        ("/src/arch/powerpc/kernel/trace/Makefile:12: *** missing separator.  Stop.",),
+    ],
+)
+def test_folders_that_make_went_down_into_are_no_causes(own: tuple[str, ...]) -> None:
+    kept = tuple(line for line in own if line not in KNOWN_PASSED_ON)
+    assert causes(culprits([*own, *KNOWN_PASSED_ON[1:], *TOP])) == kept
+
+
+def test_a_failure_of_which_only_make_tells_is_counted_where_it_is_left_out() -> None:
+    errors = [f"a.c:{number}: error: bad" for number in range(20)]
+    passed_on = "make[6]: *** [Makefile:1: a.o] Error 1"
+    assert left_out(culprits([*errors, passed_on, *TOP])) == 0
+    assert left_out(culprits([*errors, passed_on, SECOND, *TOP])) == 1
+
+
 def test_a_line_among_the_first_of_a_long_log_is_a_culprit() -> None:
     """Its command kept the last lines alone."""
     error = "kernel/fork.c:1:2: error: expected ';'"
@@ -143,5 +146,5 @@ def test_a_line_among_the_first_of_a_long_log_is_a_culprit() -> None:
 def test_culprits_that_are_left_out_are_counted() -> None:
     errors = [f"a.c:{number}: error: bad" for number in range(23)]
     assert culprits(errors[:20])[-1] == errors[19]
-    assert culprits([*errors, "make: *** [x] Error 1"]) == (*errors[:20], "… and 3 more in the log")
+    assert culprits([*errors, "make: *** [a.o] Error 1"]) == (*errors[:20], "… and 3 more in the log")
     assert [left_out(culprits(errors[:number])) for number in (0, 20, 21, 23)] == [0, 0, 1, 3]

@@ -8,21 +8,10 @@ from oolong.host.layout import Layout
 from oolong.machine import guest, qemu, stops
 from oolong.machine.family import FAMILIES
 from oolong.spec import pipeline_yaml
-from oolong.spec.model import Endian, Machine, MachineFamily
+from oolong.spec.model import Endian, MachineFamily
 from oolong.stages.modules import depends
-from tests.kbuild.test_make import cell
+from tests.cells import MACHINE, cell
 from tests.support import CHECKOUT
-
-MACHINE = Machine(
-    name="pseries",
-    emulator="qemu",
-    machine="pseries,x-vof=on",
-    cpu="POWER9",
-    cpus=2,
-    memory=1024,
-    cmdline="console=hvc0",
-    timeout=60,
-)
 
 
 def test_a_machine_ends_with_its_guest_and_has_no_network() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from oolong.binary.elf import Symbol
-from oolong.errors import Infrastructure
+from oolong.errors import BadOutput, Infrastructure
 from oolong.machine.capture import Accuse, Capture, Doubt, Points, entry_of, name_of, nobody, request
 from oolong.machine.family import BOOK3S64
 from oolong.machine.gdbremote import INTERRUPT, INTERRUPTED, SWITCHED_OFF
@@ -218,6 +218,28 @@ def test_a_machine_that_ends_at_once_leaves_nothing(tmp_path: Path) -> None:
         pass
     assert capture.snapshots == []
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+class Shady(Machine):
+    """A QEMU that leaves something else than a file of memory where it was told to write one."""
+
+    def _do(self, command: str, arguments: dict[str, int]) -> dict[str, object]:
+        answer = super()._do(command, arguments)
+        pages = self.folder / "pages"
+        if pages.exists():
+            pages.unlink()
+            (pages / "inside").mkdir(parents=True)
+        return answer
+
+
+def test_a_folder_in_the_place_of_memory_is_nothing_to_read(tmp_path: Path) -> None:
+    def look(name: str, memory: Memory) -> None:
+        with pytest.raises(BadOutput, match="pages is no plain file"):
+            memory.read(LINEAR, 8)
+
+    capture = captured(Shady(tmp_path, [NUMBER + 1, REGISTERS]), look)
+    assert stops(capture) == [INIT_MEMORY, ONE]
+    assert not (tmp_path / "pages").exists()
 
 
 def test_what_goes_wrong_in_a_look_is_raised_in_the_end(tmp_path: Path) -> None:

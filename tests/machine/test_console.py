@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,6 +63,24 @@ MORE = {
     "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)": (
         "warn",
         "kmemleak: 3 new suspected memory leaks",
+    ),
+    # kernel/locking/lockdep.c, and as it was up to Linux 4.10
+    "[ BUG: Invalid wait context ]": ("oops", "BUG: Invalid wait context"),
+    "[ INFO: possible recursive locking detected ]": ("warn", "possible recursive locking detected"),
+    "INFO: possible recursive locking detected": ("warn", "possible recursive locking detected"),
+    "[ INFO: suspicious RCU usage. ]": ("warn", "suspicious RCU usage."),
+    # mm/slub.c
+    "BUG kmalloc-64 (Not tainted): Redzone overwritten": ("oops", "BUG kmalloc-64 (Not tainted): Redzone overwritten"),
+    "BUG: KASAN: slab-use-after-free in ftrace_bug+0x10/0x20": (
+        "oops",
+        "BUG: KASAN: slab-use-after-free in ftrace_bug+0x10/0x20",
+    ),
+    # without the prefix of kernel/rcu/tree_stall.h
+    "INFO: rcu_preempt self-detected stall on CPU": ("stall", "rcu stall"),
+    "INFO: rcu_tasks detected stalls on tasks:": ("stall", "rcu stall"),
+    "INFO: task rcu_gp:1 blocked for more than 120 seconds.": (
+        "stall",
+        "task rcu_gp:1 blocked for more than 120 seconds",
     ),
     "BUG: Bad page state in process init  pfn:00012": ("oops", "BUG: Bad page state in process init  pfn:00012"),
     "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-.... } 21 jiffies s: 5 root: 0x1/.": (
@@ -263,6 +283,8 @@ def test_a_title_is_short_whatever_was_said() -> None:
         "WARNING: CPU feature is deprecated",
         "rcu: \tRCU CPU stall warnings are off",
         "INFO: lockdep is turned off.",
+        "BUG_ON is off",
+        "INFO: possible CPUs: 4",
         "kmemleak: Kernel memory leak detector initialized",
     ],
 )
@@ -322,6 +344,60 @@ def test_the_guest_speaks_ktap() -> None:
     heard = console.parse(text)
     assert (heard.planned, heard.results) == (3, (("release", True), ("function_graph", False)))
     assert heard.total == 77
+
+
+NOT_PASSED = {
+    "a known failure": "1..1\nnot ok 1 a # TODO later\n",
+    "an expected failure": "1..1\nnot ok 1 a # XFAIL never\n",
+    "a failed subtest": "1..1\n  KTAP version 1\n  1..2\n  not ok 1 x\n  ok 2 y\nok 1 a\n",
+    "a failed subtest of one that is skipped": "1..1\n  KTAP version 1\n  1..1\n  not ok 1 x\nok 1 a # SKIP why\n",
+    "a known failure of a subtest": "1..1\n  KTAP version 1\n  1..1\n  not ok 1 x # TODO y\nok 1 a\n",
+    "a timeout": "1..1\nok 1 a # TIMEOUT\n",
+}
+
+
+@pytest.mark.parametrize("what", NOT_PASSED)
+def test_no_more_than_a_pass_is_one(what: str) -> None:
+    heard = console.parse("".join(f"oolong: {line}\n" for line in NOT_PASSED[what].splitlines()))
+    assert (heard.results, heard.skipped) == ((("a", False),), ())
+
+
+def test_a_skipped_subtest_takes_nothing_from_its_test() -> None:
+    heard = console.parse("oolong: 1..1\noolong:   1..2\noolong:   ok 1 x\noolong:   ok 2 y # SKIP z\noolong: ok 1 a\n")
+    assert (heard.results, heard.problems) == ((("a", True),), ())
+
+
+# what takes a pattern that is quadratic in the length of a line days
+ENDLESS = {
+    "dashes after a warning": f"WARNING: at a+0x0/0x0, CPU#0: x\n{'-' * (1 << 20)}\n",
+    "a complaint of ftrace": f"ftrace: {'expected (' * (1 << 18)}\n",
+    "complaints of RCU": "rcu: " * (1 << 18),
+    "a task that waits": f"INFO: task x blocked for more than 1 s{' blocked for more than' * (1 << 18)}\n",
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_a_line_without_end_is_read_in_time(what: str) -> None:
+    heard = console.parse(ENDLESS[what])
+    assert all(len(line) <= console.LONGEST_LINE for trouble in heard.troubles for line in trouble.lines)
+    assert all(len(line) <= console.LONGEST_LINE for line in heard.tail)
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_each_pattern_is_linear(what: str) -> None:
+    """Also without the bound of a line: of the largest console's lines each may be as long as that."""
+    line = max(ENDLESS[what].split("\n"), key=len)
+    patterns = [one for one in vars(console).values() if isinstance(one, re.Pattern)]
+    patterns += [pattern for _, pattern in console.SIGNS] + [pattern for _, pattern, _ in console.TITLES]
+    assert len(patterns) > 20
+    for pattern in patterns:
+        (pattern.fullmatch if pattern is console.OUTCOME else pattern.search)(line)
+
+
+def test_what_ends_a_long_line_is_read() -> None:
+    heard = console.parse(f"{'x' * 100_000}Kernel panic - not syncing: y\none\n")
+    assert heard.gravest
+    assert (heard.gravest.kind, heard.gravest.first, heard.gravest.last) == ("panic", 1, 2)
 
 
 @given(st.text())

@@ -11,7 +11,7 @@ from oolong.host import process
 from oolong.host.sandbox import Ran, Sandbox
 from oolong.machine import qemu, run, watch
 from oolong.machine.run import Ended, Inside, Look
-from tests.machine.test_argv import MACHINE
+from tests.cells import MACHINE
 from tests.support import silent
 
 SAYS = "printf 'Linux version 7.3.4 \\377\\n'; printf '== kprobes\\n' > report"

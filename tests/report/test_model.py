@@ -20,7 +20,7 @@ from oolong.report.model import ArtifactReport, CellReport, CellSettings, StageR
 from oolong.spec.model import Endian, StubPass
 from oolong.verdict.judge import Verdict
 from tests import schema as written
-from tests.kbuild.test_make import cell
+from tests.cells import cell
 from tests.support import CHECKOUT
 
 REWRITE = ".venv/bin/python -m oolong.report > docs/result.schema.json"

@@ -19,7 +19,7 @@ from oolong.report.results import CellResults, is_told, publish, read
 from oolong.spec.model import Endian, Expect
 from oolong.verdict.judge import Verdict
 from tests import schema
-from tests.kbuild.test_make import cell
+from tests.cells import cell
 from tests.support import stage_of
 
 CELL = cell(Endian.LE)

@@ -1,5 +1,6 @@
 """A checkout opened and a cell made without doit, in the process of the test."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,22 @@ def test_a_verdict_reads_no_damaged_configuration(fake: Project, tmp_path: Path)
         make_cell(fake, cell, runner_of(fake, tmp_path), upto="compile")
     make_cell(fake, cell, runner_of(fake, tmp_path), upto="compile")
     assert config.read_text() == text
+
+
+def test_a_damaged_result_is_bad_input_with_its_place(fake: Project, tmp_path: Path) -> None:
+    """result.json holds the digests of the outputs, and none of its own."""
+    (cell,) = fake.selected
+    made = make(fake.chain(cell, upto="boot"), runner_of(fake, tmp_path))
+    path = made[f"boot:{cell.name}"].folder / "result.json"
+    whole = path.read_bytes()
+    read = json.loads(whole)
+    del read["data"]["skipped"]
+    path.unlink()
+    path.write_text(json.dumps(read))
+    with pytest.raises(BadInput, match=r"result\.json:\$\.data: the result of boot is damaged: .*`skipped`"):
+        make_cell(fake, cell, runner_of(fake, tmp_path), upto="boot")
+    path.write_bytes(whole)
+    assert make_cell(fake, cell, runner_of(fake, tmp_path), upto="boot").verdict.status == CheckStatus.PASS
 
 
 def test_a_failure_is_a_verdict_on_what_was_made(fake: Project, checkout: Checkout, tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_aliases_that_multiply_are_refused_unexpanded(layout: Layout) -> None:
     assert error_of(layout) == "pipeline.yaml:2:10: aliases are not used here\n  write it out"
 
 
+def test_a_number_of_digits_without_end_is_refused(layout: Layout) -> None:
+    text = layout.pipeline.read_text()
+    assert "timeout: 180" in text
+    layout.pipeline.write_text(text.replace("timeout: 180", f"timeout: {'9' * 5000}", 1))
+    assert "must be from 1 to 86400, not 99999" in error_of(layout)
+
+
 def test_missing_pipeline(layout: Layout) -> None:
     layout.pipeline.unlink()
     assert error_of(layout) == "pipeline.yaml: cannot be read: No such file or directory"

@@ -12,8 +12,8 @@ from oolong.engine.stage import Outcome
 from oolong.errors import BadInput
 from oolong.host.budget import ARCHIVE, Budget
 from oolong.stages.unpack import unpack
+from tests.archives import pax_sparse, sparse
 from tests.checkout import root_with
-from tests.supply.test_bundle import pax_sparse, sparse
 from tests.support import stage_of, work_of
 
 SMALL = Budget(entries=100, size=1 << 20, depth=10)

@@ -144,6 +144,15 @@ def test_the_source_says_what_the_plan_says(text: int, inittext: int) -> None:
     assert ".space 0" not in source
 
 
+def test_a_count_that_no_kernel_has_is_none() -> None:
+    assert counting.counts_in(f"SYM_DATA(a_count, .long {'9' * 5000})\nSYM_DATA(b_count, .long 3)\n") == {"b": 3}
+
+
+def test_a_reserve_that_no_kernel_has_is_bad_input() -> None:
+    done = program("--reserve", "9" * 4300, str(OBJECTS / "be64.o"))
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
 def program(*words: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "oolong.stubs", *words]
     return subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)

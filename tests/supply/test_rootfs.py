@@ -17,7 +17,7 @@ from oolong.host.budget import PACKAGE, Budget
 from oolong.host.manifest import Entry, entries_of
 from oolong.host.process import Scope
 from oolong.supply.rootfs import build_rootfs
-from tests.supply.test_bundle import sparse
+from tests.archives import sparse
 from tests.support import silent
 
 

@@ -21,12 +21,11 @@ from pathlib import Path
 import pytest
 
 from tests import full_disk, loopback
-from tests.checkout import Checkout, copied_to, fake_kernel, for_fakelinux, made_own, with_kernel
+from tests.checkout import CELL, Checkout, copied_to, fake_kernel, for_fakelinux, made_own, with_kernel
 from tests.loopback import Mirror
+from tests.processes import PATIENCE_SECONDS, descendants, wait_for
 from tests.support import CHECKOUT
-from tests.tasks.test_stopping import PATIENCE_SECONDS, descendants, wait_for
 
-CELL = "le-minimal-gcc-14-fakelinux"
 CONSOLE, POWER_OFF = "console.txt", "reboot: Power down"
 SMALL_DISK = 12 << 20
 

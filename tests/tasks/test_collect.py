@@ -10,7 +10,7 @@ from oolong.report.model import CellReport
 from oolong.spec.model import Endian
 from oolong.verdict.judge import Verdict
 from tasks.cli.exit_code import Collected
-from tests.kbuild.test_make import cell
+from tests.cells import cell
 
 OK, FAIL, BLOCKED = StageStatus
 

@@ -28,6 +28,7 @@ def test_an_option_with_an_equals_sign_is_doits_own() -> None:
         (["again=yes"], "again=yes: it is 0 or 1"),
         (["tier=long"], "tier=long: the only tier besides the usual tests is full\n  ./doit test tier=full"),
         (["jobs=0"], "jobs=0: it is a number from 1 to 1024"),
+        ([f"jobs={'9' * 5000}"], f"jobs={'9' * 5000}: it is a number from 1 to 1024"),
         (["jobs=two"], "jobs=two: it is a number from 1 to 1024"),
         (["format=xml"], "format=xml: it is json or table"),
     ],

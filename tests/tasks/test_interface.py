@@ -16,10 +16,8 @@ from oolong import doctor
 from oolong.doctor import GOOD, LACKS, NOTE
 from oolong.errors import Infrastructure
 from tasks.cli.commandline import SHORT, VARIABLES
-from tests.checkout import Checkout, fake_kernel
+from tests.checkout import CELL, Checkout, fake_kernel
 from tests.support import layout_in
-
-CELL = "le-minimal-gcc-14-fakelinux"
 
 
 def test_a_wrong_path_is_told_by_the_list_of_cells_too(checkout: Checkout) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from io import StringIO
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,12 @@ from tasks.cli.exit_code import Collected
 from tasks.cli.view import View
 from tasks.locks import try_locks_again
 from tasks.session import Session
-from tests.supply.test_again import CONTENT, layout
+from tests.temporary_locks import CONTENT, with_temporary_locks
 
-__all__ = ["layout"]
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return with_temporary_locks(tmp_path)
 
 
 def session_of(layout: Layout, screen: StringIO, *words: str) -> Session:

@@ -21,7 +21,7 @@ from tasks.cli.exit_code import Collected
 from tasks.cli.view import View
 from tasks.report import is_reported, write_results
 from tasks.session import Session
-from tests.kbuild.test_make import cell
+from tests.cells import cell
 from tests.support import layout_in, runner_in, stage_of, write_file
 
 CELL = cell(Endian.LE)

@@ -1,37 +1,26 @@
 """What is due: each thing that did not run is named, and what a condition excuses is not."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oolong.audit import catalogue
 from oolong.audit.check import Check, CheckStatus
-from oolong.audit.outcomes import STAGE, STAGES
+from oolong.audit.outcomes import STAGES
 from oolong.audit.registry import Trait
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.errors import BadInput, Kind
-from oolong.machine import stops
 from oolong.spec.model import Endian, Expect, MachineFamily, NotDue
 from oolong.verdict import judge as verdict
-from oolong.verdict.due import Demand, check_declared, demand_of, names
-from oolong.verdict.known_issues import Facts, KnownIssue, Names
-from tests.kbuild.test_make import cell
+from oolong.verdict.due import SKIPPABLE, check_declared, demand_of, names
+from oolong.verdict.known_issues import KnownIssue, Names
+from tests.cells import cell
+from tests.results import BOOTED, COUNTS, EVERY, MADE, SECTIONS, STOPS, TRACED, healthy, judge, stage
+from tests.support import CHECKOUT
 
-EVERY = frozenset(Trait) - {Trait.EXPECTED, Trait.RECORDED}
-TRACED = {
-    "DYNAMIC_FTRACE": "y",
-    "PPC_FTRACE_OUT_OF_LINE": "y",
-    "ARCH_USING_PATCHABLE_FUNCTION_ENTRY": "y",
-    "RELOCATABLE": "y",
-    "KPROBES_ON_FTRACE": "y",
-    "KPROBE_EVENTS": "y",
-    "MODULES": "y",
-    "FUNCTION_GRAPH_TRACER": "y",
-    "FTRACE_STARTUP_TEST": "y",
-}
 # a kernel of a compiler that cannot do it: as gcc 12 makes one, and as clang does in big endian
 MPROFILE = {
     name: value
@@ -39,64 +28,6 @@ MPROFILE = {
     if name not in ("PPC_FTRACE_OUT_OF_LINE", "ARCH_USING_PATCHABLE_FUNCTION_ENTRY")
 }
 PG = {name: value for name, value in MPROFILE.items() if name not in ("MPROFILE_KERNEL", "KPROBES_ON_FTRACE")}
-AREAS = {"text": 4, "text_end": 2, "inittext": 2}
-COUNTS = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
-STOPS = [stop for stop in (stops.INIT_MEMORY, *stops.NAMES) if stop not in (stops.DIRECT, stops.LIVEPATCH)]
-BOOTED = {
-    "release": "7.3.4",
-    "allocated": 8,
-    "total": 6,
-    "tests": 14,
-    "skipped": [],
-    "startup_tests": 15,
-    "stops": STOPS,
-}
-SECTIONS = [
-    "available_filter_functions",
-    "available_filter_functions_addrs",
-    "kprobes",
-    "touched_functions@off-again",
-    *(f"{name}@{stop}" for stop in STOPS[1:] for name in ("dyn_ftrace_total_info", "enabled_functions")),
-]
-# what the stages of an audit decide
-MADE = {
-    name: [one for one, entry in catalogue.entries().items() if entry.stages == (name,) and not one.startswith(STAGE)]
-    for name in ("audit-object", "audit-image", "live", "tree")
-}
-
-
-def stage(name: str, status: StageStatus = StageStatus.OK, **data: Any) -> StageResult:
-    return StageResult(
-        stage=name,
-        digest="0" * 64,
-        folder=Path("/nowhere"),
-        status=status,
-        kind=None,
-        lines=(),
-        artifacts={},
-        trees={},
-        data=data,
-        keep=True,
-        blocks=True,
-        seconds=1.0,
-    )
-
-
-def held(names: Iterable[str]) -> list[dict[str, Any]]:
-    return [Check(name=name, status=CheckStatus.PASS, evidence="it holds").as_json() for name in names]
-
-
-def healthy() -> dict[str, StageResult]:
-    """The results of a cell in which all ran and all holds, by stage."""
-    data: dict[str, dict[str, Any]] = {name: {} for name in STAGES}
-    data |= {name: {"checks": held(checks)} for name, checks in MADE.items() if name in STAGES}
-    data["stubs"] |= COUNTS
-    data["link"] |= {"areas": AREAS}
-    data["crosslink"] |= {"areas": AREAS}
-    data["audit-image"] |= {"sites": {"text": 6, "inittext": 2}}
-    data["boot"] |= BOOTED
-    data["live"] |= {"sections": SECTIONS}
-    return {name: stage(name, **fields) for name, fields in data.items()}
 
 
 def changed(name: str, **data: Any) -> dict[str, StageResult]:
@@ -107,22 +38,6 @@ def changed(name: str, **data: Any) -> dict[str, StageResult]:
 
 def without(name: str) -> dict[str, StageResult]:
     return {one: result for one, result in healthy().items() if one != name}
-
-
-def judge(
-    stages: Mapping[str, StageResult],
-    *,
-    config: Mapping[str, str] | None = TRACED,
-    traits: frozenset[Trait] = EVERY,
-    whole: bool = True,
-    not_due: tuple[NotDue, ...] = (),
-    release: str = "7.3.4",
-    known: tuple[KnownIssue, ...] = (),
-    expect: Expect = Expect(),  # noqa: B008
-) -> verdict.Verdict:
-    demand = Demand(whole=whole, traits=traits, not_due=not_due)
-    declared = verdict.Declared(expect=expect, demand=demand, known=known)
-    return verdict.judge(list(stages.values()), declared=declared, facts=Facts(release=release, config=config))
 
 
 def missing(judged: verdict.Verdict) -> list[str]:
@@ -173,10 +88,47 @@ def test_audits_without_checks_of_a_kernel_that_is_traced_fail(name: str) -> Non
     assert set(missing(judged)) == {one for one in MADE[name] if one in names()}
 
 
+@pytest.mark.parametrize("release", ["next", "7.9999999999", "9" * 5000])
+def test_a_release_that_is_no_version_makes_no_less_due(release: str) -> None:
+    made = changed("live", checks=[])
+    assert missing(judge(made, release=release)) == missing(judge(made))
+
+
 def test_a_boot_without_tests_fails() -> None:
     judged = judge(changed("boot", tests=0, startup_tests=0))
     assert judged.status is CheckStatus.FAIL
     assert missing(judged) == ["tests.guest", "tests.startup"]
+
+
+@pytest.mark.parametrize("name", SKIPPABLE)
+def test_a_test_of_the_guest_that_was_skipped_and_must_run_is_named(name: str) -> None:
+    judged = judge(changed("boot", skipped=[f"{name}: not in this kernel"]))
+    assert (judged.status, missing(judged)) == (CheckStatus.FAIL, [f"tests.{name}"])
+    assert "due, and skipped: not in this kernel" in judged.checks[-1].evidence
+
+
+def test_a_test_of_the_guest_that_cannot_run_may_be_skipped() -> None:
+    config = {**TRACED, "KPROBE_EVENTS": "n", "STACK_TRACER": "n"}
+    skipped = [f"{name}: not in this kernel" for name in SKIPPABLE]
+    assert judge(changed("boot", skipped=skipped), config=config, traits=EVERY - {Trait.MODULES}).status == "pass"
+
+
+def test_a_test_of_the_guest_that_nobody_may_skip_is_named() -> None:
+    assert missing(judge(changed("boot", skipped=["function_graph: why not"]))) == ["tests.function_graph"]
+
+
+def test_a_boot_that_does_not_say_what_was_skipped_fails() -> None:
+    made = healthy()
+    told = {name: value for name, value in BOOTED.items() if name != "skipped"}
+    judged = judge({**made, "boot": replace(made["boot"], data=told)})
+    assert (judged.status, missing(judged)) == (CheckStatus.FAIL, ["tests.guest"])
+
+
+def test_the_tests_that_may_be_skipped_are_those_of_the_guest() -> None:
+    text = (CHECKOUT / "guest" / "init.c").read_text()
+    bodies = [body for body in text.split("\nstatic void ") if "\tskip(what, " in body]
+    assert {found[1] for body in bodies if (found := re.search(r'what = "([^"]+)"', body))} == SKIPPABLE.keys()
+    assert len(bodies) == len(SKIPPABLE)
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
@@ -286,6 +238,12 @@ def test_what_cannot_apply_is_excused_by_a_condition(
     judged = judge(made, config=config, traits=traits, release=release)
     assert set(missing(judged)) & set(excused) == set()
     assert judged.status is CheckStatus.PASS, missing(judged)
+
+
+@pytest.mark.parametrize("config", [MPROFILE, PG], ids=["mprofile", "pg"])
+def test_lost_entries_are_looked_for_where_there_are_no_stubs(config: Mapping[str, str]) -> None:
+    made = {**skipping("audit-image", ["image.no-orphan"], "nobody looked"), "stubs": stage("stubs", out_of_line=False)}
+    assert missing(judge(made, config=config)) == ["image.no-orphan"]
 
 
 def test_a_kernel_that_should_keep_stubs_and_does_not_fails() -> None:

@@ -1,6 +1,5 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,34 +12,13 @@ from oolong.spec.lock import Recorded
 from oolong.spec.model import Expect
 from oolong.stubs.areas import StubAreas
 from oolong.verdict import judge as verdict
-from oolong.verdict.known_issues import Bound, ByRule, Covers, Facts, KnownIssue, Names, Whole
+from oolong.verdict.known_issues import Bound, ByRule, Covers, KnownIssue, Names, Whole
+from tests.results import COUNTS, FACTS, NOTHING, stage
 
 OK, FAIL, BLOCKED = StageStatus
-COUNTS: Any = {"out_of_line": True, "reserve": 4, "text": 6, "text_end": 2, "inittext": 2, "total": 8}
 BOOTED: Any = {"release": "7.3.4", "allocated": 8, "total": 6, "tests": 8, "skipped": [], "startup_tests": 15}
 SITES = {"text": 6, "inittext": 2}
-NOTHING = verdict.Declared(expect=Expect())
-FACTS = Facts(axes={"endian": "le"}, release="7.3.4", config={})
 AREAS = StubAreas(text=4, text_end=2, inittext=2)
-
-
-def stage(
-    name: str, status: StageStatus = OK, kind: str | None = None, lines: tuple[str, ...] = (), **data: Any
-) -> StageResult:
-    return StageResult(
-        stage=name,
-        digest="0" * 64,
-        folder=Path("/nowhere"),
-        status=status,
-        kind=Kind(kind) if kind else None,
-        lines=lines,
-        artifacts={},
-        trees={},
-        data=data,
-        keep=True,
-        blocks=True,
-        seconds=1.0,
-    )
 
 
 def judge(
@@ -98,6 +76,34 @@ def test_counts_that_disagree_are_a_stub_audit(
     judged = judge(stages, areas=areas, declared=NOTHING)
     assert (judged.status, judged.kind) == ("fail", "stub-audit")
     assert any(line.startswith(f"{check}: ") for line in judged.lines)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"text": 7}, {"inittext": 3}, {"total": 9}, {"text": 7, "inittext": 1}, {"text": "6"}]
+)
+def test_the_plan_of_the_stub_pass_is_compared_with_that_of_the_audit(wrong: dict[str, Any]) -> None:
+    counted = stage("audit-object", checks=[], plan=SITES)
+    for given, status in (({}, "pass"), (wrong, "fail")):
+        stages = [counted, *(one for one in passing() if one.stage != "stubs"), stage("stubs", **{**COUNTS, **given})]
+        judged = judge(stages, areas={"link": AREAS}, declared=NOTHING)
+        (check,) = [check for check in judged.checks if check.name == "stubs.plan"]
+        assert check.status == status, check.evidence
+
+
+def test_an_audit_that_counted_nothing_is_no_pass() -> None:
+    judged = judge([stage("audit-object", checks=[]), *passing()], areas={"link": AREAS}, declared=NOTHING)
+    assert [check.name for check in judged.checks if check.status is CheckStatus.FAIL] == ["stubs.plan"]
+
+
+@pytest.mark.parametrize("said", [{}, {"out_of_line": None}, {"out_of_line": "n"}])
+def test_stubs_that_do_not_say_whether_the_kernel_has_any_fail(said: dict[str, Any]) -> None:
+    counts = {name: count for name, count in COUNTS.items() if name != "out_of_line"}
+    judged = judge(
+        [*(one for one in passing() if one.stage != "stubs"), stage("stubs", **{**counts, **said})],
+        areas={"link": AREAS},
+        declared=NOTHING,
+    )
+    assert [check.name for check in judged.checks if check.status is CheckStatus.FAIL] == ["stubs.out-of-line"]
 
 
 @pytest.mark.parametrize(
@@ -163,10 +169,56 @@ def test_what_was_recorded_is_compared(sha256: str, inputs: str, unlocked: bool,
     """Other bytes from the same inputs are a failure; other inputs, and temporary locks, are not compared."""
     recorded = Recorded(inputs=inputs, artifacts={"vmlinux.o": "a", "vmlinux": "a"})
     declared = verdict.Declared(expect=Expect(), recorded=recorded, inputs="c" * 64, unlocked=unlocked)
-    judged = judge(made(sha256), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
+    judged = judge(made(sha256), areas={"link": AREAS}, declared=declared)
     check = next(check for check in judged.checks if check.name == "artifacts.digest")
     assert (check.status, said in check.evidence) == (status, True), check
     assert (judged.status, judged.kind) == (("fail", "digest") if status == "fail" else ("pass", None))
+
+
+def linked_twice(link: str, crosslink: str, *, stubs: StageStatus = OK) -> list[StageResult]:
+    """A cell whose two links left a vmlinux each, of some digests."""
+    left = {"compile": ("vmlinux.o", "a"), "link": ("vmlinux", link), "crosslink": ("vmlinux", crosslink)}
+    stages = [
+        replace(one, artifacts={left[one.stage][0]: Artifact(path="x", sha256=left[one.stage][1], size=1)})
+        if one.stage in left
+        else one
+        for one in (*passing(), stage("crosslink"))
+    ]
+    lines = ("the script says 1",) if stubs is FAIL else ()
+    return [replace(one, status=stubs, lines=lines) if one.stage == "stubs" else one for one in stages]
+
+
+@pytest.mark.parametrize(("link", "crosslink", "status"), [("a", "a", "pass"), ("b", "a", "fail"), ("a", "b", "pass")])
+def test_the_recorded_kernel_is_that_of_the_link_not_of_the_other_pass(link: str, crosslink: str, status: str) -> None:
+    recorded = Recorded(inputs="c" * 64, artifacts={"vmlinux.o": "a", "vmlinux": "a"})
+    declared = verdict.Declared(expect=Expect(), recorded=recorded, inputs="c" * 64)
+    judged = judge(linked_twice(link, crosslink), areas={"link": AREAS, "crosslink": AREAS}, declared=declared)
+    (check,) = [check for check in judged.checks if check.name == "artifacts.digest"]
+    assert check.status == status, check.evidence
+
+
+def test_two_kernels_of_equal_stubs_that_have_other_bytes_are_a_finding() -> None:
+    links = {"link": AREAS, "crosslink": AREAS}
+    for link, crosslink, status in (("a", "a", "pass"), ("a", "b", "fail")):
+        judged = judge(linked_twice(link, crosslink), areas=links, declared=NOTHING)
+        (check,) = [check for check in judged.checks if check.name == "stubs.both-links"]
+        assert (check.status, "other bytes" in check.evidence) == (status, status == "fail"), check.evidence
+
+
+def test_a_script_that_disagrees_and_debug_information_excuse_other_bytes() -> None:
+    links = {"link": AREAS, "crosslink": AREAS}
+    told = judge(linked_twice("a", "b", stubs=FAIL), areas=links, declared=NOTHING)
+    assert [check.name for check in told.checks if check.status is CheckStatus.FAIL] == [
+        "stage.stubs",
+        "object.tree-script",
+    ]
+    config = {"DEBUG_INFO": "y"}
+    stages = [
+        replace(one, data={"areas": AREAS.as_json()}) if one.stage in links else one for one in linked_twice("a", "b")
+    ]
+    with_lines = verdict.judge(stages, declared=NOTHING, facts=replace(FACTS, config=config))
+    (check,) = [check for check in with_lines.checks if check.name == "stubs.both-links"]
+    assert (check.status, "not compared" in check.evidence) == (CheckStatus.PASS, True)
 
 
 BROKEN = [stage("compile", FAIL, "build", ("x.c: error", "y.c: error")), stage("link", BLOCKED), stage("boot", BLOCKED)]
@@ -191,9 +243,9 @@ def knowing(*entries: KnownIssue) -> verdict.Declared:
 
 
 def audited(*checks: Check, stage_name: str = "audit-image") -> list[StageResult]:
-    sites: Any = {"sites": SITES} if stage_name == "audit-image" else {}
+    counted: Any = {"audit-image": {"sites": SITES}, "audit-object": {"plan": SITES}}.get(stage_name, {})
     others = [one for one in passing() if one.stage != stage_name]
-    return [*others, stage(stage_name, checks=[check.as_json() for check in checks], **sites)]
+    return [*others, stage(stage_name, checks=[check.as_json() for check in checks], **counted)]
 
 
 def windows(*victims: str, name: str = "image.kprobe-window") -> Check:
@@ -295,7 +347,7 @@ def test_lines_that_are_left_out_are_not_covered_by_those_that_are_not() -> None
 def test_the_21st_line_of_a_failed_build_is_not_covered_by_those_before_it() -> None:
     """As a stage hands them on: only the first lines are kept."""
     known = [f"drivers/a.c:{number}: error: 'y' undeclared" for number in range(20)]
-    passed_on = "make[2]: *** [scripts/Makefile.build:1: fork.o] Error 1"
+    passed_on = "make[2]: *** [scripts/Makefile.build:1: drivers/a.o] Error 1"
     declared = knowing(issue("y", "stage.compile", Names(globs=("*error: 'y' undeclared",))))
 
     def judged(*said: str) -> verdict.Verdict:
@@ -303,6 +355,8 @@ def test_the_21st_line_of_a_failed_build_is_not_covered_by_those_before_it() -> 
         return judge([stage("compile", FAIL, "build", lines)], areas={}, declared=declared)
 
     assert judged(*known).status == "known"
+    unspoken = judged(*known[:10], "ValueError: bad table", "make: *** [kernel/timeconst.h] Error 1")
+    assert (unspoken.status, unspoken.kind) == ("fail", "build")
     news = judged(*known, "kernel/fork.c:1: error: something entirely new")
     assert (news.status, news.kind, news.checks[0].count) == ("fail", "build", 21)
     assert news.checks[0].evidence.startswith("1 more than are kept, of which nothing is known; 20 covered by y")
@@ -315,7 +369,7 @@ CHAIN = {
     "configure": stage("configure"),
     "compile": stage("compile"),
     "stubs": stage("stubs", **COUNTS),
-    "audit-object": stage("audit-object", checks=[]),
+    "audit-object": stage("audit-object", checks=[], plan=SITES),
     "link": stage("link", areas=AREAS.as_json(), post_link=[]),
     "audit-image": stage("audit-image", checks=[], sites=SITES),
     "crosslink": stage("crosslink", areas=AREAS.as_json()),

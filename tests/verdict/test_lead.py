@@ -6,7 +6,7 @@ from oolong.audit import catalogue
 from oolong.audit.check import Answer, Check, CheckStatus, finding, judged, none_of
 from oolong.engine.stage import StageResult, StageStatus
 from oolong.verdict import judge as verdict
-from tests.verdict.test_judge import BOOTED, COUNTS, FACTS, NOTHING, stage
+from tests.results import BOOTED, COUNTS, FACTS, NOTHING, stage
 
 FAIL = StageStatus.FAIL
 TITLE = "rcu stall"

@@ -13,13 +13,13 @@ from oolong.engine.stage import Outcome
 from oolong.machine import console
 from oolong.run.project import Request, open_project
 from oolong.spec.model import Cell
-from tests import mutants_console
+from tests import results
 from tests.checkout import layout_of
-from tests.mutants import Outcome as Seen
-from tests.mutants import told
-from tests.mutants_console import EQUIVALENT
+from tests.mutants import consoles
+from tests.mutants.consoles import EQUIVALENT
+from tests.mutants.outcome import Outcome as Seen
+from tests.mutants.outcome import told
 from tests.support import TEST_DATA
-from tests.verdict import test_due
 
 DATA = TEST_DATA / "console"
 BOOT_CHECKS = {"stage.boot", "boot.sites", "boot.total", "audit.complete"}
@@ -42,11 +42,8 @@ def test_every_mutant_of_a_console_is_caught(cell: Cell, name: str) -> None:
     assert heard.allocated
     assert heard.total
     counts = {"text_sites": heard.total, "sites": heard.allocated}
-    assert mutants_console.judged(healthy, cell, **counts) == ()
-    seen = [
-        Seen(one.kind, one.what, mutants_console.judged(one.text, cell, **counts))
-        for one in mutants_console.consoles(healthy)
-    ]
+    assert consoles.judged(healthy, cell, **counts) == ()
+    seen = [Seen(one.kind, one.what, consoles.judged(one.text, cell, **counts)) for one in consoles.consoles(healthy)]
     print(told(seen))
     assert survivors(seen) == []
     assert {check for one in seen for check in one.by} <= BOOT_CHECKS & catalogue.entries().keys()
@@ -60,11 +57,11 @@ def test_every_mutant_of_a_console_is_caught(cell: Cell, name: str) -> None:
 def test_every_mutant_of_boot_data_is_caught() -> None:
     text_sites, sites = 9646, 10385
     data = {"release": "7.3.4", "allocated": sites, "total": text_sites, "tests": 8, "skipped": [], "startup_tests": 15}
-    healthy = mutants_console.result("boot", Outcome(data={**data, "stops": []}))
-    assert mutants_console.failing(healthy, text_sites=text_sites, sites=sites) == ()
+    healthy = consoles.result("boot", Outcome(data={**data, "stops": []}))
+    assert consoles.failing(healthy, text_sites=text_sites, sites=sites) == ()
     seen = [
-        Seen(one.kind, one.what, mutants_console.failing(one.result, text_sites=text_sites, sites=sites))
-        for one in mutants_console.boot_data(healthy)
+        Seen(one.kind, one.what, consoles.failing(one.result, text_sites=text_sites, sites=sites))
+        for one in consoles.boot_data(healthy)
     ]
     print(told(seen))
     assert survivors(seen) == []
@@ -73,7 +70,7 @@ def test_every_mutant_of_boot_data_is_caught() -> None:
 
 def without_what_is_due() -> Iterator[tuple[str, dict[str, Any]]]:
     """(what is changed, the boot's data) where a stop, or all tests of a kind, are not there."""
-    booted = dict(test_due.healthy()["boot"].data)
+    booted = dict(results.healthy()["boot"].data)
     stops = list(booted["stops"])
     for stop in stops:
         rest = [one for one in stops if one != stop]
@@ -90,8 +87,8 @@ def without_what_is_due() -> Iterator[tuple[str, dict[str, Any]]]:
 def test_boot_data_without_what_is_due_is_caught() -> None:
     seen = []
     for what, data in without_what_is_due():
-        stages = test_due.healthy()
-        judged = test_due.judge({**stages, "boot": replace(stages["boot"], data=data)})
+        stages = results.healthy()
+        judged = results.judge({**stages, "boot": replace(stages["boot"], data=data)})
         by = tuple(check.name for check in judged.checks if check.status is CheckStatus.FAIL)
         seen.append(Seen("what is due of a boot", what, by))
     assert [one for one in seen if one.by != ("audit.complete",)] == []

@@ -5,10 +5,10 @@ from functools import cache
 
 from oolong.audit import catalogue
 from oolong.audit.check import CheckStatus
-from tests import mutants_verdict
-from tests.mutants import Outcome, told
-from tests.mutants_verdict import EQUIVALENT
-from tests.verdict import test_due
+from tests import results
+from tests.mutants import verdicts
+from tests.mutants.outcome import Outcome, told
+from tests.mutants.verdicts import EQUIVALENT
 
 AT_LEAST = 100
 
@@ -16,8 +16,8 @@ AT_LEAST = 100
 @cache
 def outcomes() -> tuple[Outcome, ...]:
     seen = []
-    for one in mutants_verdict.mutants(test_due.healthy()):
-        judged = test_due.judge(one.stages)
+    for one in verdicts.mutants(results.healthy()):
+        judged = results.judge(one.stages)
         by = tuple(check.name for check in judged.checks if check.status is CheckStatus.FAIL)
         assert (judged.status is CheckStatus.FAIL) == bool(by), one.what
         seen.append(Outcome(one.kind, one.what, by))

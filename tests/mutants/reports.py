@@ -34,7 +34,7 @@ from oolong.audit.survey import Record, Survey
 from oolong.machine.stops import ALL, INIT_MEMORY, KPROBE, MODULE, OFF, ONE, QUIET
 from tests import guests
 from tests.guests import DISABLED, Guest, Loaded, Tracer, ip_of
-from tests.mutants import Outcome, few, noticed
+from tests.mutants.outcome import Outcome, few, noticed
 
 Sections = Mapping[str, Sequence[str]]
 CHECKSUM_BITS = 32

@@ -17,7 +17,7 @@ from oolong.binary import powerpc
 from oolong.stubs import assembled
 from oolong.stubs.assembled import Facts
 from oolong.stubs.counting import ADDRESS, INITTEXT, RESERVED, TEXT_END, StubPlan
-from tests.mutants import Outcome, few, noticed
+from tests.mutants.outcome import Outcome, few, noticed
 
 TREE_SCRIPT = "object.tree-script"
 LOST = "an entry lost with its slot, its nop left"

@@ -1,5 +1,5 @@
-"""Mutants of small guests that were made by hand: all of tests.mutants, and those that are wrong in one point alone,
-where the rest of memory agrees with it."""
+"""Mutants of small guests that were made by hand: all that a real kernel's memory has, and those that are
+wrong in one point alone, where the rest of memory agrees with it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,15 +9,17 @@ from random import Random
 from oolong.audit import live_checks
 from oolong.audit.check import Finding, finding
 from oolong.audit.image import Image
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.live_state import Live
 from oolong.audit.survey import Record, Survey
 from oolong.binary import powerpc
 from oolong.machine.stops import ALL, INIT_MEMORY, KPROBE, MODULE, OFF, ONE, QUIET
-from tests import guests, mutants
+from tests import guests as by_hand
 from tests.guests import DISABLED, OFFSETS, Guest, Loaded, Tracer, ip_of
-from tests.mutants import Kernel, Outcome, noticed
-from tests.mutants_image import copied
+from tests.mutants import kernel_bytes, kernel_memory
+from tests.mutants.images import copied
+from tests.mutants.kernel import Kernel
+from tests.mutants.outcome import Outcome, noticed
 
 STOPS = INIT_MEMORY, OFF, ONE, ALL, MODULE, KPROBE, QUIET
 
@@ -38,13 +40,13 @@ def guests_of(image: Image) -> list[Guest]:
 
 def outcomes(little: bool, seed: int) -> Iterator[Outcome]:
     """All mutants of the guests of one byte order."""
-    image = guests.image_of(little, dead=True)
+    image = by_hand.image_of(little, dead=True)
     made = guests_of(image)
     snapshots = {one.stop: one.snapshot() for one in made}
     kernel = Kernel(image=image, offsets=OFFSETS, snapshots=snapshots, known=Known())
-    yield from mutants.live_outcomes(kernel, Random(seed))
-    yield from mutants.raw_outcomes(kernel)
-    seen = replace(guests.live_of(*made), due=STOPS)
+    yield from kernel_memory.live_outcomes(kernel, Random(seed))
+    yield from kernel_bytes.raw_outcomes(kernel)
+    seen = replace(by_hand.live_of(*made), due=STOPS)
     before = list(live_checks.checks(seen))
     for kind, what, other in (*_stops(seen), *_silence(seen), *_records(seen), *_swapped(seen)):
         yield Outcome(kind, what, noticed(before, live_checks.checks(other)))

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from oolong.audit import static_checks
 from oolong.audit.area_checks import TRAMPOLINE_REACH
 from oolong.audit.image import CALLERS, POINTER, RELATIVE, TRAMPOLINES, Code, Function, Image, Range, Site
-from oolong.audit.image_checks import Known
+from oolong.audit.linked import Known
 from oolong.audit.rules import KPROBE_WINDOW
 from oolong.binary import powerpc
 from oolong.stubs.counting import INITTEXT, NUM_RESERVE, RESERVED, TEXT_END
-from tests.mutants import Outcome, noticed
+from tests.mutants.outcome import Outcome, noticed
 
 FAR = 0x4000000
 # what is changed → why it makes no difference to a kernel
@@ -238,6 +238,17 @@ def _reach(image: Image, known: Known) -> Iterator[Mutant]:
                 text = Range(image.text.start, moved.address + moved.size)
                 made = replace(image, areas={**image.areas, name: moved}, code=room, text=text)
                 yield Mutant("a stub area out of reach", f"{name} {away:+#x}", made, known)
+
+
+def lost_outcomes(image: Image, known: Known) -> Iterator[Outcome]:
+    """Of a kernel without stubs, where nobody counts: an entry that is missing, what makes room for it left."""
+    before = static_checks.image_checks(image, known)
+    left = "two nops" if image.two_nops else "call"
+    for site in image.sites:
+        # a dead record is missed by nobody
+        if site.function is not None:
+            after = static_checks.image_checks(without(image, site), known)
+            yield Outcome(f"image: an entry missing, its {left} left", site.function.name, noticed(before, after))
 
 
 def call_outcomes(image: Image, known: Known) -> Iterator[Outcome]:

@@ -1,0 +1,1 @@
+"""Mutants: objects, kernels, memory, reports, consoles and results with one thing wrong each."""
