@@ -17,6 +17,9 @@ from oolong.machine import console
 SILENCE_SECONDS = 20.0
 # a machine in which nothing has run for so long waits for something that will not come
 IDLE_SECONDS = 60.0
+# so does one that has been silent for so long, of the clock, and ran for next to none of it: on a loaded host each tick
+# of an idle guest waits for a CPU, and looks like work
+LONG_SILENCE_SECONDS, NEXT_TO_NONE = 300.0, 0.1
 READ_SECONDS = 0.4
 # a healthy boot says a thousandth of it
 LARGEST_CONSOLE = 16 << 20
@@ -118,12 +121,20 @@ class Watch:
             return Kind.FLOOD, f"flood: more than {LARGEST_CONSOLE >> 20} MiB on the console"
         if self._reported > LARGEST_REPORT:
             return Kind.FLOOD, f"flood: more than {LARGEST_REPORT >> 20} MiB in the guest's report"
-        if self._time.idle > IDLE_SECONDS:
-            return Kind.HANG, f"hang: idle for {self._time.idle:.0f} s: nothing runs, nothing is said"
+        if idle := self._idle():
+            return Kind.HANG, f"hang: idle for {idle:.0f} s: nothing runs, nothing is said"
         if ran > self._timeout:
             kind = Kind.HANG if silence > SILENCE_SECONDS else Kind.TIMEOUT
             return kind, f"{kind}: not over after {ran:.0f} s of CPU time, silent for the last {silence:.0f} s of it"
         return None
+
+    def _idle(self) -> float:
+        """For how many seconds the machine has waited for what will not come; 0 if it may not."""
+        if self._time.idle > IDLE_SECONDS:
+            return self._time.idle
+        silence = self._silence
+        is_idle = silence > LONG_SILENCE_SECONDS and self._time.ran - self._spoke < silence * NEXT_TO_NONE
+        return silence if is_idle else 0.0
 
     @property
     def cpu_seconds(self) -> float:

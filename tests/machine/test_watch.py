@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from oolong.host.cputime import Share
 from oolong.machine import watch
 from tests.support import silent
 
@@ -54,6 +55,21 @@ def test_a_stall_is_noticed_when_it_has_been_told(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(watch, "LAST_WORDS_SECONDS", 0.0)
     assert watched.is_stalled()
     assert not watched.is_over(os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("ran", "why"), [(5.0, ("hang", "hang: idle for 301 s: nothing runs, nothing is said")), (50.0, None)]
+)
+def test_a_silent_machine_that_runs_next_to_nothing_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: float, why: tuple[str, str] | None
+) -> None:
+    """However long it waited for a CPU; one that runs is waited for."""
+    stood = [0.0]
+    watched = watch_of(tmp_path, stood=stood)
+    monkeypatch.setattr(watch, "share_of", lambda pid: Share(ran=ran, waited=100.0))
+    assert not watched.is_over(os.getpid())
+    stood[0] -= watch.LONG_SILENCE_SECONDS + 1
+    assert watched.why() == why
 
 
 def test_a_machine_that_is_silent_for_long_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
