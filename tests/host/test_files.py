@@ -108,9 +108,9 @@ def test_a_real_folder_is_made_and_leads_nowhere_else(tmp_path: Path) -> None:
             real_folder(tmp_path, path)
 
 
-def test_a_text_has_a_limit_and_plain_line_ends(tmp_path: Path) -> None:
+def test_a_text_has_a_limit_and_keeps_its_returns(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"a\r\nb\rc\xff")
-    assert text_of(tmp_path, "text") == "a\nb\nc\N{REPLACEMENT CHARACTER}"
+    assert text_of(tmp_path, "text") == "a\r\nb\rc\N{REPLACEMENT CHARACTER}"
     assert text_of(tmp_path, "text", most=7) == text_of(tmp_path, "text")
     with pytest.raises(BadOutput, match="text has more than 6 bytes"):
         text_of(tmp_path, "text", most=6)
