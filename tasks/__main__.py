@@ -13,18 +13,17 @@ from types import FrameType
 from oolong.errors import SYSTEM_ERRORS, OolongError, as_oolong_error
 from oolong.host.filelock import held
 from oolong.host.jobserver import serving
+from oolong.host.output import READER_GONE, ReaderGone, discard
 from oolong.host.process import Scope
 from oolong.supply.relock import relock_temporarily
 from tasks.cli import help, summary
 from tasks.cli.commandline import RUNS, parse
-from tasks.cli.doit_main import Main, ReaderGone
+from tasks.cli.doit_main import Main
 from tasks.cli.exit_code import INFRASTRUCTURE, INTERRUPTED
 from tasks.locks import try_locks_again
 from tasks.parts import judge_parts
 from tasks.session import Session, open_session
 
-# what a shell says of a program that SIGPIPE ended
-READER_GONE = 141
 STDOUT, STDERR = 1, 2
 # tells the process that goes on with temporary locks what was resolved anew: that was there a moment ago
 RESOLVED = "OOLONG_RESOLVED_ANEW"
@@ -40,7 +39,7 @@ def main(argv: Sequence[str], *, scope: Scope) -> int:
         return code
     except (BrokenPipeError, ReaderGone):
         # whoever read our output has seen enough; what is still buffered must not raise again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard()
         return READER_GONE
     except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)

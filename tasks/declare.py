@@ -79,6 +79,10 @@ def collecting(task: str, work: Callable[[], None]) -> TaskFailed | None:
     """Do the work of a task that is no stage; its errors are collected for the exit code."""
     try:
         work()
+    except BrokenPipeError as gone:
+        # raised where the run ends: a thread of doit's that dies leaves doit waiting for it
+        current().collected.reader_gone = True
+        return TaskFailed(str(gone), report=False)
     except (OolongError, *SYSTEM_ERRORS) as caught:
         error = as_oolong_error(caught)
         current().collected.error(task, error)

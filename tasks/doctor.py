@@ -6,13 +6,13 @@ import sys
 from oolong.doctor import LACKS, examine
 from oolong.errors import Infrastructure
 from oolong.report import tables
-from tasks.declare import Task
+from tasks.declare import Task, collecting
 from tasks.session import current
 
 
 def task_doctor() -> Task:
     """see whether this machine has what oolong needs, and how to get what it lacks; format=json for machines"""
-    return {"actions": [show_findings], "uptodate": [False], "io": {"capture": False}}
+    return {"actions": [(collecting, ["doctor", show_findings])], "uptodate": [False], "io": {"capture": False}}
 
 
 def show_findings() -> None:

@@ -1,7 +1,8 @@
 """`python -m oolong.audit [vmlinux.o] vmlinux`: the audit of anyone's kernel, without a pipeline; `--checks` lists all
 checks that oolong has.
 
-Exit code 0 if all checks hold, 1 if one does not, 2 if a file is not what it should be.
+Exit code 0 if all checks hold, 1 if one does not, 2 if a file is not what it should be, 3 if the output cannot be
+written, 141 if nobody reads it.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from oolong.audit.check import Check, CheckStatus
 from oolong.audit.linked import Known
 from oolong.audit.registry import Entry
 from oolong.errors import BadInput, OolongError
+from oolong.host import output
 from oolong.kbuild import config as kconfig
 from oolong.kbuild.log import post_link
 from oolong.kbuild.postlink import had_nothing_to_do
@@ -68,7 +70,8 @@ def main(argv: Sequence[str]) -> int:
         prog="python -m oolong.audit",
         usage="%(prog)s [options] [vmlinux.o] vmlinux",
         description="Check every ftrace patch site and every stub of a ppc64 kernel, before and after its final link.",
-        epilog="Each check is explained in docs/audit.md. Exit code: 0 all hold, 1 a finding, 2 bad input.",
+        epilog="Each check is explained in docs/audit.md. Exit code: 0 all hold, 1 a finding, 2 bad input, "
+        "3 the output cannot be written.",
     )
     parser.add_argument(
         "kernel",
@@ -85,14 +88,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--log", type=Path, metavar="FILE", help="what make said in a whole link, without V=1")
     parser.add_argument("--json", action="store_true", help="write the checks to stdout as JSON, all findings included")
     options = parser.parse_args(argv)
-    if options.checks:
-        return _list(as_json=options.json)
-    if not 1 <= len(options.kernel) <= 2:
+    if not options.checks and not 1 <= len(options.kernel) <= 2:
         parser.error("one kernel is audited: [vmlinux.o] vmlinux")
-    *before, linked = options.kernel
+    *before, linked = options.kernel or [Path()]
     if not before and (options.source or options.linker_script):
         parser.error("--source and --linker-script say something of vmlinux.o, which is not given")
     try:
+        if options.checks:
+            output.write(_listed(as_json=options.json))
+            return 0
         done = audit(
             before[0] if before else None,
             linked,
@@ -101,29 +105,31 @@ def main(argv: Sequence[str]) -> int:
             script=options.linker_script,
             log=options.log,
         )
+        output.write(_told(done, as_json=options.json))
     except OolongError as error:
         print(f"oolong.audit: {error}", file=sys.stderr)
         return error.exit_code
-    if options.json:
-        told = {"format": FORMAT, "checks": [check.as_json() for check in done]}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
-    else:
-        held, wrong, left = (
-            sum(check.status == status for check in done)
-            for status in (CheckStatus.PASS, CheckStatus.FAIL, CheckStatus.SKIP)
-        )
-        sys.stdout.write(described(done) + f"{held} hold, {wrong} do not, {left} skipped\n")
+    except output.ReaderGone:
+        return output.READER_GONE
     return int(any(check.status is CheckStatus.FAIL for check in done))
 
 
-def _list(*, as_json: bool) -> int:
+def _told(done: Sequence[Check], *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"format": FORMAT, "checks": [check.as_json() for check in done]}, indent=2) + "\n"
+    held, wrong, left = (
+        sum(check.status == status for check in done)
+        for status in (CheckStatus.PASS, CheckStatus.FAIL, CheckStatus.SKIP)
+    )
+    return described(done) + f"{held} hold, {wrong} do not, {left} skipped\n"
+
+
+def _listed(*, as_json: bool) -> str:
     every = catalogue.entries().values()
     if as_json:
         told = {"format": FORMAT, "checks": [catalogue.as_json(entry) for entry in every]}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
-    else:
-        sys.stdout.write(listed(every))
-    return 0
+        return json.dumps(told, indent=2) + "\n"
+    return listed(every)
 
 
 def _text(path: Path) -> str:
@@ -137,5 +143,4 @@ if __name__ == "__main__":
     # two files are read, then the process ends: see oolong.stubs
     gc.disable()
     code = main(sys.argv[1:])
-    sys.stdout.flush()
     os._exit(code)

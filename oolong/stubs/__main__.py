@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oolong.errors import BadInput, OolongError
+from oolong.host import output
 from oolong.host.files import write_atomically
-from oolong.printable import printable
 from oolong.stubs import counting
 
 
@@ -31,18 +31,24 @@ def main(argv: Sequence[str]) -> int:
         sites = counting.read_sites(options.vmlinux_o)
         planned = counting.plan(sites, options.reserve)
         if options.output:
-            write_atomically(options.output, counting.render(planned, counting.TEMPLATE.read_text()).encode())
+            _write(options.output, counting.render(planned, counting.TEMPLATE.read_text()))
         elif not options.json:
-            sys.stdout.write(counting.render(planned, counting.TEMPLATE.read_text()))
+            output.write(counting.render(planned, counting.TEMPLATE.read_text()))
         if options.json:
-            sys.stdout.write(json.dumps(counting.document(sites, planned), indent=2) + "\n")
+            output.write(json.dumps(counting.document(sites, planned), indent=2) + "\n")
     except OolongError as error:
         print(f"oolong.stubs: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"oolong.stubs: {printable(str(options.output))}: {error.strerror}", file=sys.stderr)
-        return BadInput.exit_code
+    except output.ReaderGone:
+        return output.READER_GONE
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise BadInput(str(error.strerror), where=str(path)) from error
 
 
 def _count(text: str) -> int:
@@ -56,5 +62,4 @@ if __name__ == "__main__":
     # fifth of the whole time and free nothing that the end does not free.
     gc.disable()
     code = main(sys.argv[1:])
-    sys.stdout.flush()
     os._exit(code)

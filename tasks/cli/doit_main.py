@@ -15,14 +15,11 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import InvalidCommand, InvalidTask
 
 from oolong.errors import SYSTEM_ERRORS, BadInput, Infrastructure, OolongError, as_oolong_error, did_you_mean
+from oolong.host.output import ReaderGone
 from tasks.cli.help import task_text
 from tasks.session import current
 
 COMMAND_LINE = "command line"
-
-
-class ReaderGone(BaseException):
-    """Whoever read our output closed it; no Exception, since doit would print a traceback of one."""
 
 
 def checked(command: type[Command]) -> type[Command]:

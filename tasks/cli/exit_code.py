@@ -24,6 +24,7 @@ class Collected:
     judged_subjects: set[str] = field(default_factory=set)
     parts: list[Part] = field(default_factory=list)
     judged_tasks: set[str] = field(default_factory=set)
+    reader_gone: bool = False
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def result(self, task: str, result: StageResult) -> None:

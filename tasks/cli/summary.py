@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from oolong.engine.stage import StageStatus
+from oolong.host.output import ReaderGone
 from oolong.printable import printable, printable_lines
 from oolong.report import tables
 from oolong.report.model import CellReport
@@ -12,7 +13,9 @@ from tasks.session import Session
 
 
 def show(session: Session) -> None:
-    """Tell what the run came to."""
+    """Tell what the run came to; ReaderGone if nobody reads it."""
+    if session.collected.reader_gone:
+        raise ReaderGone
     reports = _reported(session)
     if reports:
         folder = _shown(session.layout.results)

@@ -1,6 +1,7 @@
 """`python -m oolong.audit` as a person with two files runs it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,7 +139,9 @@ def test_what_is_named_and_not_there_is_bad_input(option: str) -> None:
 def test_help_says_what_the_exit_codes_mean() -> None:
     done = program(OBJECT, IMAGE, "--help")
     assert done.returncode == 0
-    assert "Exit code: 0 all hold, 1 a finding, 2 bad input." in " ".join(done.stdout.split())
+    assert "Exit code: 0 all hold, 1 a finding, 2 bad input, 3 the output cannot be written." in " ".join(
+        done.stdout.split()
+    )
 
 
 @pytest.mark.parametrize("words", [("--checks",), ("--checks", "--json")])
@@ -226,3 +229,34 @@ def test_a_linker_script_of_ones_own_says_what_is_placed(tmp_path: Path) -> None
     assert done.returncode == 1
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("fail"))
     assert ".init.text: 1 entries are counted for init text, and the linker script places no such section" in line
+
+
+WORDS = (
+    ("oolong.audit", str(AUDIT / OBJECT), str(AUDIT / IMAGE)),
+    ("oolong.audit", "--json", str(AUDIT / OBJECT), str(AUDIT / IMAGE)),
+    ("oolong.audit", "--checks"),
+    ("oolong.stubs", "--reserve", "1", str(AUDIT / OBJECT)),
+    ("oolong.stubs", "--reserve", "1", "--json", str(AUDIT / OBJECT)),
+    ("oolong.report",),
+)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_an_output_that_cannot_be_written_is_no_finding(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=CHECKOUT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 3
+    assert done.stderr == f"{words[0]}: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_a_reader_that_is_gone_is_no_finding(words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=CHECKOUT, stdout=gone, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, "")

@@ -229,12 +229,13 @@ def test_documents_go_to_stdout_alone(checkout: Checkout) -> None:
     assert cells["be-minimal-gcc-14"]["expect"] == {}
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(checkout: Checkout) -> None:
+@pytest.mark.parametrize("words", [("list", "--all", "--status"), ("cells",), ("doctor",)], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_error(checkout: Checkout, words: tuple[str, ...]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = checkout.argv("list", "--all", "--status")
+    argv = checkout.argv(*words)
     done = subprocess.run(
-        words, cwd=checkout.folder, env=checkout.env(), stdout=writer, stderr=subprocess.PIPE, check=False
+        argv, cwd=checkout.folder, env=checkout.env(), stdout=writer, stderr=subprocess.PIPE, check=False
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
