@@ -4,6 +4,7 @@ Far more than any kernel, toolchain or package has, and little enough to be coun
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oolong.errors import BadInput
@@ -15,6 +16,11 @@ MOST_DIGITS = 20
 # what is no entry
 REMARK = "tar: "
 MENTIONED = 100
+# as long as a path may be
+LONGEST_NAME = 4096
+# two names with each byte as an octal number, and what stands before them
+LONGEST_LINE = 1 << 16
+SUSPICIOUS = "no kernel, toolchain or package has as much: do not use it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +45,11 @@ PACKAGE = Budget(entries=200_000, size=4 << 30, depth=64)
 class Counted:
     """Adds up what an archive holds while it is unpacked; BadInput as soon as it is too much."""
 
-    def __init__(self, budget: Budget, *, where: str) -> None:
+    def __init__(self, budget: Budget, *, where: str, hint: str = SUSPICIOUS) -> None:
         self._budget = budget
         self._where = where
+        self._hint = hint
+        self._rest = b""
         self.entries = 0
         self.size = 0
 
@@ -49,12 +57,21 @@ class Counted:
         """One entry more."""
         self.entries += 1
         self.size += size
+        if len(name) > LONGEST_NAME:
+            raise self._refused(f"has a name of more than {LONGEST_NAME} bytes: {name[:MENTIONED]}…")
         if self.entries > self._budget.entries:
             raise self._refused(f"holds more than {self._budget.entries} files")
         if self.size > self._budget.size:
             raise self._refused(f"holds more than {self._budget.size >> 20} MiB")
         if name.count("/") > self._budget.depth:
             raise self._refused(f"has a name more than {self._budget.depth} folders deep: {name[:MENTIONED]}")
+
+    def lines(self, chunk: bytes, *, end: bytes) -> Iterator[str]:
+        """The lines that are whole with one chunk more of a list; what is no line yet is kept, if it may become one."""
+        *lines, self._rest = (self._rest + chunk).split(end)
+        if len(self._rest) > LONGEST_LINE:
+            raise self._refused(f"has a name of more than {LONGEST_NAME} bytes")
+        return (line.decode(errors="replace") for line in lines)
 
     def listed(self, line: str) -> None:
         """One line of what tar -vv says: an entry, with its time before its name, or a remark."""
@@ -65,4 +82,4 @@ class Counted:
             )
 
     def _refused(self, what: str) -> BadInput:
-        return BadInput(what, where=self._where, hint="no kernel, toolchain or package has as much: do not use it")
+        return BadInput(what, where=self._where, hint=self._hint)

@@ -78,17 +78,19 @@ class Scope:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How a program ended: `returncode` as in subprocess (negative: the signal), `output` is stdout and stderr
-    as they came (kept only where asked for), `timed_out` that its time was up and it was killed."""
+    as they came (kept only where asked for), `timed_out` that its time was up and it was killed, `cut_off` that it
+    wrote more than is kept and was killed."""
 
     argv: tuple[str, ...]
     returncode: int
     seconds: float
     output: bytes
     timed_out: bool
+    cut_off: bool = False
 
     @property
     def ok(self) -> bool:
-        return self.returncode == 0 and not self.timed_out
+        return self.returncode == 0 and not self.timed_out and not self.cut_off
 
 
 def run(
@@ -100,11 +102,13 @@ def run(
     cwd: Path | None = None,
     stdin: bytes | None = None,
     timeout: float | None = None,
+    silence: float | None = None,
     on_output: Callable[[bytes], None] | None = None,
     until: Callable[[int], bool] | None = None,
     pass_fds: Sequence[int] = (),
     log_as: Sequence[str] | None = None,
     log_output: bool = True,
+    most: int | None = None,
 ) -> Finished:
     """Run a program to its end; stdout and stderr are one stream.
 
@@ -112,20 +116,23 @@ def run(
     without, it comes back as `output`. `log_as` is what the log says where the real command holds what only this
     process has, such as an open file descriptor; with `log_output` False the log gets no more than that line.
     `on_output` sees each chunk, and `output` is then the end alone. `until` is asked about twice a second, with the
-    program's process id; when it answers True the program is killed as if its time were up. Raises Infrastructure if
-    the program cannot be started, Interrupted if `scope` is cancelled before or while it runs.
+    program's process id; when it answers True the program is killed as if its time were up, and so is one that
+    writes nothing for `silence` seconds. A program whose output would be kept is killed, too, once it has written more
+    than `most` bytes. Raises Infrastructure if the program cannot be started, Interrupted if `scope` is cancelled
+    before or while it runs.
     """
     scope = scope or Scope()
     scope.check()
     kept: list[bytes] = []
+    size = 0
     started = time.monotonic()
     with _log(log, log_as or argv) as sink:
         child = _start(argv, env=env, cwd=cwd, stdin=stdin, pass_fds=pass_fds)
         try:
             scope._add(child)
             scope.check()
-            timed_out = False
-            for chunk in _chunks(child, started, timeout, until):
+            timed_out = cut_off = False
+            for chunk in _chunks(child, started, timeout, silence, until):
                 if chunk is None:
                     timed_out = True
                     _kill(child)
@@ -133,11 +140,15 @@ def run(
                 if sink and log_output:
                     sink.write(chunk)
                     sink.flush()
-                elif not sink:
-                    # whoever hears it keeps what it needs: the end is for errors
+                elif not sink and not cut_off:
                     kept.append(chunk)
+                    size += len(chunk)
                     if on_output:
+                        # whoever hears it keeps what it needs: the end is for errors
                         kept[:] = [b"".join(kept)[-TAIL_BYTES:]]
+                    elif most is not None and size > most:
+                        cut_off = True
+                        _kill(child)
                 if on_output:
                     on_output(chunk)
             returncode = child.wait()
@@ -154,6 +165,7 @@ def run(
         seconds=time.monotonic() - started,
         output=b"".join(kept),
         timed_out=timed_out,
+        cut_off=cut_off,
     )
 
 
@@ -222,12 +234,17 @@ def _feed(pipe: IO[bytes], data: bytes) -> None:
 
 
 def _chunks(
-    child: subprocess.Popen[bytes], started: float, timeout: float | None, until: Callable[[int], bool] | None
+    child: subprocess.Popen[bytes],
+    started: float,
+    timeout: float | None,
+    silence: float | None,
+    until: Callable[[int], bool] | None,
 ) -> Iterator[bytes | None]:
     """The output as it comes; None once, when the time is up or `until` says so."""
     assert child.stdout
     over = False
     speaking = True
+    heard = started
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
@@ -235,12 +252,14 @@ def _chunks(
                 chunk = os.read(child.stdout.fileno(), CHUNK_BYTES)
                 speaking = bool(chunk)
                 if chunk:
+                    heard = time.monotonic()
                     yield chunk
             elif _has_ended(child, patience=0 if speaking else LOOK_SECONDS):
                 # a grandchild of a dead program may hold the pipe open: take what is in it, and do not wait for more
                 yield from _left(child.stdout.fileno(), selector) if speaking else ()
                 return
-            late = timeout is not None and time.monotonic() - started > timeout
+            now = time.monotonic()
+            late = (timeout is not None and now - started > timeout) or (silence is not None and now - heard > silence)
             if not over and (late or (until is not None and until(child.pid))):
                 over = True
                 yield None

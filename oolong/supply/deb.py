@@ -45,13 +45,10 @@ def _open(package: Path, archive: Path, label: str, scope: Scope) -> None:
 
 def _extract(archive: Path, folder: Path, label: str, scope: Scope) -> None:
     counted = Counted(PACKAGE, where=label)
-    rest = b""
 
     def hear(chunk: bytes) -> None:
-        nonlocal rest
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            counted.listed(line.decode(errors="replace"))
+        for line in counted.lines(chunk, end=b"\n"):
+            counted.listed(line)
 
     mounts = (Mount(host=archive, inside="/archive"), Mount(host=folder, inside="/folder", writable=True))
     done = _run(["tar", *OPTIONS, "--file=/archive", "--directory=/folder"], mounts, scope, hear)

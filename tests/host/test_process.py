@@ -51,6 +51,18 @@ def test_time_out_kills_the_whole_tree(tmp_path: Path) -> None:
     assert _gone(int(pids.read_text()))
 
 
+def test_silence_ends_a_program_and_words_let_it_go_on() -> None:
+    done = process.run(["sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.5; done; exec sleep 600"], silence=1.5)
+    assert (done.timed_out, done.output) == (True, b"1\n2\n3\n")
+
+
+def test_a_program_that_writes_more_than_is_kept_is_ended() -> None:
+    done = process.run(["yes"], most=1000)
+    assert (done.cut_off, done.timed_out, done.ok) == (True, False, False)
+    assert len(done.output) <= 1000 + process.CHUNK_BYTES
+    assert process.run(["echo", "x" * 100], most=1000).ok
+
+
 def test_until_stops_a_program() -> None:
     assert process.run(["sleep", "600"], until=lambda pid: pid > 0).timed_out
 

@@ -190,6 +190,7 @@ SMALL = Budget(entries=100, size=1 << 20, depth=10)
         ([(tarfile.TarInfo("./usr/zeros"), bytes(4 << 20))], "unpacks to more than 1 MiB"),
         ([(tarfile.TarInfo(f"./usr/{number}"), b"") for number in range(101)], "more than 100 files"),
         ([(tarfile.TarInfo("./usr/" + "a/" * 12 + "x"), b"")], "more than 10 folders deep"),
+        ([(tarfile.TarInfo("./usr/" + "a" * 5000), b"")], "a name of more than 4096 bytes"),
     ],
 )
 def test_a_package_that_unpacks_without_end_is_refused(
