@@ -38,7 +38,7 @@ def gather(supplies: Iterable[object], target: Path, *, layout: Layout, progress
             members[commit.member] = place
         progress("fetching the Python packages")
         members |= _wheels(layout.checkout / "requirements.lock", Path(folder, "wheels"), scope)
-        members |= _checkout(layout.checkout)
+        members |= _checkout(layout.checkout, scope)
         bundle.write(target, members, progress=progress, scope=scope)
     return len(members)
 
@@ -75,9 +75,9 @@ def _wheels(requirements: Path, folder: Path, scope: Scope) -> Mapping[str, Path
     return {f"wheels/{path.name}": path for path in sorted(folder.iterdir())}
 
 
-def _checkout(folder: Path) -> Mapping[str, Path]:
-    if checkout.is_git(folder):
-        names = checkout.files(folder)
+def _checkout(folder: Path, scope: Scope) -> Mapping[str, Path]:
+    if checkout.is_git(folder, scope=scope):
+        names = checkout.files(folder, scope=scope)
     else:
         found = (path.relative_to(folder) for path in folder.rglob("*"))
         names = [path.as_posix() for path in found if OUTPUT.isdisjoint(path.parts)]

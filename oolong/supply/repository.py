@@ -28,10 +28,15 @@ URL_SCHEMES = ("http://", "https://", "git://")
 OURS, TREE = "/repository", "/tree"
 # settings that also reach the git that serves a folder: it may belong to somebody else
 GLOBAL = "global.gitconfig"
+GLOBAL_SETTINGS = "[safe]\n\tdirectory = *\n" + "".join(
+    "[{}]\n\t{} = {}\n".format(*name.split("."), value) for name, value in git.SMALL.items()
+)
 # bytes of the pack of one commit: that of a kernel has a twentieth of it
 LARGEST_PACK = 4 << 30
 # bytes that a server may send for one: where it gives no part of a history, Linux's has a quarter of it
 LARGEST_FETCH = 16 << 30
+# MiB of memory: a server's list of refs has a few thousand, and a pack of a bundle holds one commit
+LIST_MEMORY, ONE_COMMIT_MEMORY = 512, 2048
 # however few objects come
 AS_PACK = ("-c", "fetch.unpackLimit=1")
 ROOM = "is there room on the disk?"
@@ -60,11 +65,12 @@ def resolve(url: str, ref: str, *, scope: Scope) -> str:
     """The name of the commit that a ref stands for: a branch or a tag, in a folder whatever git can make sense of."""
     if not url.startswith(URL_SCHEMES):
         words = ["-C", url, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
-        done = git.run(words, mounts=git.mounts_of(Path(url)), scope=scope)
+        done = git.run(words, mounts=git.mounts_of(Path(url)), where=url, scope=scope)
         if not done.ok:
             raise _no_such(url, ref)
         return done.output.decode().strip()
-    done = git.run(["ls-remote", "--quiet", "--", url, ref, f"{ref}^{{}}"], mounts=(), scope=scope, network=True)
+    words = ["ls-remote", "--quiet", "--", url, ref, f"{ref}^{{}}"]
+    done = git.run(words, mounts=(), where=url, scope=scope, network=True, memory=LIST_MEMORY)
     if not done.ok:
         raise _unreachable(url, done)
     lines = [line.split("\t") for line in done.output.decode(errors="replace").split("\n")]
@@ -80,7 +86,8 @@ def bring(wanted: Commit, *, layout: Layout, progress: Progress, scope: Scope) -
     ours = layout.repository(digest_of(wanted.url))
     with held(layout.lock(f"git-{ours.stem}"), waiting=lambda holder: progress(f"waiting for {holder}")):
         if not ours.exists():
-            _make(ours, scope)
+            _make(ours, wanted, scope)
+        _set_up(ours)
         if not _has(ours, wanted, scope):
             if layout.bundle:
                 _unbundle(layout.bundle, wanted, ours, scope)
@@ -96,36 +103,40 @@ def check_out(ours: Path, wanted: Commit, tree: Path, *, scope: Scope) -> None:
     env = {"GIT_WORK_TREE": TREE, "GIT_INDEX_FILE": "/tmp/index"}
     mounts = [Mount(host=tree, inside=TREE, writable=True)]
     words = ["-C", TREE, "read-tree", "--reset", "-u", wanted.commit]
-    done = _in_ours(ours, words, scope=scope, mounts=mounts, env=env)
+    done = _in_ours(ours, words, wanted=wanted, scope=scope, mounts=mounts, env=env)
     if not done.ok:
         raise Infrastructure(f"git read-tree: {git.said(done)}", hint=ROOM)
 
 
 def _count(ours: Path, wanted: Commit, scope: Scope) -> None:
-    """ls-tree gives `MODE TYPE NAME SIZE<tab>PATH`, with NUL after each."""
+    """ls-tree gives `MODE TYPE NAME SIZE<tab>PATH`, with NUL after each; trees too (-t), since trees of trees without a
+    file may never end."""
     counted = Counted(ARCHIVE, where=f"{wanted.url} {wanted.commit}")
-    rest = b""
 
     def hear(chunk: bytes) -> None:
-        nonlocal rest
-        *entries, rest = (rest + chunk).split(b"\0")
-        for entry in entries:
-            about, _, path = entry.decode(errors="replace").partition("\t")
+        for entry in counted.lines(chunk, end=b"\0"):
+            about, _, path = entry.partition("\t")
             size = about.split()[-1]
             counted.add(path, int(size) if size.isdecimal() else 0)
 
-    done = _in_ours(ours, ["ls-tree", "-r", "-l", "-z", wanted.commit], scope=scope, on_output=hear)
+    done = _in_ours(
+        ours, ["ls-tree", "-r", "-t", "-l", "-z", wanted.commit], wanted=wanted, scope=scope, on_output=hear
+    )
     if not done.ok:
         raise Infrastructure(f"git ls-tree: {git.said(done)}", hint=ROOM)
 
 
 def pack(ours: Path, wanted: Commit, target: Path, *, scope: Scope) -> None:
     """Write the commit with its whole tree, without history, as one pack for a bundle."""
-    listed = _in_ours(ours, ["rev-list", "--objects", "--no-object-names", "--no-walk", wanted.commit], scope=scope)
+    listed = _in_ours(
+        ours, ["rev-list", "--objects", "--no-object-names", "--no-walk", wanted.commit], wanted=wanted, scope=scope
+    )
     # git renames from objects/ to here, so that this must be the same mount
     with tempfile.TemporaryDirectory(dir=ours, prefix="packing-") as folder:
         place = f"{OURS}/{Path(folder).name}/pack"
-        done = _in_ours(ours, ["pack-objects", "--quiet", place], scope=scope, writable=True, stdin=listed.output)
+        done = _in_ours(
+            ours, ["pack-objects", "--quiet", place], wanted=wanted, scope=scope, writable=True, stdin=listed.output
+        )
         packs = list(Path(folder).glob("*.pack"))
         if not listed.ok or not done.ok or len(packs) != 1:
             raise Infrastructure(f"git pack-objects: {git.said(done)}", hint=ROOM)
@@ -140,6 +151,10 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress, scope: Scope) -> None
 
     before = set(_packs(ours))
 
+    def forget() -> None:
+        for new in _packs(ours).keys() - before:
+            new.unlink(missing_ok=True)
+
     def is_too_much(_pid: int = 0) -> bool:
         return sum(size for pack, size in _packs(ours).items() if pack not in before) > LARGEST_FETCH
 
@@ -147,19 +162,23 @@ def _fetch(wanted: Commit, ours: Path, progress: Progress, scope: Scope) -> None
     for options in (("--depth=1", wanted.commit), ("--depth=1", wanted.ref), (wanted.ref,)):
         *depth, what = options
         words = [*AS_PACK, "fetch", "--no-tags", "--no-write-fetch-head", "--progress", *depth, "--", wanted.url, what]
-        done = _in_ours(
-            ours,
-            words,
-            scope=scope,
-            mounts=mounts,
-            writable=True,
-            network=not wanted.folder,
-            on_output=hear,
-            until=is_too_much,
-        )
+        try:
+            done = _in_ours(
+                ours,
+                words,
+                wanted=wanted,
+                scope=scope,
+                mounts=mounts,
+                writable=True,
+                network=not wanted.folder,
+                on_output=hear,
+                until=is_too_much,
+            )
+        except BadInput:
+            forget()
+            raise
         if done.timed_out or is_too_much():
-            for new in _packs(ours).keys() - before:
-                new.unlink(missing_ok=True)
+            forget()
             what = f"sends more than {LARGEST_FETCH >> 20} MiB for one commit"
             raise BadInput(what, where=wanted.url, hint="no kernel has as much: do not use it")
         if done.ok and _has(ours, wanted, scope):
@@ -174,38 +193,52 @@ def _unbundle(archive: Path, wanted: Commit, ours: Path, scope: Scope) -> None:
     place = ours / "objects" / "pack" / f"pack-{wanted.commit}.pack"
     place.parent.mkdir(exist_ok=True)
     bundle.extract(archive, wanted.member, place, label=f"the commit {wanted.commit}", most=LARGEST_PACK)
-    done = _in_ours(ours, ["index-pack", f"{OURS}/objects/pack/{place.name}"], scope=scope, writable=True)
+    words = ["index-pack", f"{OURS}/objects/pack/{place.name}"]
+    try:
+        done = _in_ours(ours, words, wanted=wanted, scope=scope, writable=True, memory=ONE_COMMIT_MEMORY)
+        if not done.ok or not _has(ours, wanted, scope):
+            raise bundle.damaged(archive, f"the commit {wanted.commit}")
+    except BadInput:
+        for one in (place, place.with_suffix(".idx"), place.with_suffix(".rev")):
+            one.unlink(missing_ok=True)
+        raise
     # its parents are not there, and nobody needs them
     shallow = ours / "shallow"
     commits = {*(shallow.read_text().split() if shallow.exists() else ()), wanted.commit}
     write_atomically(shallow, "".join(f"{commit}\n" for commit in sorted(commits)).encode())
-    if not done.ok or not _has(ours, wanted, scope):
-        place.unlink()
-        raise bundle.damaged(archive, f"the commit {wanted.commit}")
 
 
-def _make(ours: Path, scope: Scope) -> None:
+def _make(ours: Path, wanted: Commit, scope: Scope) -> None:
     """An empty bare repository; a half-made one is never seen under its name."""
     beside = ours.with_name(f".{ours.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     mount = Mount(host=beside, inside=OURS, writable=True)
-    done = git.run(["init", "--quiet", "--bare", OURS], mounts=[mount], scope=scope)
+    done = git.run(["init", "--quiet", "--bare", OURS], mounts=[mount], where=wanted.url, scope=scope)
     if not done.ok:
         raise Infrastructure(f"git init: {git.said(done)}", hint=ROOM)
-    (beside / GLOBAL).write_text("[safe]\n\tdirectory = *\n")
     beside.rename(ours)
+
+
+def _set_up(ours: Path) -> None:
+    """The settings of GLOBAL, also in a repository that an older oolong made."""
+    file = ours / GLOBAL
+    if not file.exists() or file.read_text() != GLOBAL_SETTINGS:
+        write_atomically(file, GLOBAL_SETTINGS.encode())
 
 
 def _has(ours: Path, wanted: Commit, scope: Scope) -> bool:
     """Whether the commit is there with all of its tree."""
-    return _in_ours(ours, ["rev-list", "--objects", "--quiet", "--no-walk", wanted.commit], scope=scope).ok
+    return _in_ours(
+        ours, ["rev-list", "--objects", "--quiet", "--no-walk", wanted.commit], wanted=wanted, scope=scope
+    ).ok
 
 
 def _in_ours(
     ours: Path,
     words: Sequence[str],
     *,
+    wanted: Commit,
     scope: Scope,
     writable: bool = False,
     mounts: Sequence[Mount] = (),
@@ -214,18 +247,21 @@ def _in_ours(
     stdin: bytes | None = None,
     on_output: Callable[[bytes], None] | None = None,
     until: Callable[[int], bool] | None = None,
+    memory: int = git.MEMORY,
 ) -> process.Finished:
     own = Mount(host=ours, inside=OURS, writable=writable)
     settings = {"GIT_DIR": OURS, "GIT_CONFIG_GLOBAL": f"{OURS}/{GLOBAL}", **(env or {})}
     return git.run(
         words,
         mounts=[own, *mounts],
+        where=f"{wanted.url} {wanted.commit}",
         scope=scope,
         network=network,
         env=settings,
         stdin=stdin,
         on_output=on_output,
         until=until,
+        memory=memory,
     )
 
 

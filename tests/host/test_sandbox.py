@@ -105,7 +105,7 @@ def test_no_process_beside_git_has_the_callers_environment(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     alias = f"alias.look=!test -r /proc/1/environ && {EVERY_ENVIRONMENT}"
-    done = git.run(["-c", alias, "look"], mounts=(), network=network)
+    done = git.run(["-c", alias, "look"], mounts=(), where="here", network=network)
     told = done.output.decode()
     assert done.ok, told
     assert secret not in told
