@@ -118,8 +118,9 @@ def open_session(request: Request, *, scope: Scope | None = None) -> Session:
         quiet=request.variables.get("quiet") == "1",
         verbose=request.variables.get("verbose") == "1",
     )
-    project = open_project(asked(request), layout)
-    _current = Session(request=request, project=project, view=view, collected=Collected(), scope=scope or Scope())
+    scope = scope or Scope()
+    project = open_project(asked(request), layout, scope=scope)
+    _current = Session(request=request, project=project, view=view, collected=Collected(), scope=scope)
     return _current
 
 

@@ -12,6 +12,7 @@ from oolong.engine.stage import Stage, StageResult
 from oolong.engine.store import Store
 from oolong.errors import BadInput, did_you_mean
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.spec import matrix, overrides, pipeline_yaml
 from oolong.spec.lock import Recorded, RecordedVictims, read_recorded, read_victims, standing_in
 from oolong.spec.model import Cell, Spec
@@ -43,21 +44,23 @@ class Request:
     folder: Path = field(default_factory=Path.cwd)
 
 
-def open_project(request: Request, layout: Layout) -> "Project":
-    """Open a checkout. BadInput if its bundle is none; what else is wrong in it shows on first use."""
+def open_project(request: Request, layout: Layout, *, scope: Scope | None = None) -> "Project":
+    """Open a checkout; what takes long in it ends when `scope` is cancelled. BadInput if its bundle is none; what else
+    is wrong in it shows on first use."""
     if request.bundle is not None:
         archive = request.folder / Path(request.bundle).expanduser()
         bundle.check(archive)
         layout = replace(layout, bundle=archive)
     elif not request.locked:
         layout = standing_in(layout)
-    return Project(request, layout)
+    return Project(request, layout, scope=scope)
 
 
 class Project:
     """Everything is made on first use, so that a list of cells needs neither locks nor a kernel."""
 
-    def __init__(self, request: Request, layout: Layout) -> None:
+    def __init__(self, request: Request, layout: Layout, *, scope: Scope | None = None) -> None:
+        self._scope = scope
         self.request = request
         self.layout = layout
 
@@ -97,7 +100,7 @@ class Project:
     @cached_property
     def pipeline(self) -> Pipeline:
         self._check_declarations()
-        return Pipeline(self.layout, self.spec, self.cells)
+        return Pipeline(self.layout, self.spec, self.cells, scope=self._scope)
 
     def every_stage(self, cell: Cell) -> tuple[Stage, ...]:
         """The stages of a cell, with those of its build that are apart from it."""

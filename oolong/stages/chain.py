@@ -15,6 +15,7 @@ from functools import cached_property
 from oolong.engine.stage import Stage
 from oolong.errors import BadInput
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.machine import guest
 from oolong.spec import lock
 from oolong.spec.model import Cell, DirSource, GitSource, KernelSource, PatchedSource, Spec, Toolchain
@@ -55,7 +56,8 @@ class _Build:
 class Pipeline:
     """All stages of some cells. Reads the locks and, for trees of one's own, the state of the tree."""
 
-    def __init__(self, layout: Layout, spec: Spec, cells: Iterable[Cell]) -> None:
+    def __init__(self, layout: Layout, spec: Spec, cells: Iterable[Cell], *, scope: Scope | None = None) -> None:
+        self._scope = scope
         self._layout = layout
         self._spec = spec
         self._rootfs: dict[str, Stage] = {}
@@ -196,7 +198,7 @@ class Pipeline:
     def _source_of(self, kernel: KernelSource, tools: Stage) -> source.Identified:
         if kernel.name not in self._sources:
             self._sources[kernel.name] = source.identified(
-                kernel, layout=self._layout, rootfs=tools, verifier=self._verifier
+                kernel, layout=self._layout, rootfs=tools, verifier=self._verifier, scope=self._scope
             )
         return self._sources[kernel.name]
 

@@ -14,6 +14,7 @@ from oolong.host import process
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.layout import Layout
 from oolong.host.manifest import FOLDER, Entry, check_size, entries_of, with_folders
+from oolong.host.process import Scope
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.host.statcache import StatCache
 from oolong.spec import lock
@@ -41,7 +42,14 @@ class Identified:
     stubs_digest: str
 
 
-def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier: Callable[[], Stage]) -> Identified:
+def identified(
+    kernel: KernelSource,
+    *,
+    layout: Layout,
+    rootfs: Stage,
+    verifier: Callable[[], Stage],
+    scope: Scope | None = None,
+) -> Identified:
     """The source stage of a kernel; for a tree of one's own this reads it, to know what it is now.
 
     `rootfs` has the tools that unpack and patch, `verifier` makes the stage of one that checks signatures; they have no
@@ -50,9 +58,9 @@ def identified(kernel: KernelSource, *, layout: Layout, rootfs: Stage, verifier:
     """
     match kernel:
         case DirSource():
-            return _own_tree(kernel, layout)
+            return _own_tree(kernel, layout, scope)
         case PatchedSource():
-            base = identified(kernel.base, layout=layout, rootfs=rootfs, verifier=verifier)
+            base = identified(kernel.base, layout=layout, rootfs=rootfs, verifier=verifier, scope=scope)
             return _patched(kernel, base, rootfs)
         case GitSource():
             commit = kernel.ref if kernel.is_pinned else lock.read_source(layout, kernel).commit
@@ -109,8 +117,8 @@ def _unchanging(stage: Stage) -> Identified:
     return Identified(stage=stage, configure_digest=digest, guest_digest=digest, stubs_digest=digest)
 
 
-def _own_tree(kernel: DirSource, layout: Layout) -> Identified:
-    entries = tree.snapshot(kernel.path, StatCache(layout.stat_cache))
+def _own_tree(kernel: DirSource, layout: Layout, scope: Scope | None) -> Identified:
+    entries = tree.snapshot(kernel.path, StatCache(layout.stat_cache), scope=scope)
     recipe = Recipe(stage="source", inputs={"tree": tree.digest(entries)}, code=code_digest(__name__))
     stage = Stage(subject=kernel.name, base=recipe, work=partial(_link_tree, kernel.path, entries), vouched=False)
     return Identified(

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from oolong.errors import BadInput
+from oolong.host.budget import ARCHIVE, Counted
 from oolong.host.digest import digest_of, file_sha256
 from oolong.host.manifest import FILE, LINK, PROGRAM, Entry
 from oolong.host.parallel import in_threads
@@ -30,6 +31,7 @@ FOLDER_MODE = 0o755
 FIXED_TIME = 946684800
 # bytes; the largest file of a kernel has 23 MB, and a file of holes would be hashed for ever
 LARGEST_FILE = 1 << 30
+NO_PART_OF_IT = "move what is no part of the kernel out of the tree, or have git ignore it"
 BUILD_OUTPUT = (".config", "vmlinux.o", "include/config/auto.conf", "include/generated/autoconf.h")
 MARKS_OF_A_KERNEL = ("Makefile", "Kconfig", "arch/powerpc/Kconfig")
 # what Kconfig and the scripts that it starts have no eye for
@@ -46,15 +48,16 @@ class Pool:
     known: StatCache
 
 
-def snapshot(tree: Path, stats: StatCache) -> tuple[Entry, ...]:
+def snapshot(tree: Path, stats: StatCache, *, scope: Scope | None = None) -> tuple[Entry, ...]:
     """Every file of a kernel tree as it stands now, in order of the paths.
 
     A git checkout gives what it tracks and what it does not ignore; a plain tree gives all, and must not have been
-    built in. BadInput if it is no kernel tree or cannot be read.
+    built in. BadInput if it is no kernel tree, cannot be read, or holds more than any kernel.
     """
+    scope = scope or Scope()
     check_kernel(tree, where=f"kernel={tree}")
-    if checkout.is_git(tree):
-        names = checkout.files(tree)
+    if checkout.is_git(tree, scope=scope):
+        names = checkout.files(tree, scope=scope)
     else:
         for output in BUILD_OUTPUT:
             if (tree / output).exists():
@@ -67,8 +70,18 @@ def snapshot(tree: Path, stats: StatCache) -> tuple[Entry, ...]:
     for name in names:
         check_inside(name, where=f"kernel={tree}")
     there = _reached_through_folders(tree, sorted(set(names)))
+    looked = in_threads(lambda name: _looked_at(tree, name), there)
+    found = [(name, status) for name, status in zip(there, looked, strict=True) if status]
+    counted = Counted(ARCHIVE, where=f"kernel={tree}", hint=NO_PART_OF_IT)
+    for name, status in found:
+        counted.add(name, status.st_size)
+
+    def entry(one: tuple[str, os.stat_result]) -> Entry:
+        scope.check()
+        return _entry(tree, *one, known)
+
     with stats.of(tree) as known:
-        return tuple(entry for entry in in_threads(lambda name: _entry(tree, name, known), there) if entry)
+        return tuple(in_threads(entry, found))
 
 
 def check_inside(name: str, *, where: str) -> None:
@@ -221,29 +234,34 @@ def _reached_through_folders(tree: Path, names: Iterable[str]) -> list[str]:
     return [name for name in names if is_reached(name.rpartition("/")[0])]
 
 
-def _entry(tree: Path, name: str, known: KnownDigests) -> Entry | None:
-    try:
-        return _described(tree / name, name, known)
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", where=str(tree / name)) from error
-
-
-def _described(path: Path, name: str, known: KnownDigests | None) -> Entry | None:
-    """The entry of a path; None for what is gone or is no file (a submodule's folder, a socket)."""
+def _looked_at(tree: Path, name: str) -> os.stat_result | None:
+    """What a name of a tree is; None for what is gone or is no file (a submodule's folder, a socket)."""
+    path = os.path.join(tree, name)
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    if stat.S_ISLNK(status.st_mode):
-        return Entry(path=name, kind=LINK, content=os.readlink(path))
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    if status.st_size > LARGEST_FILE:
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISREG(status.st_mode) and status.st_size > LARGEST_FILE:
         what = f"has {status.st_size} bytes: no file of a kernel has more than {LARGEST_FILE >> 20} MiB"
-        raise BadInput(what, where=str(path), hint="move it out of the tree")
-    kind = PROGRAM if status.st_mode & 0o100 else FILE
-    content = known.sha256(path, name, status) if known else file_sha256(path)
-    return Entry(path=name, kind=kind, content=content)
+        raise BadInput(what, where=path, hint="move it out of the tree")
+    return status if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
+
+
+def _entry(tree: Path, name: str, status: os.stat_result, known: KnownDigests) -> Entry:
+    path = os.path.join(tree, name)
+    try:
+        if stat.S_ISLNK(status.st_mode):
+            return Entry(path=name, kind=LINK, content=os.readlink(path))
+        kind = PROGRAM if status.st_mode & 0o100 else FILE
+        return Entry(path=name, kind=kind, content=known.sha256(path, name, status))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> BadInput:
+    return BadInput(f"cannot be read: {error.strerror}", where=path)
 
 
 def _plain_files(tree: Path) -> Iterator[str]:

@@ -10,9 +10,10 @@ from oolong.engine.runner import Runner, Silent
 from oolong.engine.stage import Stage
 from oolong.errors import BadInput, Damaged, Interrupted
 from oolong.host.layout import Layout
+from oolong.host.process import Scope
 from oolong.run.here import make, make_cell
 from oolong.run.project import Project, Request, open_project
-from tests.checkout import Checkout, fake_kernel
+from tests.checkout import FAKELINUX, Checkout, fake_kernel
 from tests.support import CHECKOUT
 
 CELL = "le-minimal-gcc-14"
@@ -157,6 +158,14 @@ def test_a_cancelled_run_stops_and_the_next_in_this_process_goes_on(
         make(fake.chain(cell, upto="compile"), runner, observer=CancelsAtCompile())
     report = make_cell(fake, cell, runner_of(fake, tmp_path), upto="compile")
     assert report.verdict.status == CheckStatus.PASS
+
+
+def test_the_reading_of_a_tree_of_ones_own_ends_with_its_run(layout: Layout) -> None:
+    scope = Scope()
+    project = open_project(Request(kernel=str(FAKELINUX)), layout, scope=scope)
+    scope.cancel()
+    with pytest.raises(Interrupted):
+        project.pipeline.stages()
 
 
 def test_recorded_inputs_are_known_by_content_alone(fake: Project, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@ import os
 import stat
 import struct
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from oolong.errors import BadInput
+from oolong.errors import BadInput, Interrupted
 from oolong.host import statcache
 from oolong.host.digest import file_sha256
 from oolong.host.manifest import FILE, LINK, PROGRAM, Entry, entries_of, with_folders
@@ -351,4 +353,111 @@ def test_a_file_that_claims_more_than_any_of_a_kernel_is_refused(kernel: Path, c
     (kernel / "hole.c").touch()
     os.truncate(kernel / "hole.c", 1 << 40)
     with pytest.raises(BadInput, match="has 1099511627776 bytes"):
+        tree.snapshot(kernel, cache)
+
+
+def test_files_of_holes_that_claim_more_than_any_kernel_are_refused_unread(
+    kernel: Path, cache: StatCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is as large as one may be; all would be hashed, and copied without their holes."""
+    for number in range(17):
+        (kernel / f"hole{number}").touch()
+        os.truncate(kernel / f"hole{number}", 1 << 30)
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        return "0" * 64
+
+    monkeypatch.setattr(statcache, "file_sha256", reading)
+    with pytest.raises(BadInput, match=r"holds more than 16384 MiB\n.*out of the tree"):
+        tree.snapshot(kernel, cache)
+    assert read == []
+
+
+def hole(file: Path) -> None:
+    file.touch()
+    os.truncate(file, 100 << 30)
+
+
+def nul(file: Path) -> None:
+    file.write_bytes(b"gitdir: a\0b")
+
+
+def long(file: Path) -> None:
+    file.write_text(f"gitdir: {'a' * 300}")
+
+
+def loop(file: Path) -> None:
+    (file.parent / "loop").symlink_to("loop")
+    file.write_text("gitdir: loop/x")
+
+
+def pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("made", [hole, nul, long, loop, pipe])
+def test_what_git_never_writes_in_the_place_of_its_folder_is_refused(
+    kernel: Path, cache: StatCache, made: Callable[[Path], None]
+) -> None:
+    made(kernel / ".git")
+    with pytest.raises(BadInput):
+        tree.snapshot(kernel, cache)
+
+
+def ignoring(kernel: Path) -> Path:
+    """A pipe that git waits for, to know what is ignored."""
+    (kernel / ".gitignore").unlink()
+    os.mkfifo(kernel / ".gitignore")
+    return kernel / ".gitignore"
+
+
+def including(kernel: Path) -> Path:
+    """A pipe that git waits for as it starts."""
+    os.mkfifo(kernel / "settings")
+    with (kernel / ".git" / "config").open("a") as sink:
+        sink.write(f"[include]\n\tpath = {kernel}/settings\n")
+    return kernel / "settings"
+
+
+@pytest.mark.parametrize("made", [ignoring, including])
+def test_git_does_not_wait_for_a_pipe_for_ever(
+    kernel: Path, cache: StatCache, monkeypatch: pytest.MonkeyPatch, made: Callable[[Path], Path]
+) -> None:
+    as_git(kernel)
+    made(kernel)
+    monkeypatch.setattr(git_sandbox, "SILENCE_SECONDS", 1.0)
+    with pytest.raises(BadInput, match=r"said nothing for 1 s\n.*wait for a pipe"):
+        tree.snapshot(kernel, cache)
+
+
+@pytest.mark.parametrize("made", [ignoring, including])
+def test_git_that_waits_for_a_pipe_can_be_cancelled(
+    kernel: Path, cache: StatCache, made: Callable[[Path], Path]
+) -> None:
+    as_git(kernel)
+    place, scope, ended = made(kernel), Scope(), []
+
+    def look() -> None:
+        try:
+            tree.snapshot(kernel, cache, scope=scope)
+        except Interrupted as error:
+            ended.append(type(error))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    # opens once git has it open too
+    with place.open("wb"):
+        scope.cancel()
+        thread.join()
+    assert ended == [Interrupted]
+
+
+def test_a_list_of_names_that_is_longer_than_any_is_refused(
+    kernel: Path, cache: StatCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_git(kernel)
+    monkeypatch.setattr(git_sandbox, "MOST_KEPT", 100)
+    with pytest.raises(BadInput, match="git ls-files says more than"):
         tree.snapshot(kernel, cache)
