@@ -1,8 +1,12 @@
 """The stage `source`: a kernel's source as a read-only folder with fixed times and modes, unpacked or snapshot once."""
 
+import errno
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +15,10 @@ from oolong.engine.code_digest import code_digest
 from oolong.engine.stage import Input, Outcome, Recipe, Stage, Tree, Work
 from oolong.errors import BadInput, Infrastructure
 from oolong.host import process
+from oolong.host.budget import ARCHIVE, MENTIONED, Counted
 from oolong.host.files import plain_file, remove_tree
 from oolong.host.layout import Layout
-from oolong.host.manifest import FOLDER, Entry, check_size, entries_of, with_folders
+from oolong.host.manifest import FOLDER, Entry, check_size, entries_of, names_below, with_folders
 from oolong.host.process import Scope
 from oolong.host.sandbox import Mount, Sandbox
 from oolong.host.statcache import StatCache
@@ -28,6 +33,11 @@ from oolong.supply.fetch import Wanted, fetch, of_package, of_tarball
 from oolong.supply.mirror import mirrors
 from oolong.supply.repository import Commit
 
+# no file grows beyond the limit, which the shell counts in blocks; where it cannot be set, a lower one holds
+BLOCK = 512
+PATCHING = 'ulimit -f {blocks} 2>/dev/null; exec "$@"'
+# bytes; the patch between two versions of a kernel has 60 MB
+LARGEST_PATCH = 256 << 20
 TOUCHED = re.compile(r"^(?:---|\+\+\+) (?:[^/\s]+/)?([^\t\n]+)", re.MULTILINE)
 
 
@@ -130,7 +140,7 @@ def _own_tree(kernel: DirSource, layout: Layout, scope: Scope | None) -> Identif
 
 
 def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identified:
-    patches = tuple((path.name, path.read_bytes()) for path in kernel.patches)
+    patches = tuple((path.name, _read(path)) for path in kernel.patches)
     digests = {f"patch{number}": hashlib.sha256(text).hexdigest() for number, (_, text) in enumerate(patches)}
     return _unchanging(
         Stage(
@@ -141,6 +151,14 @@ def _patched(kernel: PatchedSource, base: Identified, rootfs: Stage) -> Identifi
             vouched=False,
         )
     )
+
+
+def _read(patch: Path) -> bytes:
+    with patch.open("rb") as stream:
+        text = stream.read(LARGEST_PATCH + 1)
+    if len(text) > LARGEST_PATCH:
+        raise BadInput(f"has more than {LARGEST_PATCH >> 20} MiB", where=f"patches={patch}", hint="is it a patch?")
+    return text
 
 
 def _tools(rootfs: Stage) -> Input:
@@ -201,22 +219,80 @@ def _apply(patches: Sequence[tuple[str, bytes]], work: Work) -> Outcome:
     target = work.folder / TREE
     copying = ["cp", "--archive", "--link", "--", str(work.path("base")), str(target)]
     process.check(process.dying_with_parent(copying), scope=work.scope)
+    growth = _Growth(target)
     for patch, text in patches:
         change = work.folder / "change.patch"
         change.write_bytes(text)
-        for name in TOUCHED.findall(text.decode("utf-8", "surrogateescape")):
-            if (target / name).resolve().is_relative_to(target.resolve()):
-                tree.unlinked(target / name)
-        sandbox = Sandbox(
-            rootfs=work.path("tools"),
-            mounts=(Mount(host=change, inside="/change.patch"), Mount(host=target, inside="/tree", writable=True)),
-            chdir="/tree",
-        )
-        options = ["--strip=1", "--batch", "--forward", "--no-backup-if-mismatch", "--input=/change.patch"]
-        done = run(work, sandbox, ["patch", *options])
-        if not done.ok:
-            raise BadInput(f"does not apply: {' / '.join(done.lines[-6:])}", where=f"patches={patch}")
-    return _settled(work.folder, where=f"patches={patches[-1][0]}")
+        _apply_one(work, target, change, growth, where=f"patches={patch}")
+    where = f"patches={patches[-1][0]}"
+    growth.count(where)
+    return _settled(work.folder, where=where)
+
+
+class _Growth:
+    """How much a tree holds while it is patched: a patch of a few bytes may copy a large file again and again.
+
+    To count the tree takes long: it is done once the disk says that the tree may have grown by as much as it may.
+    """
+
+    def __init__(self, tree: Path) -> None:
+        self._tree = tree
+        self._room = ARCHIVE.size
+        self._free = _free(tree)
+
+    def look(self, where: str) -> None:
+        """BadInput once the tree holds more than any kernel."""
+        if self._free - _free(self._tree) > self._room:
+            self.count(where)
+
+    def count(self, where: str) -> None:
+        """The same, whatever the disk says; a program may still write to the tree."""
+        counted = Counted(ARCHIVE, where=where)
+        self._free = _free(self._tree)
+        for name in names_below(self._tree):
+            with suppress(FileNotFoundError):
+                status = os.lstat(self._tree / name)
+                counted.add(name, 0 if stat.S_ISDIR(status.st_mode) else status.st_size)
+        self._room = ARCHIVE.size - counted.size
+
+
+def _apply_one(work: Work, target: Path, change: Path, growth: _Growth, *, where: str) -> None:
+    text = change.read_bytes().decode("utf-8", "surrogateescape")
+    for name in TOUCHED.findall(text):
+        _made_own(target, name, where)
+    sandbox = Sandbox(
+        rootfs=work.path("tools"),
+        mounts=(Mount(host=change, inside="/change.patch"), Mount(host=target, inside="/tree", writable=True)),
+        chdir="/tree",
+    )
+    options = ["--strip=1", "--batch", "--forward", "--no-backup-if-mismatch", "--input=/change.patch"]
+    argv = ["sh", "-c", PATCHING.format(blocks=tree.LARGEST_FILE // BLOCK), "sh", "patch", *options]
+
+    def watch(_pid: int) -> bool:
+        growth.look(where)
+        return False
+
+    done = run(work, sandbox, argv, until=watch)
+    if not done.ok:
+        raise BadInput(f"does not apply: {' / '.join(done.lines[-6:])}", where=where)
+
+
+def _made_own(target: Path, name: str, where: str) -> None:
+    """Make a file that a patch names its own, so that no other tree is changed with it."""
+    try:
+        if (target / name).resolve().is_relative_to(target.resolve()):
+            tree.unlinked(target / name)
+    # a name that is too long, has a NUL in it, or leads through a link to itself
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadInput(f"names {name[:MENTIONED]!r}, which no file is called", where=where) from error
+
+
+def _free(folder: Path) -> int:
+    """The free bytes of the file system of a folder."""
+    status = os.statvfs(folder)
+    return status.f_bfree * status.f_frsize
 
 
 def _settled(folder: Path, *, where: str) -> Outcome:
