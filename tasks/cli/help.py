@@ -48,7 +48,7 @@ def text() -> str:
     lines += [
         "",
         "environment: OOLONG_CACHE (the folder of downloads and stages), OOLONG_MIRROR (Debian mirrors to use,",
-        "the preferred one first), NO_COLOR",
+        "the preferred one first), OOLONG_GIT_MEMORY (MiB that git may take), NO_COLOR",
         "exit codes: 0 all pass or are known, 1 a cell failed, 2 bad input, 3 infrastructure, 130 interrupted",
     ]
     return "\n".join(lines) + "\n"
