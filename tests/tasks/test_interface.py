@@ -196,9 +196,12 @@ def test_colours_only_where_they_are_wanted(checkout: Checkout, no_color: bool) 
 
 def test_known_has_a_colour_of_its_own(checkout: Checkout) -> None:
     magenta = re.compile(rb"\x1b\[(?:[0-9;]*;)?35m")
-    kernel = fake_kernel(checkout.folder.parent / "fakelinux", [("console.txt", "info @TEXT@", "info 5")])
-    fields = 'check: boot.total, covers: whole, kernels: ">=7", reason: a test, evidence: a test'
-    (checkout.folder / "known-issues.yaml").write_text(f"issues: [{{id: five, {fields}}}]\n")
+    two_nops = ("int one(", "int __attribute__((patchable_function_entry(2, 0))) one(")
+    kernel = fake_kernel(checkout.folder.parent / "fakelinux", [("text.c", *two_nops)])
+    fields = """
+      check: object.one-nop, covers: {names: [one]}, kernels: ">=7", when: {toolchain: "gcc-*"}, config: {PPC64: y},
+      reason: a test, evidence: a test"""
+    (checkout.folder / "known-issues.yaml").write_text(f"issues: [{{id: one, {fields}}}]\n")
     assert magenta.search(on_a_terminal(checkout, f"cell:{CELL}", f"kernel={kernel}"))
     other = fake_kernel(checkout.folder.parent / "other" / "fakelinux")
     assert not magenta.search(on_a_terminal(checkout, f"cell:{CELL}", f"kernel={other}"))
