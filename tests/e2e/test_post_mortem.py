@@ -112,7 +112,7 @@ def test_a_kernel_that_panics_or_hangs_is_audited_as_it_stands(
     assert {finding["stop"] for finding in one.check("live.stub-words")["findings"]} == set(stops(one))
     assert one.check("live.sites")["status"] == "pass"
     assert one.verdict == ("fail", "stub-audit")
-    assert one.result["verdict"]["summary"].startswith(f"live.stub-words: 1: {NO_MTLR}: at off: its stub is ")
+    assert one.result["verdict"]["summary"].startswith(f"live.stub-words: 1: {NO_MTLR}: at init-memory: its stub is ")
     assert any(console in line for line in lines(one))
     assert one.check("guest.allocated")["status"] == "pass"
     assert one.check("guest.touched")["evidence"] == "the guest died before it had reported all"
